@@ -1,0 +1,165 @@
+/* See file.h. The only file of the library that knows about POSIX files. */
+#include "engine/base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "engine/base/mem.h"
+
+static int fail_errno(struct rr_error *err, int status, const char *code, const char *path, const char *doing)
+{
+    return rr_fail(err, status, code, RR_AT_FILE(path), "%s: %s", doing, strerror(errno));
+}
+
+int rr_map_open(struct rr_map *map, const char *path, struct rr_error *err)
+{
+    struct stat st;
+    *map = (struct rr_map){0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return fail_errno(err, RR_ERR_OPEN, "CANNOT_OPEN", path, "cannot open for reading");
+    int rc = RR_OK;
+    if (fstat(fd, &st) != 0) {
+        rc = fail_errno(err, RR_ERR_OPEN, "CANNOT_OPEN", path, "cannot read its size");
+    } else if (!S_ISREG(st.st_mode)) {
+        rc = rr_fail(err, RR_ERR_OPEN, "NOT_A_FILE", RR_AT_FILE(path), "is %s; expected a regular file",
+                     S_ISDIR(st.st_mode) ? "a directory" : "not a regular file");
+    } else if (st.st_size == 0) {
+        map->data = (const unsigned char *)"";
+    } else {
+        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (p == MAP_FAILED) {
+            rc = fail_errno(err, RR_ERR_OPEN, "CANNOT_MAP", path, "cannot map into memory");
+        } else {
+            map->data = p;
+            map->size = (size_t)st.st_size;
+        }
+    }
+    close(fd);
+    return rc;
+}
+
+void rr_map_close(struct rr_map *map)
+{
+    if (map->size)
+        munmap((void *)(uintptr_t)map->data, map->size);
+    *map = (struct rr_map){0};
+}
+
+bool rr_path_is_dir(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool rr_path_exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+char *rr_path_join(const char *dir, const char *name)
+{
+    size_t n_dir = strlen(dir), n_name = strlen(name);
+    char *out = rr_alloc(n_dir + n_name + 2, 1);
+    if (!out)
+        return NULL;
+    memcpy(out, dir, n_dir);
+    if (n_dir && dir[n_dir - 1] != '/')
+        out[n_dir++] = '/';
+    memcpy(out + n_dir, name, n_name + 1);
+    return out;
+}
+
+/* A new file beside `path` that no other process has: mkstemp would force mode 0600, and asking for the umask is a
+ * race in a threaded program. */
+static int open_temporary(struct rr_out *out, size_t n_path)
+{
+    for (int attempt = 0; attempt < 1000; attempt++) {
+        snprintf(out->temporary + n_path, 32, ".tmp-%ld-%d", (long)getpid(), attempt);
+        int fd = open(out->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0 || errno != EEXIST)
+            return fd;
+    }
+    return -1;
+}
+
+int rr_out_open(struct rr_out *out, const char *path, struct rr_error *err)
+{
+    struct stat st;
+    bool exists = stat(path, &st) == 0;
+    *out = (struct rr_out){0};
+    if (exists && S_ISDIR(st.st_mode))
+        return rr_fail(err, RR_ERR_OPEN, "NOT_A_FILE", RR_AT_FILE(path), "is a directory; name a file to write");
+    size_t n = strlen(path);
+    out->path = rr_alloc(n + 1, 1);
+    out->temporary = rr_alloc(n + 32, 1);
+    if (!out->path || !out->temporary) {
+        rr_free(out->temporary);
+        out->temporary = NULL;
+        rr_out_close(out);
+        return rr_fail_memory(err, "file name", n);
+    }
+    memcpy(out->path, path, n + 1);
+    memcpy(out->temporary, path, n);
+    int fd;
+    if (exists && !S_ISREG(st.st_mode)) {
+        /* A pipe or a device has no old content to protect: write through. */
+        fd = open(path, O_WRONLY | O_CLOEXEC);
+    } else {
+        fd = open_temporary(out, n);
+    }
+    if (fd < 0 || (exists && !S_ISREG(st.st_mode))) {
+        rr_free(out->temporary);
+        out->temporary = NULL;
+    }
+    if (fd < 0) {
+        int rc = fail_errno(err, RR_ERR_OPEN, "CANNOT_WRITE", path, "cannot create a file there");
+        rr_out_close(out);
+        return rc;
+    }
+    out->f = fdopen(fd, "wb");
+    if (!out->f) {
+        close(fd);
+        rr_out_close(out);
+        return rr_fail_memory(err, "file buffer", 0);
+    }
+    return RR_OK;
+}
+
+int rr_out_commit(struct rr_out *out, struct rr_error *err)
+{
+    int rc = RR_OK;
+    bool bad = ferror(out->f) != 0;
+    bad = fflush(out->f) != 0 || bad;
+    bad = (out->temporary && fsync(fileno(out->f)) != 0) || bad;
+    int saved = errno;
+    bad = fclose(out->f) != 0 || bad;
+    out->f = NULL;
+    if (bad) {
+        errno = saved;
+        rc = fail_errno(err, RR_ERR_IO, "WRITE_FAILED", out->path, "writing failed, nothing was changed");
+    } else if (out->temporary && rename(out->temporary, out->path) != 0) {
+        rc = fail_errno(err, RR_ERR_IO, "WRITE_FAILED", out->path, "cannot rename the finished file into place");
+    } else if (out->temporary) {
+        rr_free(out->temporary);
+        out->temporary = NULL;
+    }
+    rr_out_close(out);
+    return rc;
+}
+
+void rr_out_close(struct rr_out *out)
+{
+    if (out->f)
+        fclose(out->f);
+    if (out->temporary)
+        unlink(out->temporary);
+    rr_free(out->temporary);
+    rr_free(out->path);
+    *out = (struct rr_out){0};
+}

@@ -1,0 +1,78 @@
+/* The forward pass of LLaMA over one batch of rows (arXiv 2302.13971): per layer
+ *
+ *     x += Wo attention(rope(Wq n), rope(Wk n), Wv n),   n = rmsnorm(x) attn_norm
+ *     x += Wdown (silu(Wgate n) * Wup n),                n = rmsnorm(x) ffn_norm
+ *
+ * Rows may belong to any nodes; only attention knows about the tree. */
+#include "engine/session_internal.h"
+
+/* out[R, w.n_rows] = in[R, w.n_cols] w^T */
+static void product(struct rr_session *s, float *out, const float *in, const struct rr_tensor *w)
+{
+    struct rr_matmul mm = {.y = out, .ldy = (size_t)w->n_rows, .x = in, .ldx = (size_t)w->n_cols, .m = s->n_rows, .w = w};
+    rr_engine_matmul(s->engine, &mm, s->panels);
+}
+
+static void norm_rows(struct rr_session *s, const float *g)
+{
+    const struct rr_hparams *h = &s->model->h;
+    for (int i = 0; i < s->n_rows; i++) {
+        const size_t at = (size_t)i * (size_t)h->n_embd;
+        s->engine->kernels.rmsnorm(s->h + at, s->x + at, g, h->n_embd, (float)h->rms_eps);
+    }
+}
+
+/* Turns the pairs of every head of one row by the angles of its position. */
+static void rope_row(float *v, int n_heads, int head_dim, const float *c, const float *s, bool interleaved)
+{
+    const int half = head_dim / 2, step = interleaved ? 2 : 1, apart = interleaved ? 1 : half;
+    for (int head = 0; head < n_heads; head++, v += head_dim) {
+        for (int i = 0; i < half; i++) {
+            float a = v[i * step], b = v[i * step + apart];
+            v[i * step] = a * c[i] - b * s[i];
+            v[i * step + apart] = b * c[i] + a * s[i];
+        }
+    }
+}
+
+static void rope_rows(struct rr_session *s)
+{
+    const struct rr_hparams *h = &s->model->h;
+    for (int i = 0; i < s->n_rows; i++) {
+        const size_t at = (size_t)s->rows[i].position * (size_t)(h->head_dim / 2);
+        const float *c = s->rope_cos + at, *sn = s->rope_sin + at;
+        float *q = s->q + (size_t)i * (size_t)h->n_heads * (size_t)h->head_dim;
+        float *k = s->k + (size_t)i * (size_t)h->n_kv_heads * (size_t)h->head_dim;
+        rope_row(q, h->n_heads, h->head_dim, c, sn, h->rope.interleaved);
+        rope_row(k, h->n_kv_heads, h->head_dim, c, sn, h->rope.interleaved);
+    }
+}
+
+void rr_forward_rows(struct rr_session *s)
+{
+    const struct rr_model *m = s->model;
+    const struct rr_kernels *kern = &s->engine->kernels;
+    const int dim = m->h.n_embd, n = s->n_rows;
+    const size_t embed_row = rr_row_bytes(m->embed.type, (size_t)dim);
+    for (int i = 0; i < n; i++)
+        kern->row_f32[m->embed.type](s->x + (size_t)i * (size_t)dim,
+                                     (const char *)m->embed.data + (size_t)s->rows[i].token * embed_row, dim);
+    for (int l = 0; l < m->h.n_layers; l++) {
+        const struct rr_layer *w = &m->layers[l];
+        norm_rows(s, w->attn_norm);
+        product(s, s->q, s->h, &w->wq);
+        product(s, s->k, s->h, &w->wk);
+        product(s, s->v, s->h, &w->wv);
+        rope_rows(s);
+        rr_cache_write(s, l);
+        rr_attention(s, l);
+        product(s, s->h, s->att, &w->wo);
+        kern->add(s->x, s->h, n * dim);
+        norm_rows(s, w->ffn_norm);
+        product(s, s->gate, s->h, &w->gate);
+        product(s, s->up, s->h, &w->up);
+        kern->silu_mul(s->gate, s->up, n * m->h.n_ff);
+        product(s, s->h, s->gate, &w->down);
+        kern->add(s->x, s->h, n * dim);
+    }
+}

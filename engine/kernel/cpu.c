@@ -1,0 +1,81 @@
+/* CPUID and XCR0, without the compiler's help: __builtin_cpu_supports knows fewer names in one compiler than in
+ * the other. */
+#include "engine/kernel/cpu.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const level_names[RR_CPU_COUNT] = {"c", "avx2", "avx512"};
+
+const char *rr_cpu_level_name(enum rr_cpu_level level)
+{
+    return level_names[level];
+}
+
+int rr_cpu_level_from_name(const char *name)
+{
+    for (int i = 0; i < RR_CPU_COUNT; i++)
+        if (strcmp(name, level_names[i]) == 0)
+            return i;
+    return -1;
+}
+
+#if RR_X86
+static void cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
+{
+    __asm__ __volatile__("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(sub));
+}
+
+static uint64_t xcr0(void)
+{
+    uint32_t lo, hi;
+    __asm__ __volatile__("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+    return (uint64_t)hi << 32 | lo;
+}
+
+enum rr_cpu_level rr_cpu_best(void)
+{
+    enum { OSXSAVE = 1u << 27, FMA = 1u << 12, F16C = 1u << 29, AVX = 1u << 28 };
+    enum { AVX2 = 1u << 5, AVX512F = 1u << 16, AVX512DQ = 1u << 17, AVX512BW = 1u << 30 };
+    const uint32_t avx512vl = 1u << 31;
+    uint32_t max[4], one[4], seven[4];
+    cpuid(0, 0, max);
+    if (max[0] < 7)
+        return RR_CPU_C;
+    cpuid(1, 0, one);
+    cpuid(7, 0, seven);
+    const uint32_t need1 = OSXSAVE | FMA | F16C | AVX;
+    if ((one[2] & need1) != need1 || !(seven[1] & AVX2) || (xcr0() & 0x6) != 0x6)
+        return RR_CPU_C;
+    const uint32_t need7 = (uint32_t)AVX512F | AVX512DQ | AVX512BW | avx512vl;
+    if ((seven[1] & need7) != need7 || (xcr0() & 0xE6) != 0xE6)
+        return RR_CPU_AVX2;
+    return RR_CPU_AVX512;
+}
+
+void rr_cpu_brand(char *out, size_t size)
+{
+    char brand[49] = "unknown";
+    uint32_t r[4];
+    cpuid(0x80000000u, 0, r);
+    if (r[0] >= 0x80000004u) {
+        for (uint32_t i = 0; i < 3; i++) {
+            cpuid(0x80000002u + i, 0, r);
+            memcpy(brand + 16 * i, r, 16);
+        }
+        brand[48] = 0;
+    }
+    snprintf(out, size, "%s", brand);
+}
+#else
+enum rr_cpu_level rr_cpu_best(void)
+{
+    return RR_CPU_C;
+}
+
+void rr_cpu_brand(char *out, size_t size)
+{
+    snprintf(out, size, "unknown");
+}
+#endif

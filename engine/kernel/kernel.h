@@ -1,0 +1,102 @@
+/* The kernel table: every inner loop of the engine, one pointer each, always valid.
+ *
+ * rr_kernels_init fills the table with the C versions, which define the truth, and then lets each instruction-set
+ * level up to `level` overwrite what it does better. Inside one level a number depends on its own inputs only,
+ * never on how many rows were asked for at once: gemv and gemm_f32 add the products of one output in the same
+ * order, so a row alone, in a batch, or on another thread has the same bits.
+ *
+ * Tolerance against C, checked by tests/kernel_test.c: products within 1e-5 * sum |x w| + 1e-6; exp within 4e-6
+ * relative; row_f32 exactly. All functions are pure and thread-safe; pointers need no alignment. */
+#ifndef RR_KERNEL_H
+#define RR_KERNEL_H
+
+#include <stddef.h>
+#include "engine/kernel/cpu.h"
+#include "engine/kernel/type.h"
+
+#define RR_PANEL 16 /* keys interleaved in one panel of the cache */
+
+/* y[M,N] = x[M,K] W[N,K]^T, all float32 with leading dimensions in elements. */
+struct rr_gemm {
+    float *y;
+    size_t ldy;
+    const float *x;
+    size_t ldx;
+    const float *w;
+    size_t ldw;
+    int m, n, k;
+};
+
+/* s[Q,16 P] = scale * q[Q,D] K^T with keys in panels: k[P][D][16]. n_q in 1..RR_ATTN_ROWS. */
+struct rr_attn_scores {
+    float *s;
+    size_t lds;
+    const float *q;
+    size_t ldq;
+    const float *k;
+    int n_q, n_panels, head_dim;
+    float scale;
+};
+
+/* o[Q,D] += p[Q,N] v[N,D]: every output adds its N terms in order. n_q in 1..RR_ATTN_ROWS. */
+struct rr_attn_values {
+    float *o;
+    size_t ldo;
+    const float *p;
+    size_t ldp;
+    const float *v;
+    size_t ldv;
+    int n_q, n, head_dim;
+};
+
+#define RR_ATTN_ROWS 4
+
+struct rr_kernels {
+    enum rr_cpu_level level;
+    /* y[K] = one row of stored weights as float32 (exact). */
+    void (*row_f32[RR_TYPE_COUNT])(float *y, const void *w, int k);
+    /* y[N] = W[N,K] x[K], rows of W row_bytes apart. */
+    void (*gemv[RR_TYPE_COUNT])(float *y, const float *x, const void *w, size_t row_bytes, int n, int k);
+    void (*gemm_f32)(const struct rr_gemm *g);
+    void (*attn_scores)(const struct rr_attn_scores *a);
+    void (*attn_values)(const struct rr_attn_values *a);
+    /* s[i] = exp(s[i] - max s); returns the sum of them. n >= 1. */
+    float (*softmax_exp)(float *s, int n);
+    /* y[n] = x / sqrt(mean(x^2) + eps) * g */
+    void (*rmsnorm)(float *y, const float *x, const float *g, int n, float eps);
+    /* g[n] = g / (1 + exp(-g)) * u */
+    void (*silu_mul)(float *g, const float *u, int n);
+    /* y[n] += x[n] */
+    void (*add)(float *y, const float *x, int n);
+};
+
+void rr_kernels_init(struct rr_kernels *k, enum rr_cpu_level level);
+
+/* The levels' own parts, called by rr_kernels_init in this order. */
+void rr_kernels_init_c(struct rr_kernels *k);
+void rr_kernels_init_avx2(struct rr_kernels *k);
+void rr_kernels_init_avx512(struct rr_kernels *k);
+
+/* A matrix of weights as it is stored: n_rows rows of n_cols numbers, each row rr_row_bytes(type, n_cols). */
+struct rr_tensor {
+    enum rr_type type;
+    int n_rows, n_cols;
+    const void *data;
+};
+
+/* Floats of scratch that rr_matmul_rows needs for a matrix with n_cols columns. */
+size_t rr_matmul_scratch(int n_cols);
+
+/* y[M, r0..r1) = x[M,K] W[r0..r1, K]^T; y points at column 0 of its rows. Quantised rows are unpacked into `scratch`
+ * once and used by all M rows; for few rows they are read in place. Same bits either way. */
+struct rr_matmul {
+    float *y;
+    size_t ldy;
+    const float *x;
+    size_t ldx;
+    int m;
+    const struct rr_tensor *w;
+};
+void rr_matmul_rows(const struct rr_kernels *k, const struct rr_matmul *mm, int r0, int r1, float *scratch);
+
+#endif

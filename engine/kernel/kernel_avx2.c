@@ -1,0 +1,483 @@
+/* AVX2, FMA and F16C. Lanes run along K: lane l of an accumulator adds the products of k = l mod 8 in
+ * ascending order, and sum8 folds the lanes in one fixed order, in gemv and in gemm_f32 alike. */
+#include "engine/kernel/kernel.h"
+
+#if RR_X86
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+RR_TARGET_BEGIN("avx2,fma,f16c")
+
+RR_INLINE __m256i tail_mask(int n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+/* Lane order of every sum: (l, l+4), then (l, l+2), then (l, l+1). */
+RR_INLINE __m128 fold4(__m256 a)
+{
+    return _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+}
+
+RR_INLINE float sum8(__m256 a)
+{
+    __m128 b = fold4(a);
+    b = _mm_add_ps(b, _mm_movehl_ps(b, b));
+    return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+}
+
+/* Four sum8 at once, same order of additions. */
+RR_INLINE __m128 sum8x4(__m256 a, __m256 b, __m256 c, __m256 d)
+{
+    __m128 r0 = fold4(a), r1 = fold4(b), r2 = fold4(c), r3 = fold4(d);
+    __m128 ab = _mm_add_ps(_mm_movelh_ps(r0, r1), _mm_movehl_ps(r1, r0));
+    __m128 cd = _mm_add_ps(_mm_movelh_ps(r2, r3), _mm_movehl_ps(r3, r2));
+    return _mm_add_ps(_mm_shuffle_ps(ab, cd, _MM_SHUFFLE(2, 0, 2, 0)),
+                      _mm_shuffle_ps(ab, cd, _MM_SHUFFLE(3, 1, 3, 1)));
+}
+
+RR_INLINE __m256 bf16_8(const unsigned char *p)
+{
+    __m256i v = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(v, 16));
+}
+
+RR_INLINE __m256 f16_8(const unsigned char *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
+RR_INLINE __m256 int8_8(__m128i q, __m256 d)
+{
+    return _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q)), d);
+}
+
+RR_INLINE __m256 block_scale(const unsigned char *p)
+{
+    uint16_t d;
+    memcpy(&d, p, sizeof d);
+    return _mm256_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(d)));
+}
+
+/* The part of 32 numbers from element k of a Q6_K row, as signed bytes; *scales points at its two group scales. */
+RR_INLINE __m256i q6_k_part(const unsigned char *block, int k, const int8_t **scales)
+{
+    const int part = k % RR_QK_K / 32, half = part / 4, j = part % 4;
+    const unsigned char *ql = block + 64 * half + 32 * (j % 2), *qh = block + RR_QK_K / 2 + 32 * half;
+    __m256i low = _mm256_srl_epi16(_mm256_loadu_si256((const __m256i *)(const void *)ql), _mm_cvtsi32_si128(4 * (j / 2)));
+    __m256i high = _mm256_srl_epi16(_mm256_loadu_si256((const __m256i *)(const void *)qh), _mm_cvtsi32_si128(2 * j));
+    low = _mm256_and_si256(low, _mm256_set1_epi8(15));
+    high = _mm256_slli_epi16(_mm256_and_si256(high, _mm256_set1_epi8(3)), 4);
+    *scales = (const int8_t *)block + RR_QK_K / 2 + RR_QK_K / 4 + 2 * part;
+    return _mm256_sub_epi8(_mm256_or_si256(low, high), _mm256_set1_epi8(32));
+}
+
+/* 32 stored numbers from element k (a multiple of 32) as four vectors. */
+RR_INLINE void load32(__m256 v[4], const unsigned char *row, int k, enum rr_type type)
+{
+    const unsigned char *p;
+    switch (type) {
+    case RR_TYPE_F32:
+        p = row + 4 * (size_t)k;
+        for (int i = 0; i < 4; i++)
+            v[i] = _mm256_loadu_ps((const float *)(const void *)(p + 32 * i));
+        break;
+    case RR_TYPE_F16:
+        p = row + 2 * (size_t)k;
+        for (int i = 0; i < 4; i++)
+            v[i] = f16_8(p + 16 * i);
+        break;
+    case RR_TYPE_BF16:
+        p = row + 2 * (size_t)k;
+        for (int i = 0; i < 4; i++)
+            v[i] = bf16_8(p + 16 * i);
+        break;
+    case RR_TYPE_Q8_0: {
+        p = row + (size_t)(k / RR_QK) * sizeof(struct rr_block_q8_0);
+        __m256 d = block_scale(p);
+        for (int i = 0; i < 4; i++)
+            v[i] = int8_8(_mm_loadl_epi64((const __m128i *)(const void *)(p + 2 + 8 * i)), d);
+        break;
+    }
+    case RR_TYPE_Q6_K: {
+        const int8_t *scales;
+        p = row + (size_t)(k / RR_QK_K) * sizeof(struct rr_block_q6_k);
+        __m256i q = q6_k_part(p, k, &scales);
+        __m256 d = block_scale(p + sizeof(struct rr_block_q6_k) - 2);
+        __m256 d0 = _mm256_mul_ps(d, _mm256_set1_ps((float)scales[0]));
+        __m256 d1 = _mm256_mul_ps(d, _mm256_set1_ps((float)scales[1]));
+        __m128i low = _mm256_castsi256_si128(q), high = _mm256_extracti128_si256(q, 1);
+        v[0] = int8_8(low, d0);
+        v[1] = int8_8(_mm_srli_si128(low, 8), d0);
+        v[2] = int8_8(high, d1);
+        v[3] = int8_8(_mm_srli_si128(high, 8), d1);
+        break;
+    }
+    default: {
+        p = row + (size_t)(k / RR_QK) * sizeof(struct rr_block_q4_0);
+        __m256 d = block_scale(p);
+        __m128i q = _mm_loadu_si128((const __m128i *)(const void *)(p + 2));
+        __m128i low = _mm_and_si128(q, _mm_set1_epi8(15));
+        __m128i high = _mm_and_si128(_mm_srli_epi16(q, 4), _mm_set1_epi8(15));
+        low = _mm_sub_epi8(low, _mm_set1_epi8(8));
+        high = _mm_sub_epi8(high, _mm_set1_epi8(8));
+        v[0] = int8_8(low, d);
+        v[1] = int8_8(_mm_srli_si128(low, 8), d);
+        v[2] = int8_8(high, d);
+        v[3] = int8_8(_mm_srli_si128(high, 8), d);
+        break;
+    }
+    }
+}
+
+/* n <= 8 numbers from element k, zeros behind them; F32, F16 and BF16 only (quantised rows have no tail). */
+RR_INLINE __m256 load_tail(const unsigned char *row, int k, int n, enum rr_type type)
+{
+    if (type == RR_TYPE_F32)
+        return _mm256_maskload_ps((const float *)(const void *)row + k, tail_mask(n));
+    unsigned char part[16] = {0};
+    memcpy(part, row + 2 * (size_t)k, 2 * (size_t)n);
+    return type == RR_TYPE_F16 ? f16_8(part) : bf16_8(part);
+}
+
+#define GEMV_ROWS 4
+
+/* y[ROWS] = ROWS rows times x. */
+RR_INLINE void gemv_rows(float *y, const float *x, const unsigned char *w, size_t row_bytes, int rows, int k,
+                         enum rr_type type)
+{
+    __m256 acc[GEMV_ROWS];
+    int i = 0;
+    for (int r = 0; r < rows; r++)
+        acc[r] = _mm256_setzero_ps();
+    for (; i + 32 <= k; i += 32) {
+        __m256 x0 = _mm256_loadu_ps(x + i), x1 = _mm256_loadu_ps(x + i + 8);
+        __m256 x2 = _mm256_loadu_ps(x + i + 16), x3 = _mm256_loadu_ps(x + i + 24);
+        for (int r = 0; r < rows; r++) {
+            __m256 v[4];
+            load32(v, w + (size_t)r * row_bytes, i, type);
+            acc[r] = _mm256_fmadd_ps(v[0], x0, acc[r]);
+            acc[r] = _mm256_fmadd_ps(v[1], x1, acc[r]);
+            acc[r] = _mm256_fmadd_ps(v[2], x2, acc[r]);
+            acc[r] = _mm256_fmadd_ps(v[3], x3, acc[r]);
+        }
+    }
+    for (; i < k; i += 8) {
+        int n = k - i < 8 ? k - i : 8;
+        __m256 xt = _mm256_maskload_ps(x + i, tail_mask(n));
+        for (int r = 0; r < rows; r++)
+            acc[r] = _mm256_fmadd_ps(load_tail(w + (size_t)r * row_bytes, i, n, type), xt, acc[r]);
+    }
+    for (int r = 0; r < rows; r++)
+        y[r] = sum8(acc[r]);
+}
+
+RR_INLINE void gemv_any(float *y, const float *x, const void *w, size_t row_bytes, int n, int k, enum rr_type type)
+{
+    const unsigned char *row = w;
+    int j = 0;
+    for (; j + GEMV_ROWS <= n; j += GEMV_ROWS, row += GEMV_ROWS * row_bytes)
+        gemv_rows(y + j, x, row, row_bytes, GEMV_ROWS, k, type);
+    for (; j < n; j++, row += row_bytes)
+        gemv_rows(y + j, x, row, row_bytes, 1, k, type);
+}
+
+static void gemv_f32(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
+{
+    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_F32);
+}
+
+static void gemv_f16(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
+{
+    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_F16);
+}
+
+static void gemv_bf16(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
+{
+    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_BF16);
+}
+
+static void gemv_q8_0(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
+{
+    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_Q8_0);
+}
+
+static void gemv_q4_0(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
+{
+    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_Q4_0);
+}
+
+static void gemv_q6_k(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
+{
+    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_Q6_K);
+}
+
+RR_INLINE void row_any(float *y, const void *w, int k, enum rr_type type)
+{
+    int i = 0;
+    for (; i + 32 <= k; i += 32) {
+        __m256 v[4];
+        load32(v, w, i, type);
+        for (int j = 0; j < 4; j++)
+            _mm256_storeu_ps(y + i + 8 * j, v[j]);
+    }
+    for (; i < k; i += 8) {
+        int n = k - i < 8 ? k - i : 8;
+        _mm256_maskstore_ps(y + i, tail_mask(n), load_tail(w, i, n, type));
+    }
+}
+
+static void row_f32_f16(float *y, const void *w, int k)
+{
+    row_any(y, w, k, RR_TYPE_F16);
+}
+
+static void row_f32_bf16(float *y, const void *w, int k)
+{
+    row_any(y, w, k, RR_TYPE_BF16);
+}
+
+static void row_f32_q8_0(float *y, const void *w, int k)
+{
+    row_any(y, w, k, RR_TYPE_Q8_0);
+}
+
+static void row_f32_q4_0(float *y, const void *w, int k)
+{
+    row_any(y, w, k, RR_TYPE_Q4_0);
+}
+
+static void row_f32_q6_k(float *y, const void *w, int k)
+{
+    row_any(y, w, k, RR_TYPE_Q6_K);
+}
+
+#define TILE_M 2
+#define TILE_N 4
+#define BLOCK_M 48 /* rows of x that stay in the second-level cache while a panel of W passes */
+
+/* y[mr,nr] of one register tile. mr and nr are constants where this is inlined. */
+RR_INLINE void tile(const struct rr_gemm *g, int i0, int j0, int mr, int nr)
+{
+    const float *x = g->x + (size_t)i0 * g->ldx, *w = g->w + (size_t)j0 * g->ldw;
+    __m256 acc[TILE_M][TILE_N];
+    int k = 0;
+    for (int i = 0; i < mr; i++)
+        for (int j = 0; j < nr; j++)
+            acc[i][j] = _mm256_setzero_ps();
+    for (; k + 8 <= g->k; k += 8) {
+        __m256 wv[TILE_N];
+        for (int j = 0; j < nr; j++)
+            wv[j] = _mm256_loadu_ps(w + (size_t)j * g->ldw + k);
+        for (int i = 0; i < mr; i++) {
+            __m256 xv = _mm256_loadu_ps(x + (size_t)i * g->ldx + k);
+            for (int j = 0; j < nr; j++)
+                acc[i][j] = _mm256_fmadd_ps(wv[j], xv, acc[i][j]);
+        }
+    }
+    if (k < g->k) {
+        __m256i mask = tail_mask(g->k - k);
+        for (int i = 0; i < mr; i++) {
+            __m256 xv = _mm256_maskload_ps(x + (size_t)i * g->ldx + k, mask);
+            for (int j = 0; j < nr; j++)
+                acc[i][j] = _mm256_fmadd_ps(_mm256_maskload_ps(w + (size_t)j * g->ldw + k, mask), xv, acc[i][j]);
+        }
+    }
+    for (int i = 0; i < mr; i++) {
+        float *y = g->y + (size_t)(i0 + i) * g->ldy + j0;
+        if (nr == 4)
+            _mm_storeu_ps(y, sum8x4(acc[i][0], acc[i][1], acc[i][2], acc[i][3]));
+        else
+            y[0] = sum8(acc[i][0]);
+    }
+}
+
+static void gemm_f32(const struct rr_gemm *g)
+{
+    for (int b = 0; b < g->m; b += BLOCK_M) {
+        const int end = g->m - b < BLOCK_M ? g->m : b + BLOCK_M;
+        int j = 0;
+        for (; j + TILE_N <= g->n; j += TILE_N) {
+            int i = b;
+            for (; i + TILE_M <= end; i += TILE_M)
+                tile(g, i, j, TILE_M, TILE_N);
+            if (i < end)
+                tile(g, i, j, 1, TILE_N);
+        }
+        for (; j < g->n; j++)
+            for (int i = b; i < end; i++)
+                tile(g, i, j, 1, 1);
+    }
+}
+
+RR_INLINE void scores_rows(const struct rr_attn_scores *a, int nq)
+{
+    for (int p = 0; p < a->n_panels; p++) {
+        const float *k = a->k + (size_t)p * (size_t)a->head_dim * RR_PANEL;
+        __m256 acc[RR_ATTN_ROWS][2];
+        for (int i = 0; i < nq; i++)
+            acc[i][0] = acc[i][1] = _mm256_setzero_ps();
+        for (int d = 0; d < a->head_dim; d++) {
+            __m256 k0 = _mm256_loadu_ps(k + d * RR_PANEL), k1 = _mm256_loadu_ps(k + d * RR_PANEL + 8);
+            for (int i = 0; i < nq; i++) {
+                __m256 q = _mm256_broadcast_ss(a->q + (size_t)i * a->ldq + d);
+                acc[i][0] = _mm256_fmadd_ps(q, k0, acc[i][0]);
+                acc[i][1] = _mm256_fmadd_ps(q, k1, acc[i][1]);
+            }
+        }
+        __m256 scale = _mm256_set1_ps(a->scale);
+        for (int i = 0; i < nq; i++) {
+            float *s = a->s + (size_t)i * a->lds + (size_t)p * RR_PANEL;
+            _mm256_storeu_ps(s, _mm256_mul_ps(acc[i][0], scale));
+            _mm256_storeu_ps(s + 8, _mm256_mul_ps(acc[i][1], scale));
+        }
+    }
+}
+
+static void attn_scores(const struct rr_attn_scores *a)
+{
+    if (a->n_q == RR_ATTN_ROWS) {
+        scores_rows(a, RR_ATTN_ROWS);
+        return;
+    }
+    struct rr_attn_scores one = *a;
+    for (int i = 0; i < a->n_q; i++, one.q += a->ldq, one.s += a->lds)
+        scores_rows(&one, 1);
+}
+
+/* One strip of 8 output dimensions (dims of them in use), n_q rows. */
+RR_INLINE void values_strip(const struct rr_attn_values *a, int d, int nq, __m256i mask)
+{
+    __m256 acc[RR_ATTN_ROWS];
+    for (int i = 0; i < nq; i++)
+        acc[i] = _mm256_maskload_ps(a->o + (size_t)i * a->ldo + d, mask);
+    for (int j = 0; j < a->n; j++) {
+        __m256 v = _mm256_maskload_ps(a->v + (size_t)j * a->ldv + d, mask);
+        for (int i = 0; i < nq; i++)
+            acc[i] = _mm256_fmadd_ps(_mm256_broadcast_ss(a->p + (size_t)i * a->ldp + j), v, acc[i]);
+    }
+    for (int i = 0; i < nq; i++)
+        _mm256_maskstore_ps(a->o + (size_t)i * a->ldo + d, mask, acc[i]);
+}
+
+static void attn_values(const struct rr_attn_values *a)
+{
+    for (int d = 0; d < a->head_dim; d += 8) {
+        __m256i mask = tail_mask(a->head_dim - d);
+        if (a->n_q == RR_ATTN_ROWS) {
+            values_strip(a, d, RR_ATTN_ROWS, mask);
+            continue;
+        }
+        struct rr_attn_values one = *a;
+        for (int i = 0; i < a->n_q; i++, one.o += a->ldo, one.p += a->ldp)
+            values_strip(&one, d, 1, mask);
+    }
+}
+
+/* exp_c of kernel_c.c, eight at a time. */
+RR_INLINE __m256 exp8(__m256 x)
+{
+    /* x second: min and max hand a NaN on only from there. */
+    x = _mm256_max_ps(_mm256_set1_ps(-87.0f), _mm256_min_ps(_mm256_set1_ps(88.0f), x));
+    __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(1.44269504f)),
+                               _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0.693359375f), x);
+    r = _mm256_fnmadd_ps(n, _mm256_set1_ps(-2.12194440e-4f), r);
+    __m256 p = _mm256_set1_ps(1.0f / 720);
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 120));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 24));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 6));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(0.5f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f));
+    __m256i e = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+    return _mm256_mul_ps(p, _mm256_castsi256_ps(e));
+}
+
+static float softmax_exp(float *s, int n)
+{
+    float max = s[0];
+    __m256 acc = _mm256_setzero_ps();
+    int i = 0;
+    if (n >= 8) {
+        __m256 m = _mm256_loadu_ps(s);
+        for (i = 8; i + 8 <= n; i += 8)
+            m = _mm256_max_ps(m, _mm256_loadu_ps(s + i));
+        float lanes[8];
+        _mm256_storeu_ps(lanes, m);
+        for (int l = 0; l < 8; l++)
+            max = lanes[l] > max ? lanes[l] : max;
+    }
+    for (; i < n; i++)
+        max = s[i] > max ? s[i] : max;
+    __m256 vmax = _mm256_set1_ps(max);
+    for (i = 0; i < n; i += 8) {
+        __m256i mask = tail_mask(n - i);
+        __m256 e = exp8(_mm256_sub_ps(_mm256_maskload_ps(s + i, mask), vmax));
+        _mm256_maskstore_ps(s + i, mask, e);
+        acc = _mm256_add_ps(acc, _mm256_and_ps(e, _mm256_castsi256_ps(mask)));
+    }
+    return sum8(acc);
+}
+
+static void rmsnorm(float *y, const float *x, const float *g, int n, float eps)
+{
+    __m256 acc = _mm256_setzero_ps();
+    for (int i = 0; i < n; i += 8) {
+        __m256 v = _mm256_maskload_ps(x + i, tail_mask(n - i));
+        acc = _mm256_fmadd_ps(v, v, acc);
+    }
+    __m256 scale = _mm256_set1_ps(1.0f / sqrtf(sum8(acc) / (float)n + eps));
+    for (int i = 0; i < n; i += 8) {
+        __m256i mask = tail_mask(n - i);
+        __m256 v = _mm256_mul_ps(_mm256_maskload_ps(x + i, mask), scale);
+        _mm256_maskstore_ps(y + i, mask, _mm256_mul_ps(v, _mm256_maskload_ps(g + i, mask)));
+    }
+}
+
+static void silu_mul(float *g, const float *u, int n)
+{
+    const __m256 one = _mm256_set1_ps(1.0f), sign = _mm256_set1_ps(-0.0f);
+    for (int i = 0; i < n; i += 8) {
+        __m256i mask = tail_mask(n - i);
+        __m256 v = _mm256_maskload_ps(g + i, mask);
+        __m256 e = exp8(_mm256_xor_ps(v, sign));
+        v = _mm256_mul_ps(_mm256_div_ps(v, _mm256_add_ps(one, e)), _mm256_maskload_ps(u + i, mask));
+        _mm256_maskstore_ps(g + i, mask, v);
+    }
+}
+
+static void add(float *y, const float *x, int n)
+{
+    int i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(y + i, _mm256_add_ps(_mm256_loadu_ps(y + i), _mm256_loadu_ps(x + i)));
+    for (; i < n; i++)
+        y[i] += x[i];
+}
+
+void rr_kernels_init_avx2(struct rr_kernels *k)
+{
+    k->row_f32[RR_TYPE_F16] = row_f32_f16;
+    k->row_f32[RR_TYPE_BF16] = row_f32_bf16;
+    k->row_f32[RR_TYPE_Q8_0] = row_f32_q8_0;
+    k->row_f32[RR_TYPE_Q4_0] = row_f32_q4_0;
+    k->row_f32[RR_TYPE_Q6_K] = row_f32_q6_k;
+    k->gemv[RR_TYPE_F32] = gemv_f32;
+    k->gemv[RR_TYPE_F16] = gemv_f16;
+    k->gemv[RR_TYPE_BF16] = gemv_bf16;
+    k->gemv[RR_TYPE_Q8_0] = gemv_q8_0;
+    k->gemv[RR_TYPE_Q4_0] = gemv_q4_0;
+    k->gemv[RR_TYPE_Q6_K] = gemv_q6_k;
+    k->gemm_f32 = gemm_f32;
+    k->attn_scores = attn_scores;
+    k->attn_values = attn_values;
+    k->softmax_exp = softmax_exp;
+    k->rmsnorm = rmsnorm;
+    k->silu_mul = silu_mul;
+    k->add = add;
+}
+
+RR_TARGET_END
+#endif

@@ -1,0 +1,450 @@
+/* AVX-512 (F, BW, DQ, VL). As kernel_avx2.c with sixteen lanes: lane l adds the products of k = l mod 16 in
+ * ascending order, sum16 folds them in one fixed order. */
+#include "engine/kernel/kernel.h"
+
+#if RR_X86
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+RR_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")
+
+RR_INLINE __mmask16 tail_mask(int n)
+{
+    return n >= 16 ? (__mmask16)0xFFFF : (__mmask16)((1u << n) - 1u);
+}
+
+/* Lane order of every sum: (l, l+8), (l, l+4), (l, l+2), (l, l+1). */
+RR_INLINE __m128 fold4(__m512 a)
+{
+    __m256 h = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    return _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+}
+
+RR_INLINE float sum16(__m512 a)
+{
+    __m128 b = fold4(a);
+    b = _mm_add_ps(b, _mm_movehl_ps(b, b));
+    return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+}
+
+/* Four sum16 at once, same order of additions. */
+RR_INLINE __m128 sum16x4(__m512 a, __m512 b, __m512 c, __m512 d)
+{
+    __m128 r0 = fold4(a), r1 = fold4(b), r2 = fold4(c), r3 = fold4(d);
+    __m128 ab = _mm_add_ps(_mm_movelh_ps(r0, r1), _mm_movehl_ps(r1, r0));
+    __m128 cd = _mm_add_ps(_mm_movelh_ps(r2, r3), _mm_movehl_ps(r3, r2));
+    return _mm_add_ps(_mm_shuffle_ps(ab, cd, _MM_SHUFFLE(2, 0, 2, 0)),
+                      _mm_shuffle_ps(ab, cd, _MM_SHUFFLE(3, 1, 3, 1)));
+}
+
+RR_INLINE __m512 bf16_16(__m256i v)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16));
+}
+
+RR_INLINE __m512 int8_16(__m128i q, __m512 d)
+{
+    return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(q)), d);
+}
+
+RR_INLINE __m512 block_scale(const unsigned char *p)
+{
+    uint16_t d;
+    memcpy(&d, p, sizeof d);
+    return _mm512_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(d)));
+}
+
+RR_INLINE __m128i load128(const unsigned char *p)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
+
+RR_INLINE __m256i load256(const unsigned char *p)
+{
+    return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+
+/* The part of 32 numbers from element k of a Q6_K row, as signed bytes; *scales points at its two group scales. */
+RR_INLINE __m256i q6_k_part(const unsigned char *block, int k, const int8_t **scales)
+{
+    const int part = k % RR_QK_K / 32, half = part / 4, j = part % 4;
+    const unsigned char *ql = block + 64 * half + 32 * (j % 2), *qh = block + RR_QK_K / 2 + 32 * half;
+    __m256i low = _mm256_srl_epi16(_mm256_loadu_si256((const __m256i *)(const void *)ql), _mm_cvtsi32_si128(4 * (j / 2)));
+    __m256i high = _mm256_srl_epi16(_mm256_loadu_si256((const __m256i *)(const void *)qh), _mm_cvtsi32_si128(2 * j));
+    low = _mm256_and_si256(low, _mm256_set1_epi8(15));
+    high = _mm256_slli_epi16(_mm256_and_si256(high, _mm256_set1_epi8(3)), 4);
+    *scales = (const int8_t *)block + RR_QK_K / 2 + RR_QK_K / 4 + 2 * part;
+    return _mm256_sub_epi8(_mm256_or_si256(low, high), _mm256_set1_epi8(32));
+}
+
+/* 32 stored numbers from element k (a multiple of 32) as two vectors. */
+RR_INLINE void load32(__m512 v[2], const unsigned char *row, int k, enum rr_type type)
+{
+    const unsigned char *p;
+    switch (type) {
+    case RR_TYPE_F32:
+        p = row + 4 * (size_t)k;
+        v[0] = _mm512_loadu_ps(p);
+        v[1] = _mm512_loadu_ps(p + 64);
+        break;
+    case RR_TYPE_F16:
+        p = row + 2 * (size_t)k;
+        v[0] = _mm512_cvtph_ps(load256(p));
+        v[1] = _mm512_cvtph_ps(load256(p + 32));
+        break;
+    case RR_TYPE_BF16:
+        p = row + 2 * (size_t)k;
+        v[0] = bf16_16(load256(p));
+        v[1] = bf16_16(load256(p + 32));
+        break;
+    case RR_TYPE_Q8_0: {
+        p = row + (size_t)(k / RR_QK) * sizeof(struct rr_block_q8_0);
+        __m512 d = block_scale(p);
+        v[0] = int8_16(load128(p + 2), d);
+        v[1] = int8_16(load128(p + 18), d);
+        break;
+    }
+    case RR_TYPE_Q6_K: {
+        const int8_t *scales;
+        p = row + (size_t)(k / RR_QK_K) * sizeof(struct rr_block_q6_k);
+        __m256i q = q6_k_part(p, k, &scales);
+        __m512 d = block_scale(p + sizeof(struct rr_block_q6_k) - 2);
+        v[0] = int8_16(_mm256_castsi256_si128(q), _mm512_mul_ps(d, _mm512_set1_ps((float)scales[0])));
+        v[1] = int8_16(_mm256_extracti128_si256(q, 1), _mm512_mul_ps(d, _mm512_set1_ps((float)scales[1])));
+        break;
+    }
+    default: {
+        p = row + (size_t)(k / RR_QK) * sizeof(struct rr_block_q4_0);
+        __m512 d = block_scale(p);
+        __m128i q = load128(p + 2), nibble = _mm_set1_epi8(15), eight = _mm_set1_epi8(8);
+        v[0] = int8_16(_mm_sub_epi8(_mm_and_si128(q, nibble), eight), d);
+        v[1] = int8_16(_mm_sub_epi8(_mm_and_si128(_mm_srli_epi16(q, 4), nibble), eight), d);
+        break;
+    }
+    }
+}
+
+/* Up to 16 numbers from element k, zeros behind them; F32, F16 and BF16 only (quantised rows have no tail). */
+RR_INLINE __m512 load_tail(const unsigned char *row, int k, __mmask16 mask, enum rr_type type)
+{
+    if (type == RR_TYPE_F32)
+        return _mm512_maskz_loadu_ps(mask, row + 4 * (size_t)k);
+    __m256i v = _mm256_maskz_loadu_epi16(mask, row + 2 * (size_t)k);
+    return type == RR_TYPE_F16 ? _mm512_cvtph_ps(v) : bf16_16(v);
+}
+
+#define GEMV_ROWS 8
+
+RR_INLINE void gemv_rows(float *y, const float *x, const unsigned char *w, size_t row_bytes, int rows, int k,
+                         enum rr_type type)
+{
+    __m512 acc[GEMV_ROWS];
+    int i = 0;
+    for (int r = 0; r < rows; r++)
+        acc[r] = _mm512_setzero_ps();
+    for (; i + 32 <= k; i += 32) {
+        __m512 x0 = _mm512_loadu_ps(x + i), x1 = _mm512_loadu_ps(x + i + 16);
+        for (int r = 0; r < rows; r++) {
+            __m512 v[2];
+            load32(v, w + (size_t)r * row_bytes, i, type);
+            acc[r] = _mm512_fmadd_ps(v[0], x0, acc[r]);
+            acc[r] = _mm512_fmadd_ps(v[1], x1, acc[r]);
+        }
+    }
+    for (; i < k; i += 16) {
+        __mmask16 mask = tail_mask(k - i);
+        __m512 xt = _mm512_maskz_loadu_ps(mask, x + i);
+        for (int r = 0; r < rows; r++)
+            acc[r] = _mm512_fmadd_ps(load_tail(w + (size_t)r * row_bytes, i, mask, type), xt, acc[r]);
+    }
+    for (int r = 0; r < rows; r++)
+        y[r] = sum16(acc[r]);
+}
+
+RR_INLINE void gemv_any(float *y, const float *x, const void *w, size_t row_bytes, int n, int k, enum rr_type type)
+{
+    const unsigned char *row = w;
+    int j = 0;
+    for (; j + GEMV_ROWS <= n; j += GEMV_ROWS, row += GEMV_ROWS * row_bytes)
+        gemv_rows(y + j, x, row, row_bytes, GEMV_ROWS, k, type);
+    for (; j < n; j++, row += row_bytes)
+        gemv_rows(y + j, x, row, row_bytes, 1, k, type);
+}
+
+static void gemv_f32(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
+{
+    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_F32);
+}
+
+static void gemv_f16(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
+{
+    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_F16);
+}
+
+static void gemv_bf16(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
+{
+    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_BF16);
+}
+
+static void gemv_q8_0(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
+{
+    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_Q8_0);
+}
+
+static void gemv_q4_0(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
+{
+    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_Q4_0);
+}
+
+static void gemv_q6_k(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
+{
+    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_Q6_K);
+}
+
+RR_INLINE void row_any(float *y, const void *w, int k, enum rr_type type)
+{
+    int i = 0;
+    for (; i + 32 <= k; i += 32) {
+        __m512 v[2];
+        load32(v, w, i, type);
+        _mm512_storeu_ps(y + i, v[0]);
+        _mm512_storeu_ps(y + i + 16, v[1]);
+    }
+    for (; i < k; i += 16) {
+        __mmask16 mask = tail_mask(k - i);
+        _mm512_mask_storeu_ps(y + i, mask, load_tail(w, i, mask, type));
+    }
+}
+
+static void row_f32_f16(float *y, const void *w, int k)
+{
+    row_any(y, w, k, RR_TYPE_F16);
+}
+
+static void row_f32_bf16(float *y, const void *w, int k)
+{
+    row_any(y, w, k, RR_TYPE_BF16);
+}
+
+static void row_f32_q8_0(float *y, const void *w, int k)
+{
+    row_any(y, w, k, RR_TYPE_Q8_0);
+}
+
+static void row_f32_q4_0(float *y, const void *w, int k)
+{
+    row_any(y, w, k, RR_TYPE_Q4_0);
+}
+
+static void row_f32_q6_k(float *y, const void *w, int k)
+{
+    row_any(y, w, k, RR_TYPE_Q6_K);
+}
+
+#define TILE_M 6
+#define TILE_N 4
+#define BLOCK_M 48 /* rows of x that stay in the second-level cache while a panel of W passes */
+
+/* y[mr,nr] of one register tile. mr and nr are constants where this is inlined. */
+RR_INLINE void tile(const struct rr_gemm *g, int i0, int j0, int mr, int nr)
+{
+    const float *x = g->x + (size_t)i0 * g->ldx, *w = g->w + (size_t)j0 * g->ldw;
+    __m512 acc[TILE_M][TILE_N];
+    for (int i = 0; i < mr; i++)
+        for (int j = 0; j < nr; j++)
+            acc[i][j] = _mm512_setzero_ps();
+    int k = 0;
+    for (; k + 16 <= g->k; k += 16) {
+        __m512 wv[TILE_N];
+        for (int j = 0; j < nr; j++)
+            wv[j] = _mm512_loadu_ps(w + (size_t)j * g->ldw + k);
+        for (int i = 0; i < mr; i++) {
+            __m512 xv = _mm512_loadu_ps(x + (size_t)i * g->ldx + k);
+            for (int j = 0; j < nr; j++)
+                acc[i][j] = _mm512_fmadd_ps(wv[j], xv, acc[i][j]);
+        }
+    }
+    if (k < g->k) {
+        __mmask16 mask = tail_mask(g->k - k);
+        __m512 wv[TILE_N];
+        for (int j = 0; j < nr; j++)
+            wv[j] = _mm512_maskz_loadu_ps(mask, w + (size_t)j * g->ldw + k);
+        for (int i = 0; i < mr; i++) {
+            __m512 xv = _mm512_maskz_loadu_ps(mask, x + (size_t)i * g->ldx + k);
+            for (int j = 0; j < nr; j++)
+                acc[i][j] = _mm512_fmadd_ps(wv[j], xv, acc[i][j]);
+        }
+    }
+    for (int i = 0; i < mr; i++) {
+        float *y = g->y + (size_t)(i0 + i) * g->ldy + j0;
+        if (nr == 4)
+            _mm_storeu_ps(y, sum16x4(acc[i][0], acc[i][1], acc[i][2], acc[i][3]));
+        else
+            y[0] = sum16(acc[i][0]);
+    }
+}
+
+static void gemm_f32(const struct rr_gemm *g)
+{
+    for (int b = 0; b < g->m; b += BLOCK_M) {
+        const int end = g->m - b < BLOCK_M ? g->m : b + BLOCK_M;
+        int j = 0;
+        for (; j + TILE_N <= g->n; j += TILE_N) {
+            int i = b;
+            for (; i + TILE_M <= end; i += TILE_M)
+                tile(g, i, j, TILE_M, TILE_N);
+            for (; i + 2 <= end; i += 2)
+                tile(g, i, j, 2, TILE_N);
+            if (i < end)
+                tile(g, i, j, 1, TILE_N);
+        }
+        for (; j < g->n; j++)
+            for (int i = b; i < end; i++)
+                tile(g, i, j, 1, 1);
+    }
+}
+
+RR_INLINE void scores_rows(const struct rr_attn_scores *a, int nq)
+{
+    for (int p = 0; p < a->n_panels; p++) {
+        const float *k = a->k + (size_t)p * (size_t)a->head_dim * RR_PANEL;
+        __m512 acc[RR_ATTN_ROWS];
+        for (int i = 0; i < nq; i++)
+            acc[i] = _mm512_setzero_ps();
+        for (int d = 0; d < a->head_dim; d++) {
+            __m512 kv = _mm512_loadu_ps(k + d * RR_PANEL);
+            for (int i = 0; i < nq; i++)
+                acc[i] = _mm512_fmadd_ps(_mm512_set1_ps(a->q[(size_t)i * a->ldq + (size_t)d]), kv, acc[i]);
+        }
+        __m512 scale = _mm512_set1_ps(a->scale);
+        for (int i = 0; i < nq; i++)
+            _mm512_storeu_ps(a->s + (size_t)i * a->lds + (size_t)p * RR_PANEL, _mm512_mul_ps(acc[i], scale));
+    }
+}
+
+static void attn_scores(const struct rr_attn_scores *a)
+{
+    if (a->n_q == RR_ATTN_ROWS) {
+        scores_rows(a, RR_ATTN_ROWS);
+        return;
+    }
+    struct rr_attn_scores one = *a;
+    for (int i = 0; i < a->n_q; i++, one.q += a->ldq, one.s += a->lds)
+        scores_rows(&one, 1);
+}
+
+RR_INLINE void values_strip(const struct rr_attn_values *a, int d, int nq, __mmask16 mask)
+{
+    __m512 acc[RR_ATTN_ROWS];
+    for (int i = 0; i < nq; i++)
+        acc[i] = _mm512_maskz_loadu_ps(mask, a->o + (size_t)i * a->ldo + d);
+    for (int j = 0; j < a->n; j++) {
+        __m512 v = _mm512_maskz_loadu_ps(mask, a->v + (size_t)j * a->ldv + d);
+        for (int i = 0; i < nq; i++)
+            acc[i] = _mm512_fmadd_ps(_mm512_set1_ps(a->p[(size_t)i * a->ldp + (size_t)j]), v, acc[i]);
+    }
+    for (int i = 0; i < nq; i++)
+        _mm512_mask_storeu_ps(a->o + (size_t)i * a->ldo + d, mask, acc[i]);
+}
+
+static void attn_values(const struct rr_attn_values *a)
+{
+    for (int d = 0; d < a->head_dim; d += 16) {
+        __mmask16 mask = tail_mask(a->head_dim - d);
+        if (a->n_q == RR_ATTN_ROWS) {
+            values_strip(a, d, RR_ATTN_ROWS, mask);
+            continue;
+        }
+        struct rr_attn_values one = *a;
+        for (int i = 0; i < a->n_q; i++, one.o += a->ldo, one.p += a->ldp)
+            values_strip(&one, d, 1, mask);
+    }
+}
+
+/* exp_c of kernel_c.c, sixteen at a time. */
+RR_INLINE __m512 exp16(__m512 x)
+{
+    /* x second: min and max hand a NaN on only from there. */
+    x = _mm512_max_ps(_mm512_set1_ps(-87.0f), _mm512_min_ps(_mm512_set1_ps(88.0f), x));
+    __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), 0);
+    __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
+    r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);
+    __m512 p = _mm512_set1_ps(1.0f / 720);
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 120));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 24));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 6));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.5f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
+    __m512i e = _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23);
+    return _mm512_mul_ps(p, _mm512_castsi512_ps(e));
+}
+
+static float softmax_exp(float *s, int n)
+{
+    __m512 m = _mm512_set1_ps(s[0]), acc = _mm512_setzero_ps();
+    for (int i = 0; i < n; i += 16) {
+        __mmask16 mask = tail_mask(n - i);
+        m = _mm512_mask_max_ps(m, mask, m, _mm512_maskz_loadu_ps(mask, s + i));
+    }
+    __m512 max = _mm512_set1_ps(_mm512_reduce_max_ps(m));
+    for (int i = 0; i < n; i += 16) {
+        __mmask16 mask = tail_mask(n - i);
+        __m512 e = exp16(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, s + i), max));
+        _mm512_mask_storeu_ps(s + i, mask, e);
+        acc = _mm512_mask_add_ps(acc, mask, acc, e);
+    }
+    return sum16(acc);
+}
+
+static void rmsnorm(float *y, const float *x, const float *g, int n, float eps)
+{
+    __m512 acc = _mm512_setzero_ps();
+    for (int i = 0; i < n; i += 16) {
+        __m512 v = _mm512_maskz_loadu_ps(tail_mask(n - i), x + i);
+        acc = _mm512_fmadd_ps(v, v, acc);
+    }
+    __m512 scale = _mm512_set1_ps(1.0f / sqrtf(sum16(acc) / (float)n + eps));
+    for (int i = 0; i < n; i += 16) {
+        __mmask16 mask = tail_mask(n - i);
+        __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), scale);
+        _mm512_mask_storeu_ps(y + i, mask, _mm512_mul_ps(v, _mm512_maskz_loadu_ps(mask, g + i)));
+    }
+}
+
+static void silu_mul(float *g, const float *u, int n)
+{
+    const __m512 one = _mm512_set1_ps(1.0f), zero = _mm512_setzero_ps();
+    for (int i = 0; i < n; i += 16) {
+        __mmask16 mask = tail_mask(n - i);
+        __m512 v = _mm512_maskz_loadu_ps(mask, g + i);
+        __m512 e = exp16(_mm512_sub_ps(zero, v));
+        v = _mm512_mul_ps(_mm512_div_ps(v, _mm512_add_ps(one, e)), _mm512_maskz_loadu_ps(mask, u + i));
+        _mm512_mask_storeu_ps(g + i, mask, v);
+    }
+}
+
+void rr_kernels_init_avx512(struct rr_kernels *k)
+{
+    k->row_f32[RR_TYPE_F16] = row_f32_f16;
+    k->row_f32[RR_TYPE_BF16] = row_f32_bf16;
+    k->row_f32[RR_TYPE_Q8_0] = row_f32_q8_0;
+    k->row_f32[RR_TYPE_Q4_0] = row_f32_q4_0;
+    k->row_f32[RR_TYPE_Q6_K] = row_f32_q6_k;
+    k->gemv[RR_TYPE_F32] = gemv_f32;
+    k->gemv[RR_TYPE_F16] = gemv_f16;
+    k->gemv[RR_TYPE_BF16] = gemv_bf16;
+    k->gemv[RR_TYPE_Q8_0] = gemv_q8_0;
+    k->gemv[RR_TYPE_Q4_0] = gemv_q4_0;
+    k->gemv[RR_TYPE_Q6_K] = gemv_q6_k;
+    k->gemm_f32 = gemm_f32;
+    k->attn_scores = attn_scores;
+    k->attn_values = attn_values;
+    k->softmax_exp = softmax_exp;
+    k->rmsnorm = rmsnorm;
+    k->silu_mul = silu_mul;
+}
+
+RR_TARGET_END
+#endif

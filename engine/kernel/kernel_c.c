@@ -1,0 +1,297 @@
+/* The kernels in portable C: the truth that every other level is checked against, and the fallback.
+ * Sums run in eight lanes so that any compiler can vectorise them without reordering anything. */
+#include "engine/kernel/kernel.h"
+
+#include <math.h>
+#include <string.h>
+
+#define LANES 8
+#define CHUNK 256 /* weights converted at a time by gemv; a multiple of every block size and of LANES */
+
+float rr_f16_to_f32(uint16_t h)
+{
+    uint32_t sign = (uint32_t)(h & 0x8000u) << 16, exp = h >> 10 & 31u, frac = h & 0x3FFu, bits;
+    if (exp == 31) {
+        bits = sign | 0x7F800000u | frac << 13;
+    } else if (exp) {
+        bits = sign | (exp + 112) << 23 | frac << 13;
+    } else {
+        /* Subnormal: frac * 2^-24, exact in float. */
+        float f = (float)frac * 0x1p-24f;
+        memcpy(&bits, &f, sizeof bits);
+        bits |= sign;
+    }
+    float out;
+    memcpy(&out, &bits, sizeof out);
+    return out;
+}
+
+uint16_t rr_f32_to_f16(float f)
+{
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    uint32_t sign = bits >> 16 & 0x8000u, abs = bits & 0x7FFFFFFFu;
+    if (abs > 0x7F800000u)
+        return (uint16_t)(sign | 0x7E00u);
+    if (abs >= 0x47800000u) /* 65536 and above; 65520..65535 round up to infinity below */
+        return (uint16_t)(sign | 0x7C00u);
+    if (abs < 0x38800000u) { /* below 2^-14: a multiple of 2^-24 */
+        float a;
+        memcpy(&a, &abs, sizeof a);
+        return (uint16_t)(sign | (uint32_t)lrintf(a * 0x1p24f));
+    }
+    abs += 0xFFFu + (abs >> 13 & 1u);
+    return (uint16_t)(sign | ((abs >> 13) - (112u << 10)));
+}
+
+static float bf16_to_f32(uint16_t h)
+{
+    uint32_t bits = (uint32_t)h << 16;
+    float out;
+    memcpy(&out, &bits, sizeof out);
+    return out;
+}
+
+/* Weights may lie at any address: read them as bytes. */
+static uint16_t load_u16(const unsigned char *p)
+{
+    uint16_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static void row_f32_f32(float *y, const void *w, int k)
+{
+    memcpy(y, w, (size_t)k * sizeof *y);
+}
+
+static void row_f32_f16(float *y, const void *w, int k)
+{
+    for (int i = 0; i < k; i++)
+        y[i] = rr_f16_to_f32(load_u16((const unsigned char *)w + 2 * (size_t)i));
+}
+
+static void row_f32_bf16(float *y, const void *w, int k)
+{
+    for (int i = 0; i < k; i++)
+        y[i] = bf16_to_f32(load_u16((const unsigned char *)w + 2 * (size_t)i));
+}
+
+static void row_f32_q8_0(float *y, const void *w, int k)
+{
+    const unsigned char *p = w;
+    for (int i = 0; i < k; i += RR_QK, p += sizeof(struct rr_block_q8_0)) {
+        struct rr_block_q8_0 b;
+        memcpy(&b, p, sizeof b);
+        float d = rr_f16_to_f32(b.d);
+        for (int j = 0; j < RR_QK; j++)
+            y[i + j] = d * (float)b.q[j];
+    }
+}
+
+static void row_f32_q4_0(float *y, const void *w, int k)
+{
+    const unsigned char *p = w;
+    for (int i = 0; i < k; i += RR_QK, p += sizeof(struct rr_block_q4_0)) {
+        struct rr_block_q4_0 b;
+        memcpy(&b, p, sizeof b);
+        float d = rr_f16_to_f32(b.d);
+        for (int j = 0; j < RR_QK / 2; j++) {
+            y[i + j] = d * (float)((b.q[j] & 15) - 8);
+            y[i + j + RR_QK / 2] = d * (float)((b.q[j] >> 4) - 8);
+        }
+    }
+}
+
+static void row_f32_q6_k(float *y, const void *w, int k)
+{
+    const unsigned char *p = w;
+    for (int i = 0; i < k; i += RR_QK_K, p += sizeof(struct rr_block_q6_k)) {
+        struct rr_block_q6_k b;
+        memcpy(&b, p, sizeof b);
+        float d = rr_f16_to_f32(b.d);
+        for (int part = 0; part < 8; part++) {
+            const int half = part / 4, j = part % 4;
+            const uint8_t *ql = b.ql + 64 * half + 32 * (j % 2), *qh = b.qh + 32 * half;
+            for (int l = 0; l < 32; l++) {
+                int q = (ql[l] >> 4 * (j / 2) & 15) | (qh[l] >> 2 * j & 3) << 4;
+                y[i + 32 * part + l] = d * (float)b.scales[2 * part + l / 16] * (float)(q - 32);
+            }
+        }
+    }
+}
+
+/* acc[l] += x[i] w[i] for i = l mod LANES; n may be anything. */
+static void dot_add(float acc[LANES], const float *x, const float *w, int n)
+{
+    int i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; l++)
+            acc[l] += x[i + l] * w[i + l];
+    for (int l = 0; i + l < n; l++)
+        acc[l] += x[i + l] * w[i + l];
+}
+
+static float lanes_sum(const float acc[LANES])
+{
+    return ((acc[0] + acc[4]) + (acc[2] + acc[6])) + ((acc[1] + acc[5]) + (acc[3] + acc[7]));
+}
+
+static void gemv_any(float *y, const float *x, const void *w, size_t row_bytes, int n, int k, enum rr_type type,
+                     void (*row_f32)(float *, const void *, int))
+{
+    float part[CHUNK];
+    const size_t chunk_bytes = rr_row_bytes(type, CHUNK);
+    for (int j = 0; j < n; j++) {
+        const unsigned char *row = (const unsigned char *)w + (size_t)j * row_bytes;
+        float acc[LANES] = {0};
+        for (int i = 0; i < k; i += CHUNK, row += chunk_bytes) {
+            int len = k - i < CHUNK ? k - i : CHUNK;
+            row_f32(part, row, len);
+            dot_add(acc, x + i, part, len);
+        }
+        y[j] = lanes_sum(acc);
+    }
+}
+
+static void gemv_f32(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
+{
+    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_F32, row_f32_f32);
+}
+
+static void gemv_f16(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
+{
+    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_F16, row_f32_f16);
+}
+
+static void gemv_bf16(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
+{
+    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_BF16, row_f32_bf16);
+}
+
+static void gemv_q8_0(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
+{
+    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_Q8_0, row_f32_q8_0);
+}
+
+static void gemv_q4_0(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
+{
+    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_Q4_0, row_f32_q4_0);
+}
+
+static void gemv_q6_k(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
+{
+    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_Q6_K, row_f32_q6_k);
+}
+
+static void gemm_f32(const struct rr_gemm *g)
+{
+    for (int i = 0; i < g->m; i++) {
+        for (int j = 0; j < g->n; j++) {
+            float acc[LANES] = {0};
+            dot_add(acc, g->x + (size_t)i * g->ldx, g->w + (size_t)j * g->ldw, g->k);
+            g->y[(size_t)i * g->ldy + (size_t)j] = lanes_sum(acc);
+        }
+    }
+}
+
+static void attn_scores(const struct rr_attn_scores *a)
+{
+    for (int i = 0; i < a->n_q; i++) {
+        const float *q = a->q + (size_t)i * a->ldq;
+        for (int p = 0; p < a->n_panels; p++) {
+            const float *k = a->k + (size_t)p * (size_t)a->head_dim * RR_PANEL;
+            float acc[RR_PANEL] = {0};
+            for (int d = 0; d < a->head_dim; d++)
+                for (int l = 0; l < RR_PANEL; l++)
+                    acc[l] += q[d] * k[d * RR_PANEL + l];
+            for (int l = 0; l < RR_PANEL; l++)
+                a->s[(size_t)i * a->lds + (size_t)(p * RR_PANEL + l)] = acc[l] * a->scale;
+        }
+    }
+}
+
+static void attn_values(const struct rr_attn_values *a)
+{
+    for (int i = 0; i < a->n_q; i++) {
+        float *o = a->o + (size_t)i * a->ldo;
+        for (int j = 0; j < a->n; j++) {
+            const float p = a->p[(size_t)i * a->ldp + (size_t)j], *v = a->v + (size_t)j * a->ldv;
+            for (int d = 0; d < a->head_dim; d++)
+                o[d] += p * v[d];
+        }
+    }
+}
+
+/* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln2 / 2, exp(r) by its Taylor series to r^6 (the rest is below
+ * 1.3e-7 of the value). ln 2 is subtracted in two parts, the first exact in few bits, so that n ln 2 does not round.
+ * Inputs are clamped so that the result stays finite and normal. */
+static float exp_c(float x)
+{
+    const float hi = 88.0f, lo = -87.0f;
+    if (x != x)
+        return x;
+    x = x > hi ? hi : x;
+    x = x < lo ? lo : x;
+    float n = rintf(x * 1.44269504f);
+    float r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+    float p = 1.0f / 720;
+    p = p * r + 1.0f / 120;
+    p = p * r + 1.0f / 24;
+    p = p * r + 1.0f / 6;
+    p = p * r + 0.5f;
+    p = p * (r * r) + r + 1.0f;
+    uint32_t bits = (uint32_t)((int)n + 127) << 23;
+    float scale;
+    memcpy(&scale, &bits, sizeof scale);
+    return p * scale;
+}
+
+static float softmax_exp(float *s, int n)
+{
+    float max = s[0], acc[LANES] = {0};
+    for (int i = 1; i < n; i++)
+        max = s[i] > max ? s[i] : max;
+    for (int i = 0; i < n; i++) {
+        s[i] = exp_c(s[i] - max);
+        acc[i % LANES] += s[i];
+    }
+    return lanes_sum(acc);
+}
+
+static void rmsnorm(float *y, const float *x, const float *g, int n, float eps)
+{
+    float acc[LANES] = {0};
+    dot_add(acc, x, x, n);
+    float scale = 1.0f / sqrtf(lanes_sum(acc) / (float)n + eps);
+    for (int i = 0; i < n; i++)
+        y[i] = x[i] * scale * g[i];
+}
+
+static void silu_mul(float *g, const float *u, int n)
+{
+    for (int i = 0; i < n; i++)
+        g[i] = g[i] / (1.0f + exp_c(-g[i])) * u[i];
+}
+
+static void add(float *y, const float *x, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] += x[i];
+}
+
+void rr_kernels_init_c(struct rr_kernels *k)
+{
+    *k = (struct rr_kernels){
+        .level = RR_CPU_C,
+        .row_f32 = {row_f32_f32, row_f32_f16, row_f32_bf16, row_f32_q8_0, row_f32_q4_0, row_f32_q6_k},
+        .gemv = {gemv_f32, gemv_f16, gemv_bf16, gemv_q8_0, gemv_q4_0, gemv_q6_k},
+        .gemm_f32 = gemm_f32,
+        .attn_scores = attn_scores,
+        .attn_values = attn_values,
+        .softmax_exp = softmax_exp,
+        .rmsnorm = rmsnorm,
+        .silu_mul = silu_mul,
+        .add = add,
+    };
+}

@@ -1,0 +1,395 @@
+/* Nodes, batches and wants: see session.h. The layers themselves are in forward.c and attention.c.
+ *
+ * Holds always: nodes are ordered by opening, a parent before its children; a node's cells are contiguous, start on a
+ * panel and lie behind those of all earlier nodes, so rewinding is resetting two counters. */
+#include "engine/session_internal.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+#include "engine/base/check.h"
+#include "engine/base/limits.h"
+#include "engine/base/mem.h"
+
+#define DEFAULT_BATCH 256
+#define DEFAULT_NODES 1024
+#define MAX_BATCH 1024
+#define SPAN_ROWS 16 /* rows of one attention task */
+
+/* Hands out pieces of one block; with base NULL it only counts them. */
+struct carver {
+    char *base;
+    size_t used;
+    bool overflow;
+};
+
+static void *carve(struct carver *c, size_t n, size_t size)
+{
+    size_t bytes;
+    if (!rr_mul_size(&bytes, n, size) || bytes > SIZE_MAX / 2 - c->used) {
+        c->overflow = true;
+        return NULL;
+    }
+    void *p = c->base ? c->base + c->used : NULL;
+    c->used += rr_round_up(bytes, 64);
+    return p;
+}
+
+static void lay_out(struct rr_session *s, struct carver *c)
+{
+    const struct rr_hparams *h = &s->model->h;
+    const size_t rows = (size_t)s->o.n_batch, hd = (size_t)h->head_dim, cells = (size_t)s->o.n_cells;
+    const size_t threads = (size_t)rr_pool_size(s->engine->pool), half = hd / 2;
+    const size_t cache = (size_t)h->n_layers * (size_t)h->n_kv_heads * cells;
+    const size_t q_dim = (size_t)h->n_heads * hd, kv_dim = (size_t)h->n_kv_heads * hd, embd = (size_t)h->n_embd;
+    size_t widest = q_dim > embd ? q_dim : embd;
+    widest = (size_t)h->n_ff > widest ? (size_t)h->n_ff : widest;
+    s->score_stride = rr_round_up((size_t)s->o.n_context + 2 * RR_PANEL, 16);
+    s->nodes = carve(c, (size_t)s->o.n_nodes, sizeof *s->nodes);
+    s->keys = carve(c, cache, hd * sizeof(float));
+    s->values = carve(c, cache, hd * sizeof(float));
+    s->rope_cos = carve(c, (size_t)s->o.n_context, half * sizeof(float));
+    s->rope_sin = carve(c, (size_t)s->o.n_context, half * sizeof(float));
+    s->rows = carve(c, rows, sizeof *s->rows);
+    s->spans = carve(c, rows, sizeof *s->spans);
+    s->x = carve(c, rows, embd * sizeof(float));
+    s->h = carve(c, rows, embd * sizeof(float));
+    s->q = carve(c, rows, q_dim * sizeof(float));
+    s->att = carve(c, rows, q_dim * sizeof(float));
+    s->k = carve(c, rows, kv_dim * sizeof(float));
+    s->v = carve(c, rows, kv_dim * sizeof(float));
+    s->gate = carve(c, rows, (size_t)h->n_ff * sizeof(float));
+    s->up = carve(c, rows, (size_t)h->n_ff * sizeof(float));
+    /* The panel of the widest matrix may be shorter than that of a narrower one: both are bounded by this sum. */
+    s->panels = carve(c, threads, (rr_matmul_scratch((int)widest) + rr_matmul_scratch(h->n_embd) +
+                                   rr_matmul_scratch((int)q_dim)) * sizeof(float));
+    s->scores = carve(c, threads, RR_ATTN_ROWS * s->score_stride * sizeof(float));
+    s->logits = carve(c, RR_HEAD_ROWS, (size_t)h->n_vocab * sizeof(float));
+}
+
+static int set_options(struct rr_session *s, struct rr_engine *e, const struct rr_model *m,
+                       const struct rr_session_options *o, struct rr_error *err)
+{
+    *s = (struct rr_session){.engine = e, .model = m, .o = *o};
+    if (s->o.n_context == 0)
+        s->o.n_context = m->h.n_context;
+    if (s->o.n_cells == 0)
+        s->o.n_cells = s->o.n_context;
+    if (s->o.n_batch == 0)
+        s->o.n_batch = DEFAULT_BATCH;
+    if (s->o.n_nodes == 0)
+        s->o.n_nodes = DEFAULT_NODES;
+    if (s->o.n_context < 1 || s->o.n_context > RR_MAX_CONTEXT)
+        return rr_fail(err, RR_ERR_USAGE, "CONTEXT", RR_NOWHERE, "a context of %d tokens; expected 1 to %d", s->o.n_context,
+                       RR_MAX_CONTEXT);
+    if (s->o.n_batch < 1 || s->o.n_batch > MAX_BATCH || s->o.n_nodes < 1 || s->o.n_nodes > (1 << 24) ||
+        s->o.n_cells < 1 || s->o.n_cells > (1 << 28))
+        return rr_fail(err, RR_ERR_USAGE, "SESSION", RR_NOWHERE,
+                       "batch %d (1 to %d), nodes %d (1 to 2^24), cells %d (1 to 2^28)", s->o.n_batch, MAX_BATCH,
+                       s->o.n_nodes, s->o.n_cells);
+    s->o.n_cells = (int)rr_round_up((size_t)s->o.n_cells, RR_PANEL);
+    return RR_OK;
+}
+
+size_t rr_session_bytes(const struct rr_engine *e, const struct rr_model *m, const struct rr_session_options *o)
+{
+    struct rr_session s;
+    struct carver c = {0};
+    /* The engine is only asked for its thread count here. */
+    struct rr_engine copy = *e;
+    if (set_options(&s, &copy, m, o, NULL))
+        return 0;
+    lay_out(&s, &c);
+    return c.overflow ? 0 : c.used + sizeof s;
+}
+
+int rr_session_open(struct rr_session **out, struct rr_engine *e, const struct rr_model *m,
+                    const struct rr_session_options *o, struct rr_error *err)
+{
+    *out = NULL;
+    struct rr_session *s = rr_zalloc(1, sizeof *s);
+    if (!s)
+        return rr_fail_memory(err, "session", sizeof *s);
+    int rc = set_options(s, e, m, o, err);
+    struct carver c = {0};
+    if (rc == RR_OK) {
+        lay_out(s, &c);
+        s->block_bytes = c.used;
+        s->block = c.overflow ? NULL : rr_alloc_aligned(c.used);
+        if (!s->block)
+            rc = rr_fail_memory(err, "session: cache and scratch", c.used);
+    }
+    if (rc) {
+        rr_session_close(s);
+        return rc;
+    }
+    c = (struct carver){.base = s->block};
+    lay_out(s, &c);
+    rr_rope_table(s->rope_cos, s->rope_sin, &m->h, s->o.n_context);
+    *out = s;
+    return RR_OK;
+}
+
+void rr_session_close(struct rr_session *s)
+{
+    if (!s)
+        return;
+    rr_free_aligned(s->block);
+    rr_free(s);
+}
+
+int rr_session_branch(struct rr_session *s, int parent, int n_tokens, int *node, struct rr_error *err)
+{
+    if (parent < -1 || parent >= s->n_nodes || n_tokens < 0)
+        return rr_fail(err, RR_ERR_USAGE, "NODE", RR_NOWHERE, "parent %d of %d nodes, %d tokens", parent, s->n_nodes,
+                       n_tokens);
+    struct node nd = {.parent = parent, .cell = s->n_cells_used};
+    if (parent >= 0) {
+        nd.start = s->nodes[parent].start + s->nodes[parent].length;
+        nd.depth = s->nodes[parent].depth + 1;
+    }
+    if (nd.depth >= RR_MAX_DEPTH)
+        return rr_fail(err, RR_ERR_USAGE, "DEPTH", RR_NOWHERE, "more than %d nodes on a path", RR_MAX_DEPTH);
+    if (n_tokens > s->o.n_context - nd.start)
+        return rr_fail(err, RR_ERR_USAGE, "CONTEXT", RR_NOWHERE,
+                       "%d tokens after %d do not fit into a context of %d; shorten the text", n_tokens, nd.start,
+                       s->o.n_context);
+    const int cells = (int)rr_round_up((size_t)n_tokens, RR_PANEL);
+    nd.length = n_tokens;
+    if (s->n_nodes >= s->o.n_nodes || cells > s->o.n_cells - s->n_cells_used)
+        return rr_fail(err, RR_ERR_MEMORY, "CACHE_FULL", RR_NOWHERE,
+                       "%d tokens do not fit beside %d of %d cells and %d of %d nodes; open a larger session", n_tokens,
+                       s->n_cells_used, s->o.n_cells, s->n_nodes, s->o.n_nodes);
+    s->n_cells_used += cells;
+    s->nodes[s->n_nodes] = nd;
+    *node = s->n_nodes++;
+    return RR_OK;
+}
+
+void rr_session_rewind(struct rr_session *s, int node)
+{
+    if (node < 0 || node >= s->n_nodes)
+        return;
+    s->n_cells_used = s->nodes[node].cell;
+    s->n_nodes = node;
+}
+
+int rr_session_length(const struct rr_session *s, int node)
+{
+    return node >= 0 && node < s->n_nodes ? s->nodes[node].n : 0;
+}
+
+int rr_session_path(const struct rr_session *s, int node)
+{
+    return node >= 0 && node < s->n_nodes ? s->nodes[node].start + s->nodes[node].n : 0;
+}
+
+long long rr_session_tokens(const struct rr_session *s)
+{
+    return s->n_tokens;
+}
+
+static int check_feed(struct rr_session *s, const struct rr_feed *feeds, int i, struct rr_error *err)
+{
+    const struct rr_feed *f = &feeds[i];
+    if (f->node < 0 || f->node >= s->n_nodes || f->n_tokens < 0 || (i && f->node <= feeds[i - 1].node))
+        return rr_fail(err, RR_ERR_USAGE, "FEED", RR_NOWHERE,
+                       "feed %d names node %d; feeds go to open nodes in the order of their opening, once each", i,
+                       f->node);
+    struct node *nd = &s->nodes[f->node];
+    if (f->n_tokens > nd->length - nd->n)
+        return rr_fail(err, RR_ERR_USAGE, "FEED", RR_NOWHERE,
+                       "feed %d: %d tokens do not fit behind the node's %d of %d", i, f->n_tokens, nd->n, nd->length);
+    if (nd->parent >= 0 && s->nodes[nd->parent].due != s->nodes[nd->parent].length)
+        return rr_fail(err, RR_ERR_USAGE, "FEED", RR_NOWHERE, "feed %d: parent node %d has %d of its %d tokens", i,
+                       nd->parent, s->nodes[nd->parent].due, s->nodes[nd->parent].length);
+    for (int t = 0; t < f->n_tokens; t++)
+        if (f->tokens[t] < 0 || f->tokens[t] >= s->model->h.n_vocab)
+            return rr_fail(err, RR_ERR_USAGE, "TOKEN_ID", RR_NOWHERE, "token id %d; the vocabulary has 0 to %d",
+                           f->tokens[t], s->model->h.n_vocab - 1);
+    nd->due = nd->n + f->n_tokens;
+    return RR_OK;
+}
+
+static int check_wants(const struct rr_session *s, const struct rr_feed *feeds, int n_feeds,
+                       const struct rr_want *wants, int n_wants, struct rr_error *err)
+{
+    for (int i = 0; i < n_wants; i++) {
+        const struct rr_want *w = &wants[i], *prev = i ? w - 1 : NULL;
+        if (w->feed < 0 || w->feed >= n_feeds || w->offset < 0 || w->offset >= feeds[w->feed].n_tokens ||
+            (prev && (prev->feed > w->feed || (prev->feed == w->feed && prev->offset > w->offset))))
+            return rr_fail(err, RR_ERR_USAGE, "WANT", RR_NOWHERE,
+                           "want %d (feed %d, token %d) is outside its feed or out of order", i, w->feed, w->offset);
+        for (int t = 0; w->ids && t < w->n_ids; t++)
+            if (w->ids[t] < 0 || w->ids[t] >= s->model->h.n_vocab)
+                return rr_fail(err, RR_ERR_USAGE, "TOKEN_ID", RR_NOWHERE, "wanted id %d; the vocabulary has 0 to %d",
+                               w->ids[t], s->model->h.n_vocab - 1);
+    }
+    return RR_OK;
+}
+
+static int nonfinite(const struct rr_session *s, const struct rr_want *w, int row, struct rr_error *err)
+{
+    return rr_fail(err, RR_ERR_DATA, "NONFINITE_LOGITS", RR_NOWHERE,
+                   "the logits after token %d (position %d) are not finite; the weights are damaged", w->offset,
+                   s->rows[row].position);
+}
+
+/* log sum exp in double over float logits; NaN or infinite when one of them is. */
+static double log_sum_exp(const float *logits, int n)
+{
+    double max = logits[0], sum = 0;
+    for (int i = 1; i < n; i++)
+        max = logits[i] > max ? logits[i] : max;
+    for (int i = 0; i < n; i++)
+        sum += exp(logits[i] - max);
+    return max + log(sum);
+}
+
+/* Logits of a few ids: the same dot products that the whole head would do, for those rows only. */
+static void head_ids(struct rr_session *s, const struct rr_want *w, const float *h)
+{
+    const struct rr_tensor *head = &s->model->head;
+    const size_t row_bytes = rr_row_bytes(head->type, (size_t)head->n_cols);
+    for (int i = 0; i < w->n_ids; i++)
+        s->engine->kernels.gemv[head->type](&w->logits[i], h, (const char *)head->data + (size_t)w->ids[i] * row_bytes,
+                                            row_bytes, 1, head->n_cols);
+}
+
+static bool needs_whole_head(const struct rr_want *w)
+{
+    return !w->ids || w->log_norm;
+}
+
+/* Hands out the results of one want from its row of the whole head. */
+static void scatter_logits(const struct rr_want *w, const float *logits, int n_vocab)
+{
+    if (w->logits && !w->ids)
+        memcpy(w->logits, logits, (size_t)n_vocab * sizeof(float));
+    for (int i = 0; w->logits && w->ids && i < w->n_ids; i++)
+        w->logits[i] = logits[w->ids[i]];
+    if (w->log_norm)
+        *w->log_norm = log_sum_exp(logits, n_vocab);
+}
+
+static bool want_is_finite(const struct rr_want *w, int n_vocab)
+{
+    const int n = w->ids ? w->n_ids : n_vocab;
+    for (int i = 0; w->logits && i < n; i++)
+        if (!isfinite(w->logits[i]))
+            return false;
+    return !w->log_norm || isfinite(*w->log_norm);
+}
+
+/* wants[0..n) all lie in the current batch at rows[]: norm, head, results. */
+static int head_wants(struct rr_session *s, const struct rr_want *wants, const int *rows, int n, struct rr_error *err)
+{
+    const struct rr_model *m = s->model;
+    const size_t dim = (size_t)m->h.n_embd;
+    const struct rr_want *whole[RR_HEAD_ROWS];
+    int n_whole = 0;
+    for (int i = 0; i < n; i++) {
+        /* A row of s->h per whole-head want, then one more for the restricted ones. */
+        float *h = s->h + (size_t)n_whole * dim;
+        s->engine->kernels.rmsnorm(h, s->x + (size_t)rows[i] * dim, m->out_norm, m->h.n_embd, (float)m->h.rms_eps);
+        if (needs_whole_head(&wants[i]))
+            whole[n_whole++] = &wants[i];
+        else
+            head_ids(s, &wants[i], h);
+    }
+    if (n_whole) {
+        struct rr_matmul mm = {.y = s->logits, .ldy = (size_t)m->h.n_vocab, .x = s->h, .ldx = dim, .m = n_whole,
+                               .w = &m->head};
+        rr_engine_matmul(s->engine, &mm, s->panels);
+        for (int i = 0; i < n_whole; i++)
+            scatter_logits(whole[i], s->logits + (size_t)i * (size_t)m->h.n_vocab, m->h.n_vocab);
+    }
+    for (int i = 0; i < n; i++)
+        if (!want_is_finite(&wants[i], m->h.n_vocab))
+            return nonfinite(s, &wants[i], rows[i], err);
+    return RR_OK;
+}
+
+/* Appends a row to the batch, and to the last span when it continues it. */
+static void add_row(struct rr_session *s, int node, int token)
+{
+    struct node *nd = &s->nodes[node];
+    s->rows[s->n_rows] = (struct row){token, node, nd->cell + nd->n, nd->start + nd->n};
+    struct span *last = s->n_spans ? &s->spans[s->n_spans - 1] : NULL;
+    if (last && last->n_rows < SPAN_ROWS && s->rows[last->row0].node == node)
+        last->n_rows++;
+    else
+        s->spans[s->n_spans++] = (struct span){s->n_rows, 1};
+    s->n_rows++;
+    nd->n++;
+}
+
+/* Position in the feeds of the next token to compute. */
+struct at {
+    int feed, offset;
+};
+
+/* Fills the batch from *at; moves *at behind what was taken. */
+static void fill_batch(struct rr_session *s, const struct rr_feed *feeds, int n_feeds, struct at *at)
+{
+    s->n_rows = s->n_spans = 0;
+    while (at->feed < n_feeds && s->n_rows < s->o.n_batch) {
+        const struct rr_feed *f = &feeds[at->feed];
+        if (at->offset == f->n_tokens) {
+            *at = (struct at){at->feed + 1, 0};
+            continue;
+        }
+        add_row(s, f->node, f->tokens[at->offset++]);
+    }
+}
+
+/* Serves the wants that lie between `from` and the end of the batch; *next is the first one not yet served. */
+static int serve_batch(struct rr_session *s, const struct rr_feed *feeds, const struct rr_want *wants, int n_wants,
+                       struct at from, int *next, struct rr_error *err)
+{
+    int row = 0, rows[RR_HEAD_ROWS], n = 0, first = *next;
+    const int cap = s->o.n_batch < RR_HEAD_ROWS ? s->o.n_batch : RR_HEAD_ROWS;
+    for (; *next < n_wants; ++*next) {
+        const struct rr_want *w = &wants[*next];
+        while (from.feed < w->feed) {
+            row += feeds[from.feed].n_tokens - from.offset;
+            from = (struct at){from.feed + 1, 0};
+        }
+        int at_row = row + w->offset - from.offset;
+        if (at_row >= s->n_rows)
+            break;
+        rows[n++] = at_row;
+        if (n == cap) {
+            int rc = head_wants(s, wants + first, rows, n, err);
+            if (rc)
+                return rc;
+            first = *next + 1;
+            n = 0;
+        }
+    }
+    return n ? head_wants(s, wants + first, rows, n, err) : RR_OK;
+}
+
+int rr_session_eval(struct rr_session *s, const struct rr_feed *feeds, int n_feeds, const struct rr_want *wants,
+                    int n_wants, struct rr_error *err)
+{
+    int rc = RR_OK, next = 0;
+    for (int i = 0; i < n_feeds && !rc; i++)
+        rc = check_feed(s, feeds, i, err);
+    if (!rc)
+        rc = check_wants(s, feeds, n_feeds, wants, n_wants, err);
+    struct at at = {0, 0};
+    while (!rc) {
+        struct at from = at;
+        fill_batch(s, feeds, n_feeds, &at);
+        if (!s->n_rows)
+            break;
+        rr_forward_rows(s);
+        s->n_tokens += s->n_rows;
+        rc = serve_batch(s, feeds, wants, n_wants, from, &next, err);
+    }
+    for (int i = 0; i < n_feeds; i++)
+        if (feeds[i].node >= 0 && feeds[i].node < s->n_nodes)
+            s->nodes[feeds[i].node].due = s->nodes[feeds[i].node].n;
+    return rc;
+}

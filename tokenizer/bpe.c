@@ -1,0 +1,314 @@
+/* Encoding and decoding for SentencePiece BPE.
+ *
+ * The text is normalised (blanks become U+2581), cut into symbols (characters and user-defined pieces), and the best pair of neighbours
+ * is merged until none is left: highest score first, leftmost among equals. Candidates wait in a heap; one is stale
+ * when its symbols are no longer what they were. */
+#include "tokenizer/internal.h"
+
+#include <string.h>
+#include "engine/base/utf8.h"
+
+struct symbol {
+    int id;         /* piece, made-up character, or -1: a character of no piece */
+    int prev, next; /* neighbours still alive, -1 at the ends */
+    uint32_t at, n; /* bytes of the normalised text */
+};
+
+struct merge {
+    float score;
+    int left, right;       /* indices of symbols */
+    int left_id, right_id; /* what they were */
+    int id;                /* what they become */
+};
+
+struct rr_bpe_scratch {
+    struct rr_buf text;
+    struct symbol *symbols;
+    size_t n_symbols, cap_symbols;
+    struct merge *heap;
+    size_t n_heap, cap_heap;
+    int (*unused)[2]; /* [n pieces] how an UNUSED piece was put together; made on demand */
+    size_t cap_unused;
+    int *stack;
+    size_t cap_stack;
+    bool failed;
+};
+
+void rr_encoding_free(struct rr_encoding *e)
+{
+    if (e->scratch) {
+        rr_buf_free(&e->scratch->text);
+        rr_free(e->scratch->symbols);
+        rr_free(e->scratch->heap);
+        rr_free(e->scratch->unused);
+        rr_free(e->scratch->stack);
+    }
+    rr_free(e->scratch);
+    rr_free(e->ids);
+    *e = (struct rr_encoding){0};
+}
+
+/* SentencePiece's normaliser with the "identity" rule: blanks only. */
+static void normalise(const struct rr_tokenizer *t, struct rr_buf *out, const char *s, size_t n)
+{
+    rr_buf_clear(out);
+    if (t->remove_extra_space) {
+        while (n && s[0] == ' ')
+            s++, n--;
+        while (n && s[n - 1] == ' ')
+            n--;
+    }
+    if (n && t->add_dummy_prefix)
+        rr_buf_add(out, RR_BLANK, RR_BLANK_BYTES);
+    for (size_t i = 0, from = 0; i <= n; i++) {
+        /* Runs without a blank or a bad byte are copied whole. */
+        size_t len = i == n ? 0 : (unsigned char)s[i] < 0x80 ? 1 : rr_utf8_decode(s + i, n - i, NULL);
+        if (i < n && len && s[i] != ' ') {
+            i += len - 1;
+            continue;
+        }
+        rr_buf_add(out, s + from, i - from);
+        from = i + 1;
+        if (i == n)
+            break;
+        if (s[i] != ' ')
+            rr_buf_add(out, "\xEF\xBF\xBD", 3);
+        else if (!t->remove_extra_space || s[i - 1] != ' ')
+            rr_buf_add(out, RR_BLANK, RR_BLANK_BYTES);
+    }
+}
+
+/* The longest user-defined piece that the text continues with, or -1. */
+static int match_user(const struct rr_tokenizer *t, const char *s, size_t n)
+{
+    const unsigned char c = (unsigned char)s[0];
+    for (int i = t->user_first[c]; i < t->user_first[c + 1]; i++) {
+        const struct rr_piece *p = &t->pieces[t->user_ids[i]];
+        if (p->n <= n && memcmp(p->text, s, p->n) == 0)
+            return t->user_ids[i];
+    }
+    return -1;
+}
+
+static bool cut_symbols(const struct rr_tokenizer *t, struct rr_bpe_scratch *b)
+{
+    const char *s = b->text.data;
+    b->n_symbols = 0;
+    for (size_t at = 0; at < b->text.n;) {
+        if (!rr_grow(&b->symbols, &b->cap_symbols, b->n_symbols + 1, sizeof *b->symbols))
+            return false;
+        int i = (int)b->n_symbols++;
+        struct symbol *sym = &b->symbols[i];
+        *sym = (struct symbol){.prev = i - 1, .next = i + 1, .at = (uint32_t)at};
+        int user = match_user(t, s + at, b->text.n - at);
+        if (user >= 0) {
+            sym->id = user;
+            sym->n = t->pieces[user].n;
+        } else if ((unsigned char)s[at] < 0x80) {
+            sym->id = t->ascii[(unsigned char)s[at]];
+            sym->n = 1;
+        } else {
+            uint32_t cp;
+            sym->n = (uint32_t)rr_utf8_decode(s + at, b->text.n - at, &cp);
+            sym->id = rr_pair_find(&t->pairs, rr_char_key(cp));
+        }
+        at += sym->n;
+    }
+    if (b->n_symbols)
+        b->symbols[b->n_symbols - 1].next = -1;
+    return true;
+}
+
+static bool before(const struct merge *a, const struct merge *b)
+{
+    return a->score > b->score || (a->score == b->score && a->left < b->left);
+}
+
+static void heap_push(struct rr_bpe_scratch *b, struct merge m)
+{
+    if (!rr_grow(&b->heap, &b->cap_heap, b->n_heap + 1, sizeof *b->heap)) {
+        b->failed = true;
+        return;
+    }
+    size_t i = b->n_heap++;
+    for (; i && before(&m, &b->heap[(i - 1) / 2]); i = (i - 1) / 2)
+        b->heap[i] = b->heap[(i - 1) / 2];
+    b->heap[i] = m;
+}
+
+static struct merge heap_pop(struct rr_bpe_scratch *b)
+{
+    struct merge top = b->heap[0], last = b->heap[--b->n_heap];
+    size_t i = 0;
+    for (size_t child; (child = 2 * i + 1) < b->n_heap; i = child) {
+        if (child + 1 < b->n_heap && before(&b->heap[child + 1], &b->heap[child]))
+            child++;
+        if (!before(&b->heap[child], &last))
+            break;
+        b->heap[i] = b->heap[child];
+    }
+    b->heap[i] = last;
+    return top;
+}
+
+/* User-defined pieces are whole words of their own: they merge with nothing. */
+static bool is_frozen(const struct rr_tokenizer *t, const struct symbol *s)
+{
+    return s->id < 0 || (s->id < t->n && t->pieces[s->id].type == RR_PIECE_USER);
+}
+
+static void propose(const struct rr_tokenizer *t, struct rr_bpe_scratch *b, int left, int right)
+{
+    if (left < 0 || right < 0)
+        return;
+    const struct symbol *l = &b->symbols[left], *r = &b->symbols[right];
+    if (is_frozen(t, l) || is_frozen(t, r))
+        return;
+    int id = rr_pair_find(&t->pairs, rr_pair_key(l->id, r->id));
+    if (id < 0)
+        return;
+    if (t->pieces[id].type == RR_PIECE_UNUSED) {
+        b->unused[id][0] = l->id;
+        b->unused[id][1] = r->id;
+    }
+    heap_push(b, (struct merge){t->pieces[id].score, left, right, l->id, r->id, id});
+}
+
+static void merge_all(const struct rr_tokenizer *t, struct rr_bpe_scratch *b)
+{
+    b->n_heap = 0;
+    for (size_t i = 0; i + 1 < b->n_symbols; i++)
+        propose(t, b, (int)i, (int)i + 1);
+    while (b->n_heap && !b->failed) {
+        struct merge m = heap_pop(b);
+        struct symbol *l = &b->symbols[m.left], *r = &b->symbols[m.right];
+        if (l->n == 0 || r->n == 0 || l->next != m.right || l->id != m.left_id || r->id != m.right_id)
+            continue;
+        l->id = m.id;
+        l->n += r->n;
+        l->next = r->next;
+        r->n = 0;
+        if (l->next >= 0)
+            b->symbols[l->next].prev = m.left;
+        propose(t, b, l->prev, m.left);
+        propose(t, b, m.left, l->next);
+    }
+}
+
+static bool emit(struct rr_encoding *e, int id)
+{
+    if (!rr_grow(&e->ids, &e->cap, e->n + 1, sizeof *e->ids))
+        return false;
+    e->ids[e->n++] = id;
+    return true;
+}
+
+/* A character that is no piece: its bytes, or the unknown piece. */
+static bool emit_unknown(const struct rr_tokenizer *t, struct rr_encoding *e, const char *s, size_t n)
+{
+    if (!t->byte_fallback)
+        return emit(e, t->unk);
+    for (size_t i = 0; i < n; i++)
+        if (!emit(e, t->byte_ids[(unsigned char)s[i]]))
+            return false;
+    return true;
+}
+
+/* A symbol's tokens: itself, or what an UNUSED piece was made of (SentencePiece takes those apart again). s points at its text. */
+static bool emit_symbol(const struct rr_tokenizer *t, struct rr_encoding *e, const struct symbol *sym)
+{
+    struct rr_bpe_scratch *b = e->scratch;
+    const char *s = b->text.data + sym->at;
+    size_t n_stack = 0;
+    int id = sym->id;
+    for (;;) {
+        if (id >= 0 && id < t->n && t->pieces[id].type == RR_PIECE_UNUSED && b->unused[id][0] >= 0) {
+            if (!rr_grow(&b->stack, &b->cap_stack, n_stack + 1, sizeof *b->stack))
+                return false;
+            b->stack[n_stack++] = b->unused[id][1];
+            id = b->unused[id][0];
+            continue;
+        }
+        size_t len = rr_utf8_decode(s, b->text.n - (size_t)(s - b->text.data), NULL);
+        if (id >= 0 && id < t->n) {
+            len = t->pieces[id].n;
+            if (!emit(e, id))
+                return false;
+        } else if (!emit_unknown(t, e, s, len)) {
+            return false;
+        }
+        s += len;
+        if (!n_stack)
+            return true;
+        id = b->stack[--n_stack];
+    }
+}
+
+static bool prepare_unused(const struct rr_tokenizer *t, struct rr_bpe_scratch *b)
+{
+    if (!t->has_unused)
+        return true;
+    if (!rr_grow(&b->unused, &b->cap_unused, (size_t)t->n, sizeof *b->unused))
+        return false;
+    for (int i = 0; i < t->n; i++)
+        b->unused[i][0] = b->unused[i][1] = -1;
+    return true;
+}
+
+int rr_tokenizer_encode(const struct rr_tokenizer *t, struct rr_encoding *e, const char *text, size_t n,
+                        struct rr_error *err)
+{
+    e->n = 0;
+    if (!e->scratch)
+        e->scratch = rr_zalloc(1, sizeof *e->scratch);
+    struct rr_bpe_scratch *b = e->scratch;
+    /* Symbol indices are ints and offsets 32 bits; the normalised text is at most three times as long. */
+    if (!b || n > INT32_MAX / 4)
+        return rr_fail_memory(err, "text to tokenize", n);
+    b->failed = false;
+    normalise(t, &b->text, text, n);
+    bool ok = !b->text.failed && prepare_unused(t, b) && cut_symbols(t, b);
+    if (ok)
+        merge_all(t, b);
+    ok = ok && !b->failed;
+    for (int i = 0; ok && b->n_symbols && i >= 0; i = b->symbols[i].next)
+        ok = emit_symbol(t, e, &b->symbols[i]);
+    return ok ? RR_OK : rr_fail_memory(err, "text to tokenize", n);
+}
+
+/* A piece's text with U+2581 as blanks. */
+static void add_text(struct rr_buf *out, const struct rr_piece *p, bool drop_blank)
+{
+    for (size_t i = 0; i < p->n;) {
+        if (p->n - i >= RR_BLANK_BYTES && memcmp(p->text + i, RR_BLANK, RR_BLANK_BYTES) == 0) {
+            if (i || !drop_blank)
+                rr_buf_add(out, " ", 1);
+            i += RR_BLANK_BYTES;
+        } else {
+            rr_buf_add(out, p->text + i++, 1);
+        }
+    }
+}
+
+int rr_tokenizer_decode(const struct rr_tokenizer *t, struct rr_buf *out, const int *ids, size_t n, struct rr_error *err)
+{
+    bool first = true;
+    for (size_t i = 0; i < n; i++) {
+        if (ids[i] < 0 || ids[i] >= t->n)
+            return rr_fail(err, RR_ERR_USAGE, "TOKEN_ID", RR_NOWHERE, "token id %d; the vocabulary has 0 to %d", ids[i],
+                           t->n - 1);
+        const struct rr_piece *p = &t->pieces[ids[i]];
+        if (p->type == RR_PIECE_CONTROL)
+            continue;
+        if (p->type == RR_PIECE_BYTE) {
+            char c = (char)rr_piece_byte(p);
+            rr_buf_add(out, &c, 1);
+        } else if (p->type == RR_PIECE_UNKNOWN) {
+            rr_buf_puts(out, " \xE2\x81\x87 "); /* U+2047, as SentencePiece shows it */
+        } else {
+            add_text(out, p, first && t->add_dummy_prefix);
+        }
+        first = false;
+    }
+    return out->failed ? rr_fail_memory(err, "text", n) : RR_OK;
+}

@@ -1,0 +1,85 @@
+/* Tokenizers: text to token ids and back.
+ *
+ * One kind so far: SentencePiece BPE with byte fallback (arXiv 1808.06226; LLaMA, LLaMA-2, TinyLlama, llama2.c). The vocabulary
+ * may come from a tokenizer.model, from GGUF metadata or from a llama2.c file; the readers fill a struct rr_vocab, and
+ * rr_tokenizer_open checks and indexes it.
+ *
+ * Holds always: encode never yields a control token, whatever the text says; only its caller adds those. A tokenizer is
+ * immutable once open and may be used by many threads, each with its own struct rr_encoding. */
+#ifndef RR_TOKENIZER_H
+#define RR_TOKENIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "engine/base/fail.h"
+#include "engine/base/mem.h"
+
+/* SentencePiece's numbers, which GGUF uses too. */
+enum rr_piece_type {
+    RR_PIECE_NORMAL = 1,
+    RR_PIECE_UNKNOWN = 2,
+    RR_PIECE_CONTROL = 3,
+    RR_PIECE_USER = 4,
+    RR_PIECE_UNUSED = 5,
+    RR_PIECE_BYTE = 6
+};
+
+struct rr_piece {
+    const char *text; /* n bytes, not terminated, may hold zeros; a blank is U+2581 */
+    uint32_t n;
+    float score;
+    enum rr_piece_type type;
+};
+
+/* What a reader found. Texts are copied by rr_tokenizer_open. */
+struct rr_vocab {
+    struct rr_piece *pieces;
+    size_t n;
+    int unk, bos, eos;       /* -1: none */
+    bool add_dummy_prefix;   /* a blank before the text */
+    bool remove_extra_space; /* none at the ends, one between words */
+    bool byte_fallback;      /* unknown characters as <0xHH> pieces */
+};
+
+struct rr_tokenizer;
+
+/* Checks ids, types, byte pieces and duplicates (RR_ERR_DATA "VOCAB", "TOKEN_ID"), then indexes. file is for errors. */
+int rr_tokenizer_open(struct rr_tokenizer **t, const struct rr_vocab *v, const char *file, struct rr_error *err);
+void rr_tokenizer_close(struct rr_tokenizer *t);
+
+/* A SentencePiece tokenizer.model in memory (read by our own bounded protobuf reader). */
+int rr_tokenizer_from_sentencepiece(struct rr_tokenizer **t, const void *bytes, size_t n, const char *file,
+                                    struct rr_error *err);
+/* A llama2.c tokenizer .bin in memory. */
+int rr_tokenizer_from_llama2c(struct rr_tokenizer **t, const void *bytes, size_t n, const char *file,
+                              struct rr_error *err);
+/* Maps the file and reads it as whichever of the two it is. */
+int rr_tokenizer_from_file(struct rr_tokenizer **t, const char *path, struct rr_error *err);
+
+int rr_tokenizer_size(const struct rr_tokenizer *t);
+int rr_tokenizer_bos(const struct rr_tokenizer *t); /* -1: none */
+int rr_tokenizer_eos(const struct rr_tokenizer *t);
+/* The stored text of a piece (not terminated). id in [0, size). */
+const struct rr_piece *rr_tokenizer_piece(const struct rr_tokenizer *t, int id);
+
+/* Result and scratch of encode, kept between calls so that they are rarely allocated. Zero-initialised is valid. */
+struct rr_encoding {
+    int *ids;
+    size_t n, cap;
+    struct rr_bpe_scratch *scratch;
+};
+void rr_encoding_free(struct rr_encoding *e);
+
+/* Replaces e->ids by the tokens of text[0..n), without BOS or EOS. Bytes that are not UTF-8 count as U+FFFD. Time is
+ * n log n. RR_ERR_MEMORY only. */
+int rr_tokenizer_encode(const struct rr_tokenizer *t, struct rr_encoding *e, const char *text, size_t n,
+                        struct rr_error *err);
+
+/* Appends the text of ids[0..n) to out. Control tokens are silent; the blank that encode put before the text is removed;
+ * so decode(encode(x)) = x for valid UTF-8 without U+2581, when the tokenizer keeps extra blanks. Byte pieces
+ * may make sequences that are not UTF-8. Ids outside the vocabulary: RR_ERR_USAGE "TOKEN_ID". */
+int rr_tokenizer_decode(const struct rr_tokenizer *t, struct rr_buf *out, const int *ids, size_t n,
+                        struct rr_error *err);
+
+#endif

@@ -1,0 +1,361 @@
+/* Checks a vocabulary and indexes it: which two symbols merge into which piece, and which symbol a character is.
+ *
+ * SentencePiece merges two neighbours when the text of both together is a piece. Every symbol is a character or a piece, so all
+ * merges can be listed beforehand: for each piece, its cuts into two symbols. Encoding then compares numbers only. */
+#include "tokenizer/internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "engine/base/limits.h"
+#include "engine/base/utf8.h"
+
+static uint64_t mix(uint64_t x)
+{
+    x ^= x >> 32;
+    x *= 0xD6E8FEB86659FD93u;
+    x ^= x >> 32;
+    return x;
+}
+
+int rr_pair_find(const struct rr_pair_table *t, uint64_t key)
+{
+    for (size_t i = (size_t)mix(key) & t->mask;; i = (i + 1) & t->mask) {
+        if (t->keys[i] == key)
+            return t->values[i];
+        if (!t->keys[i])
+            return -1;
+    }
+}
+
+static void pair_add(struct rr_pair_table *t, uint64_t key, int value)
+{
+    size_t i = (size_t)mix(key) & t->mask;
+    while (t->keys[i] && t->keys[i] != key)
+        i = (i + 1) & t->mask;
+    t->keys[i] = key;
+    t->values[i] = value;
+}
+
+/* Texts to symbols, for building only. The hash of any part of a text comes from prefix hashes in constant time, so a long
+ * piece costs its length, not its square. */
+struct text_table {
+    const struct rr_piece **slots;
+    int *values;
+    size_t mask;
+    uint64_t *power, *prefix; /* [longest piece + 1] */
+};
+
+#define HASH_BASE 0x9E3779B97F4A7C15u
+
+static uint64_t hash_whole(const char *s, size_t n)
+{
+    uint64_t h = 0;
+    for (size_t i = 0; i < n; i++)
+        h = h * HASH_BASE + (unsigned char)s[i] + 1;
+    return h;
+}
+
+static int text_find(const struct text_table *t, const char *s, size_t n, uint64_t hash, size_t *slot)
+{
+    size_t i = (size_t)mix(hash) & t->mask;
+    while (t->slots[i] && (t->slots[i]->n != n || memcmp(t->slots[i]->text, s, n) != 0))
+        i = (i + 1) & t->mask;
+    if (slot)
+        *slot = i;
+    return t->slots[i] ? t->values[i] : -1;
+}
+
+static bool is_symbol(const struct rr_piece *p)
+{
+    return p->type == RR_PIECE_NORMAL || p->type == RR_PIECE_USER || p->type == RR_PIECE_UNUSED;
+}
+
+static int bad_piece(struct rr_error *err, const char *file, int id, const struct rr_piece *p, const char *what)
+{
+    struct rr_buf name = {0};
+    rr_buf_printf(&name, "piece %d", id);
+    int rc = rr_fail(err, RR_ERR_DATA, "VOCAB", RR_AT_OBJECT(file, name.data ? name.data : "piece"), "'%s' %s",
+                     rr_show(p->text, p->n).s, what);
+    rr_buf_free(&name);
+    return rc;
+}
+
+int rr_piece_byte(const struct rr_piece *p)
+{
+    int v = 0;
+    if (p->n != 6 || memcmp(p->text, "<0x", 3) != 0 || p->text[5] != '>')
+        return -1;
+    for (int i = 3; i < 5; i++) {
+        char c = p->text[i];
+        if (c >= '0' && c <= '9')
+            v = v * 16 + (c - '0');
+        else if (c >= 'A' && c <= 'F')
+            v = v * 16 + (c - 'A' + 10);
+        else
+            return -1;
+    }
+    return v;
+}
+
+static int check_bytes(struct rr_tokenizer *t, const char *file, struct rr_error *err)
+{
+    for (int i = 0; i < 256; i++)
+        t->byte_ids[i] = -1;
+    for (int id = 0; id < t->n; id++) {
+        const struct rr_piece *p = &t->pieces[id];
+        if (p->type != RR_PIECE_BYTE)
+            continue;
+        int b = rr_piece_byte(p);
+        if (b < 0)
+            return bad_piece(err, file, id, p, "is of type BYTE; expected <0x00> to <0xFF>");
+        if (t->byte_ids[b] >= 0)
+            return bad_piece(err, file, id, p, "occurs twice among the BYTE pieces");
+        t->byte_ids[b] = id;
+    }
+    for (int i = 0; i < 256 && t->byte_fallback; i++)
+        if (t->byte_ids[i] < 0)
+            return rr_fail(err, RR_ERR_DATA, "VOCAB", RR_AT_FILE(file),
+                           "byte fallback is on, but the piece <0x%02X> is missing", (unsigned)i);
+    return RR_OK;
+}
+
+static int check_ids(const struct rr_tokenizer *t, const char *file, struct rr_error *err)
+{
+    const struct {
+        const char *name;
+        int id;
+    } ids[] = {{"unk", t->unk}, {"bos", t->bos}, {"eos", t->eos}};
+    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++)
+        if (ids[i].id < -1 || ids[i].id >= t->n)
+            return rr_fail(err, RR_ERR_DATA, "TOKEN_ID", RR_AT_OBJECT(file, ids[i].name),
+                           "the %s id is %d; the vocabulary has 0 to %d", ids[i].name, ids[i].id, t->n - 1);
+    if (t->unk < 0 && !t->byte_fallback)
+        return rr_fail(err, RR_ERR_DATA, "VOCAB", RR_AT_FILE(file),
+                       "neither an unknown piece nor byte fallback: most texts could not be encoded");
+    return RR_OK;
+}
+
+static int copy_pieces(struct rr_tokenizer *t, const struct rr_vocab *v, const char *file, struct rr_error *err)
+{
+    if (v->n < 1 || v->n > RR_MAX_VOCAB)
+        return rr_fail(err, RR_ERR_DATA, "VOCAB", RR_AT_FILE(file), "%zu pieces; expected 1 to %u", v->n, RR_MAX_VOCAB);
+    t->pieces = rr_arena_alloc(&t->arena, v->n, sizeof *t->pieces);
+    if (!t->pieces)
+        return rr_fail_memory(err, "vocabulary", v->n * sizeof *t->pieces);
+    t->n = (int)v->n;
+    for (int id = 0; id < t->n; id++) {
+        struct rr_piece p = v->pieces[id];
+        if (p.n > RR_MAX_PIECE)
+            return bad_piece(err, file, id, &p, "is longer than 65536 bytes");
+        if (!p.n && is_symbol(&p))
+            return bad_piece(err, file, id, &p, "is empty");
+        if (!isfinite(p.score))
+            return bad_piece(err, file, id, &p, "has a score that is not finite");
+        if (p.type < RR_PIECE_NORMAL || p.type > RR_PIECE_BYTE)
+            return bad_piece(err, file, id, &p, "has a type outside 1 to 6");
+        t->has_unused = t->has_unused || p.type == RR_PIECE_UNUSED;
+        p.text = rr_arena_copy(&t->arena, p.text, p.n);
+        if (!p.text)
+            return rr_fail_memory(err, "vocabulary", p.n);
+        t->pieces[id] = p;
+    }
+    return RR_OK;
+}
+
+/* Enters all symbol pieces; a text twice is an error, for its id would be a matter of chance. */
+static int fill_texts(struct text_table *tt, const struct rr_tokenizer *t, const char *file, struct rr_error *err)
+{
+    for (int id = 0; id < t->n; id++) {
+        const struct rr_piece *p = &t->pieces[id];
+        size_t slot;
+        if (!is_symbol(p))
+            continue;
+        if (text_find(tt, p->text, p->n, hash_whole(p->text, p->n), &slot) >= 0)
+            return bad_piece(err, file, id, p, "occurs twice");
+        tt->slots[slot] = p;
+        tt->values[slot] = id;
+    }
+    return RR_OK;
+}
+
+/* Symbol of one character, made up when the vocabulary has pieces with it but not itself. */
+static int char_symbol(struct rr_tokenizer *t, const struct text_table *tt, const char *s, size_t n, uint32_t cp,
+                       int *n_symbols)
+{
+    int id = rr_pair_find(&t->pairs, rr_char_key(cp));
+    if (id >= 0)
+        return id;
+    id = text_find(tt, s, n, hash_whole(s, n), NULL);
+    if (id < 0)
+        id = (*n_symbols)++;
+    pair_add(&t->pairs, rr_char_key(cp), id);
+    if (cp < 128)
+        t->ascii[cp] = id;
+    return id;
+}
+
+/* All merges that make piece `id`. */
+static void add_merges(struct rr_tokenizer *t, struct text_table *tt, int id, int *n_symbols)
+{
+    const struct rr_piece *p = &t->pieces[id];
+    size_t first = 0, last = 0;
+    for (size_t i = 0; i < p->n; i++)
+        tt->prefix[i + 1] = tt->prefix[i] * HASH_BASE + (unsigned char)p->text[i] + 1;
+    for (size_t at = 0, len; at < p->n; at += len) {
+        uint32_t cp;
+        len = rr_utf8_decode(p->text + at, p->n - at, &cp);
+        char_symbol(t, tt, p->text + at, len, cp, n_symbols);
+        first = at ? first : len;
+        last = at;
+    }
+    for (size_t at = first, len; at < p->n; at += len) {
+        len = rr_utf8_decode(p->text + at, p->n - at, NULL);
+        uint32_t cp;
+        int left, right;
+        if (at == first && rr_utf8_decode(p->text, p->n, &cp))
+            left = rr_pair_find(&t->pairs, rr_char_key(cp));
+        else
+            left = text_find(tt, p->text, at, tt->prefix[at], NULL);
+        if (left < 0)
+            continue;
+        if (at == last && rr_utf8_decode(p->text + at, p->n - at, &cp))
+            right = rr_pair_find(&t->pairs, rr_char_key(cp));
+        else
+            right = text_find(tt, p->text + at, p->n - at, tt->prefix[p->n] - tt->prefix[at] * tt->power[p->n - at],
+                              NULL);
+        if (right >= 0)
+            pair_add(&t->pairs, rr_pair_key(left, right), id);
+    }
+}
+
+static int index_merges(struct rr_tokenizer *t, const char *file, struct rr_error *err)
+{
+    struct text_table tt = {0};
+    size_t cap = 1024, longest = 0, entries = 0;
+    int rc, n_symbols = t->n;
+    for (int id = 0; id < t->n; id++) {
+        const struct rr_piece *p = &t->pieces[id];
+        longest = p->n > longest ? p->n : longest;
+        entries += is_symbol(p) ? 2 * (size_t)p->n : 0; /* at most its characters and its cuts */
+    }
+    while (cap < (size_t)t->n * 2)
+        cap *= 2;
+    tt.mask = cap - 1;
+    tt.slots = rr_zalloc(cap, sizeof *tt.slots);
+    tt.values = rr_alloc(cap, sizeof *tt.values);
+    tt.power = rr_alloc(longest + 1, sizeof *tt.power);
+    tt.prefix = rr_alloc(longest + 1, sizeof *tt.prefix);
+    for (cap = 1024; cap < entries + entries / 2;)
+        cap *= 2;
+    t->pairs.mask = cap - 1;
+    t->pairs.keys = rr_zalloc(cap, sizeof *t->pairs.keys);
+    t->pairs.values = rr_alloc(cap, sizeof *t->pairs.values);
+    if (!tt.slots || !tt.values || !tt.power || !tt.prefix || !t->pairs.keys || !t->pairs.values) {
+        rc = rr_fail_memory(err, "vocabulary index", cap * 12);
+        goto out;
+    }
+    tt.power[0] = 1;
+    tt.prefix[0] = 0;
+    for (size_t i = 0; i < longest; i++)
+        tt.power[i + 1] = tt.power[i] * HASH_BASE;
+    rc = fill_texts(&tt, t, file, err);
+    for (int i = 0; i < 128; i++)
+        t->ascii[i] = -1;
+    for (int id = 0; id < t->n && !rc; id++)
+        if (is_symbol(&t->pieces[id]) && rr_utf8_valid(t->pieces[id].text, t->pieces[id].n, NULL))
+            add_merges(t, &tt, id, &n_symbols);
+out:
+    rr_free(tt.slots);
+    rr_free(tt.values);
+    rr_free(tt.power);
+    rr_free(tt.prefix);
+    return rc;
+}
+
+/* First byte, then longest first: user-defined pieces are matched greedily. */
+static int index_user_pieces(struct rr_tokenizer *t, struct rr_error *err)
+{
+    int n = 0, at = 0;
+    for (int id = 0; id < t->n; id++)
+        n += t->pieces[id].type == RR_PIECE_USER;
+    t->user_ids = rr_arena_alloc(&t->arena, (size_t)n, sizeof *t->user_ids);
+    if (!t->user_ids)
+        return rr_fail_memory(err, "vocabulary", (size_t)n * sizeof *t->user_ids);
+    for (int id = 0; id < t->n; id++)
+        if (t->pieces[id].type == RR_PIECE_USER)
+            t->user_first[(unsigned char)t->pieces[id].text[0] + 1]++;
+    for (int b = 0; b < 256; b++)
+        t->user_first[b + 1] += t->user_first[b];
+    int fill[256];
+    memcpy(fill, t->user_first, sizeof fill);
+    for (int id = 0; id < t->n; id++) {
+        const struct rr_piece *p = &t->pieces[id];
+        if (p->type != RR_PIECE_USER)
+            continue;
+        const int begin = t->user_first[(unsigned char)p->text[0]];
+        for (at = fill[(unsigned char)p->text[0]]++; at > begin && t->pieces[t->user_ids[at - 1]].n < p->n; at--)
+            t->user_ids[at] = t->user_ids[at - 1];
+        t->user_ids[at] = id;
+    }
+    return RR_OK;
+}
+
+int rr_tokenizer_open(struct rr_tokenizer **out, const struct rr_vocab *v, const char *file, struct rr_error *err)
+{
+    *out = NULL;
+    struct rr_tokenizer *t = rr_zalloc(1, sizeof *t);
+    if (!t)
+        return rr_fail_memory(err, "tokenizer", sizeof *t);
+    t->unk = v->unk;
+    t->bos = v->bos;
+    t->eos = v->eos;
+    t->add_dummy_prefix = v->add_dummy_prefix;
+    t->remove_extra_space = v->remove_extra_space;
+    t->byte_fallback = v->byte_fallback;
+    int rc = copy_pieces(t, v, file, err);
+    if (!rc)
+        rc = check_ids(t, file, err);
+    if (!rc)
+        rc = check_bytes(t, file, err);
+    if (!rc)
+        rc = index_merges(t, file, err);
+    if (!rc)
+        rc = index_user_pieces(t, err);
+    if (rc) {
+        rr_tokenizer_close(t);
+        return rc;
+    }
+    *out = t;
+    return RR_OK;
+}
+
+void rr_tokenizer_close(struct rr_tokenizer *t)
+{
+    if (!t)
+        return;
+    rr_free(t->pairs.keys);
+    rr_free(t->pairs.values);
+    rr_arena_free(&t->arena);
+    rr_free(t);
+}
+
+int rr_tokenizer_size(const struct rr_tokenizer *t)
+{
+    return t->n;
+}
+
+int rr_tokenizer_bos(const struct rr_tokenizer *t)
+{
+    return t->bos;
+}
+
+int rr_tokenizer_eos(const struct rr_tokenizer *t)
+{
+    return t->eos;
+}
+
+const struct rr_piece *rr_tokenizer_piece(const struct rr_tokenizer *t, int id)
+{
+    return &t->pieces[id];
+}

@@ -1,0 +1,112 @@
+/* See common.h. */
+#include "tools/common.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+int tool_fail(const struct rr_error *err)
+{
+    char text[2600];
+    rr_error_format(text, sizeof text, err);
+    fflush(stdout);
+    fprintf(stderr, "recrank: %s\n", text);
+    return err->status ? -err->status : 1;
+}
+
+int tool_finish(void)
+{
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "recrank: error[WRITE_FAILED] standard output: %s\n", strerror(errno));
+        return 74;
+    }
+    return 0;
+}
+
+int tool_load(struct loaded *l, const char *path, const struct model_options *o, bool need_tokenizer)
+{
+    struct rr_error err = {0};
+    memset(l, 0, sizeof *l);
+    int level = o->cpu ? rr_cpu_level_from_name(o->cpu) : (int)rr_cpu_best();
+    if (level < 0) {
+        fprintf(stderr, "recrank: --cpu is '%s'; expected c, avx2 or avx512\n", o->cpu);
+        return 2;
+    }
+    int rc = rr_engine_init(&l->engine, (int)o->threads, (enum rr_cpu_level)level, &err);
+    if (!rc)
+        rc = rr_weights_open(&l->weights, path, o->tokenizer, &err);
+    if (!rc && need_tokenizer && !l->weights.tokenizer)
+        rc = rr_fail(&err, RR_ERR_DATA, "NO_TOKENIZER", RR_AT_FILE(path),
+                     "no tokenizer came with this model; give its tokenizer.model or tokenizer .bin with --tokenizer FILE");
+    if (rc) {
+        tool_unload(l);
+        return tool_fail(&err);
+    }
+    return -1;
+}
+
+void tool_unload(struct loaded *l)
+{
+    rr_weights_close(&l->weights);
+    rr_engine_release(&l->engine);
+}
+
+double tool_seconds(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
+}
+
+void progress_start(struct progress *p, const char *what)
+{
+    *p = (struct progress){.what = what, .started = tool_seconds(), .on = isatty(2) != 0, .last_permille = -1};
+}
+
+void progress_step(struct progress *p, long long done, long long total)
+{
+    enum { WIDTH = 30 };
+    if (!p->on || total <= 0)
+        return;
+    int permille = (int)(done * 1000 / total), filled = (int)(done * WIDTH / total);
+    if (permille == p->last_permille)
+        return;
+    p->last_permille = permille;
+    double spent = tool_seconds() - p->started, rate = spent > 0 ? (double)done / spent : 0;
+    char bar[WIDTH + 1];
+    memset(bar, '.', WIDTH);
+    memset(bar, '#', (size_t)filled);
+    bar[WIDTH] = 0;
+    fprintf(stderr, "\r%s [%s] %lld/%lld  %.1f/s  %.0f s left \033[K", p->what, bar, done, total, rate,
+            rate > 0 ? (double)(total - done) / rate : 0);
+}
+
+void progress_end(struct progress *p)
+{
+    if (p->on)
+        fprintf(stderr, "\r\033[K");
+    p->on = false;
+}
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int sig)
+{
+    (void)sig;
+    interrupted = 1;
+}
+
+void tool_catch_interrupt(void)
+{
+    struct sigaction sa = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND}; /* a second one ends at once */
+    sigemptyset(&sa.sa_mask);
+    sigaction(SIGINT, &sa, NULL);
+}
+
+bool tool_interrupted(void)
+{
+    return interrupted != 0;
+}

@@ -1,0 +1,58 @@
+/* What the subcommands share: errors to stderr, the engine and model options, and the commands themselves. */
+#ifndef TOOLS_COMMON_H
+#define TOOLS_COMMON_H
+
+#include "engine/engine.h"
+#include "engine/session.h"
+#include "tools/args.h"
+#include "weights/weights.h"
+
+/* "recrank: error[...] ..." on stderr; returns the exit code of err->status. */
+int tool_fail(const struct rr_error *err);
+/* Flushes stdout; exit code 74 with a message when anything written there was lost, else 0. */
+int tool_finish(void);
+
+/* --threads, --cpu and --tokenizer, as every command that takes a model has them. */
+struct model_options {
+    long long threads;
+    const char *cpu;
+    const char *tokenizer;
+};
+#define MODEL_OPTIONS_INIT {.threads = 0}
+/* Entries for an option table. */
+#define ENGINE_OPTION_ROWS(o)                                                                                          \
+    {"threads", 't', OPT_INT, &(o).threads, "N", "threads, 0: as many as this process may use", 0, 64, false},         \
+    {"cpu", 0, OPT_TEXT, &(o).cpu, "LEVEL", "use no instructions above this level: c, avx2, avx512", 0, 0, false}
+#define MODEL_OPTION_ROWS(o)                                                                                           \
+    {"tokenizer", 0, OPT_TEXT, &(o).tokenizer, "FILE", "tokenizer.model or llama2.c tokenizer, for models without one", \
+     0, 0, false},                                                                                                     \
+    ENGINE_OPTION_ROWS(o)
+
+struct loaded {
+    struct rr_engine engine;
+    struct rr_weights weights;
+};
+
+/* Opens the engine and the model. Returns -1, or the exit code after a message. need_tokenizer: refuse a model without. */
+int tool_load(struct loaded *l, const char *path, const struct model_options *o, bool need_tokenizer);
+void tool_unload(struct loaded *l);
+
+/* A progress bar on stderr when that is a terminal; nothing otherwise. */
+struct progress {
+    const char *what;
+    double started;
+    bool on;
+    int last_permille;
+};
+void progress_start(struct progress *p, const char *what);
+void progress_step(struct progress *p, long long done, long long total);
+void progress_end(struct progress *p);
+double tool_seconds(void); /* monotonic */
+
+/* Set by SIGINT once tool_catch_interrupt was called. */
+void tool_catch_interrupt(void);
+bool tool_interrupted(void);
+
+extern const struct command cmd_inspect, cmd_tokenize, cmd_logits, cmd_generate, cmd_score, cmd_split, cmd_rank, cmd_evaluate;
+
+#endif

@@ -1,0 +1,60 @@
+/* recrank: finds the subcommand and runs it. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include "tools/common.h"
+
+#define VERSION "0.1.0"
+
+static const struct command *const commands[] = {&cmd_inspect, &cmd_tokenize, &cmd_logits};
+
+static void usage(FILE *f)
+{
+    fprintf(f, "recrank - ranks a user's candidate items with a LLaMA, the RecRanker way\n\nusage: recrank COMMAND ...\n\n");
+    for (size_t i = 0; i < COUNT(commands); i++)
+        fprintf(f, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    fprintf(f, "\n  recrank COMMAND --help shows a command's options; recrank --version shows the build.\n");
+}
+
+static void print_version(void)
+{
+    char brand[64];
+    rr_cpu_brand(brand, sizeof brand);
+    printf("recrank %s\ncompiler: %s\ncpu: %s (best level: %s, %d threads)\n", VERSION,
+#if defined(__clang__)
+           "clang " __clang_version__,
+#elif defined(__VERSION__)
+           "gcc " __VERSION__,
+#else
+           "unknown",
+#endif
+           brand, rr_cpu_level_name(rr_cpu_best()), rr_pool_default_threads());
+}
+
+int main(int argc, char **argv)
+{
+    /* A closed pipe on stdout is reported by the write, not by a silent death. */
+    signal(SIGPIPE, SIG_IGN);
+    if (argc < 2) {
+        usage(stderr);
+        return 2;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        usage(stdout);
+        return tool_finish();
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        print_version();
+        return tool_finish();
+    }
+    const char *names[COUNT(commands)];
+    for (size_t i = 0; i < COUNT(commands); i++) {
+        names[i] = commands[i]->name;
+        if (strcmp(argv[1], commands[i]->name) == 0)
+            return commands[i]->run(commands[i], argc - 2, argv + 2);
+    }
+    const char *near = args_nearest(argv[1], names, COUNT(names));
+    fprintf(stderr, near ? "recrank: unknown command '%s'; did you mean '%s'?\n" : "recrank: unknown command '%s'\n", argv[1],
+            near);
+    return 2;
+}

@@ -1,0 +1,170 @@
+/* Tells formats apart and owns what they map. */
+#include "weights/weights.h"
+
+#include <string.h>
+#include "engine/base/cursor.h"
+#include "weights/gguf.h"
+
+int rr_weights_map(struct rr_weights *w, const char *path, const struct rr_map **map, struct rr_error *err)
+{
+    struct rr_map *maps = rr_alloc(w->n_maps + 1, sizeof *maps);
+    if (!maps)
+        return rr_fail_memory(err, "file list", w->n_maps * sizeof *maps);
+    if (w->n_maps)
+        memcpy(maps, w->maps, w->n_maps * sizeof *maps);
+    rr_free(w->maps);
+    w->maps = maps;
+    int rc = rr_map_open(&maps[w->n_maps], path, err);
+    if (!rc)
+        *map = &maps[w->n_maps++];
+    return rc;
+}
+
+enum format { GGUF, LLAMA2C, UNKNOWN };
+
+/* llama2.c has no magic: seven int32 that make sense as the shape of a transformer. */
+static bool plausible_llama2c(const unsigned char *p, size_t n)
+{
+    if (n < 28)
+        return false;
+    int32_t v[7];
+    for (int i = 0; i < 7; i++)
+        v[i] = (int32_t)rr_load_u32(p + 4 * i);
+    return v[0] > 0 && v[0] <= 1 << 16 && v[1] > 0 && v[1] <= 1 << 18 && v[2] > 0 && v[2] <= 1024 && v[3] > 0 && v[3] <= 1024 &&
+           v[4] > 0 && v[4] <= v[3] && v[5] != 0 && v[5] > -(1 << 24) && v[5] < 1 << 24 && v[6] > 0 && v[6] <= 1 << 22;
+}
+
+static int unknown_format(const char *path, const struct rr_map *m, struct rr_error *err)
+{
+    const char *head = (const char *)m->data, *looks = "";
+    if (!m->size)
+        return rr_fail(err, RR_ERR_DATA, "TRUNCATED", RR_AT_BYTE(path, "file", 0), "the file is empty; expected a model");
+    if (m->size >= 4 && (memcmp(head, "PK\3\4", 4) == 0 || memcmp(head, "\x80\x02", 2) == 0))
+        looks = "PyTorch pickle files are not supported: convert to safetensors or GGUF";
+    else if (m->size >= 9 && m->data[8] == '{')
+        looks = "a safetensors file is loaded by its folder, which must hold config.json too";
+    else if (m->size >= 9 && memcmp(head, "version h", 9) == 0)
+        looks = "this is a Git LFS pointer: run git lfs pull";
+    else if (m->size >= 4 && memcmp(head, "24ka", 4) == 0)
+        looks = "llama2.c's export versions 1 and 2 are not supported: export version 0";
+    return rr_fail(err, RR_ERR_DATA, "NOT_A_MODEL", RR_AT_BYTE(path, "file", 0),
+                   "begins with '%s'; expected a GGUF file, a llama2.c .bin, or a Hugging Face folder%s%s",
+                   rr_show(head, m->size < 8 ? m->size : 8).s, looks[0] ? ". " : "", looks);
+}
+
+/* The format of a file by its first bytes. A short or empty file that calls itself .gguf is a damaged GGUF. */
+static int detect(enum format *f, const char *path, struct rr_error *err)
+{
+    struct rr_map m;
+    int rc = rr_map_open(&m, path, err);
+    if (rc)
+        return rc;
+    const size_t n = strlen(path);
+    const bool named_gguf = n > 5 && strcmp(path + n - 5, ".gguf") == 0;
+    *f = UNKNOWN;
+    if ((m.size >= 4 && memcmp(m.data, "GGUF", 4) == 0) || named_gguf)
+        *f = GGUF;
+    else if (plausible_llama2c(m.data, m.size))
+        *f = LLAMA2C;
+    else
+        rc = unknown_format(path, &m, err);
+    rr_map_close(&m);
+    return rc;
+}
+
+static int read_model(struct rr_weights *w, struct rr_error *err)
+{
+    enum format f;
+    if (rr_path_is_dir(w->path))
+        return rr_weights_read_hf(w, err);
+    int rc = detect(&f, w->path, err);
+    if (rc)
+        return rc;
+    return f == GGUF ? rr_weights_read_gguf(w, err) : rr_weights_read_llama2c(w, err);
+}
+
+int rr_weights_open(struct rr_weights *w, const char *path, const char *tokenizer_path, struct rr_error *err)
+{
+    *w = (struct rr_weights){0};
+    w->path = rr_arena_copy(&w->arena, path, strlen(path));
+    int rc = w->path ? read_model(w, err) : rr_fail_memory(err, "file name", strlen(path));
+    if (!rc && tokenizer_path) {
+        rr_tokenizer_close(w->tokenizer);
+        rc = rr_weights_tokenizer(&w->tokenizer, tokenizer_path, err);
+    }
+    if (!rc && w->tokenizer && rr_tokenizer_size(w->tokenizer) > w->model.h.n_vocab)
+        rc = rr_fail(err, RR_ERR_DATA, "VOCAB", RR_AT_FILE(tokenizer_path ? tokenizer_path : path),
+                     "the tokenizer has %d pieces, the model %d: they do not belong together",
+                     rr_tokenizer_size(w->tokenizer), w->model.h.n_vocab);
+    if (rc)
+        rr_weights_close(w);
+    return rc;
+}
+
+void rr_weights_close(struct rr_weights *w)
+{
+    rr_tokenizer_close(w->tokenizer);
+    for (size_t i = 0; i < w->n_maps; i++)
+        rr_map_close(&w->maps[i]);
+    rr_free(w->maps);
+    rr_arena_free(&w->arena);
+    *w = (struct rr_weights){0};
+}
+
+static int tokenizer_of_gguf(struct rr_tokenizer **t, const char *path, const struct rr_map *m, struct rr_error *err)
+{
+    struct rr_gguf g;
+    int rc = rr_gguf_parse(&g, m->data, m->size, path, err);
+    if (rc)
+        return rc;
+    rc = rr_tokenizer_from_gguf(t, &g, err);
+    if (!rc && !*t)
+        rc = rr_fail(err, RR_ERR_DATA, "NO_TOKENIZER", RR_AT_OBJECT(path, "tokenizer.ggml.model"),
+                     "the file carries no tokenizer; give one with --tokenizer");
+    rr_gguf_free(&g);
+    return rc;
+}
+
+int rr_weights_tokenizer(struct rr_tokenizer **t, const char *path, struct rr_error *err)
+{
+    struct rr_map m;
+    *t = NULL;
+    if (rr_path_is_dir(path)) {
+        char *inside = rr_path_join(path, "tokenizer.model");
+        int rc = inside ? rr_tokenizer_from_file(t, inside, err) : rr_fail_memory(err, "file name", strlen(path));
+        rr_free(inside);
+        return rc;
+    }
+    int rc = rr_map_open(&m, path, err);
+    if (rc)
+        return rc;
+    const bool gguf = m.size >= 4 && memcmp(m.data, "GGUF", 4) == 0;
+    const bool model = !gguf && plausible_llama2c(m.data, m.size);
+    if (gguf)
+        rc = tokenizer_of_gguf(t, path, &m, err);
+    else if (model)
+        rc = rr_fail(err, RR_ERR_DATA, "NO_TOKENIZER", RR_AT_FILE(path),
+                     "a llama2.c model carries no tokenizer; give its tokenizer file with --tokenizer");
+    rr_map_close(&m);
+    return rc || gguf ? rc : rr_tokenizer_from_file(t, path, err);
+}
+
+double rr_weights_parameters(const struct rr_weights *w)
+{
+    double sum = 0;
+    for (size_t i = 0; i < w->n_tensors; i++) {
+        double n = 1;
+        for (int d = 0; d < w->tensors[i].n_dims; d++)
+            n *= (double)w->tensors[i].shape[d];
+        sum += n;
+    }
+    return sum;
+}
+
+double rr_weights_bytes(const struct rr_weights *w)
+{
+    double sum = 0;
+    for (size_t i = 0; i < w->n_tensors; i++)
+        sum += (double)w->tensors[i].n_bytes;
+    return sum;
+}

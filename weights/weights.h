@@ -1,0 +1,48 @@
+/* Model files: whatever the user has becomes an engine model, and a tokenizer where the files carry one.
+ *
+ * A struct rr_weights owns the mappings that the model's tensors point into; it must outlive every session of that model. */
+#ifndef RR_WEIGHTS_H
+#define RR_WEIGHTS_H
+
+#include "engine/base/file.h"
+#include "engine/model.h"
+#include "tokenizer/tokenizer.h"
+#include "weights/stored.h"
+
+struct rr_weights {
+    struct rr_model model;
+    struct rr_tokenizer *tokenizer; /* NULL: none given and none in the files */
+    const char *format;             /* "GGUF v3", "safetensors", "llama2.c" */
+    const char *path;
+    const struct rr_stored *tensors; /* all tensors, for reports */
+    size_t n_tensors;
+    struct rr_map *maps;
+    size_t n_maps;
+    struct rr_arena arena;
+};
+
+/* Opens a GGUF file, a Hugging Face folder (config.json and safetensors) or a llama2.c .bin, told apart by content.
+ * tokenizer_path (NULL: what the files carry) names a tokenizer.model or a llama2.c tokenizer. The tokenizer may not be
+ * larger than the vocabulary ("VOCAB"). On failure nothing is held. */
+int rr_weights_open(struct rr_weights *w, const char *path, const char *tokenizer_path, struct rr_error *err);
+void rr_weights_close(struct rr_weights *w);
+
+/* Only the tokenizer of a model or tokenizer file; the weights are not looked at. */
+int rr_weights_tokenizer(struct rr_tokenizer **t, const char *path, struct rr_error *err);
+
+/* Parameters in all tensors of the model (a tied head counts once). */
+double rr_weights_parameters(const struct rr_weights *w);
+double rr_weights_bytes(const struct rr_weights *w);
+
+/* The formats' own parts. Each fills *w from one path; rr_weights_open cleans up after a failure. */
+int rr_weights_read_gguf(struct rr_weights *w, struct rr_error *err);
+int rr_weights_read_hf(struct rr_weights *w, struct rr_error *err);
+int rr_weights_read_llama2c(struct rr_weights *w, struct rr_error *err);
+/* Adds a mapping of path to w->maps; *map stays valid until the next call. */
+int rr_weights_map(struct rr_weights *w, const char *path, const struct rr_map **map, struct rr_error *err);
+
+struct rr_gguf;
+/* The tokenizer in a GGUF file's metadata; *t is NULL when it has none. */
+int rr_tokenizer_from_gguf(struct rr_tokenizer **t, struct rr_gguf *g, struct rr_error *err);
+
+#endif
