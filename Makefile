@@ -48,8 +48,53 @@ $(BUILD)/flags: force
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(FLAGS_NOW)' | cmp -s - $@ || printf '%s\n' '$(FLAGS_NOW)' > $@
 
+# ---- tests -------------------------------------------------------------------------------------------------------
+
+TEST_SRC := $(wildcard tests/*_test.c) tests/test.c $(wildcard tests/make_*.c)
+TEST_OBJ := $(TEST_SRC:%.c=$(BUILD)/obj/%.o)
+FUZZ_SRC := $(wildcard tests/fuzz/*_fuzz.c)
+FUZZ_REPLAY := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
+# Criterion's own headers are not ours to warn about; MINI=1 builds the tests without it.
+TEST_LIBS := $(if $(MINI),,-lcriterion)
+$(TEST_OBJ): CFLAGS += $(if $(MINI),-DRR_MINI)
+
+test: criterion $(BUILD)/tests/unit $(BUILD)/recrank $(FUZZ_REPLAY) ## run all tests (installs Criterion if it may)
+	$(Q)$(BUILD)/tests/unit
+	$(Q)sh tests/fuzz/replay.sh $(BUILD)/fuzz
+	$(Q)sh tests/cli/run.sh $(BUILD)/recrank
+
+criterion:
+	$(Q)$(if $(MINI),true,sh tests/need_criterion.sh $(CC))
+
+$(BUILD)/tests/unit: $(TEST_OBJ) $(BUILD)/librecrank.a
+	@echo "  LINK  $@"
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) $(WRAP) -o $@ $(TEST_OBJ) $(BUILD)/librecrank.a $(TEST_LIBS) $(LIBS)
+
+# Any compiler replays the seeds; `make fuzz` builds the same files for clang's libFuzzer.
+$(BUILD)/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.c $(BUILD)/librecrank.a
+	@echo "  LINK  $@"
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< tests/fuzz/replay.c $(BUILD)/librecrank.a $(LIBS)
+
+FUZZ_SECONDS ?= 30
+fuzz: ## fuzz every parser for FUZZ_SECONDS each (needs clang and its runtime)
+	$(Q)$(MAKE) --no-print-directory BUILD=build/libfuzzer CC=clang OPTIMISE=-O1 \
+		SANITIZE="-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all" build/libfuzzer/librecrank.a
+	$(Q)sh tests/fuzz/run.sh build/libfuzzer $(FUZZ_SECONDS)
+
+SAN_RUN = $(MAKE) --no-print-directory OPTIMISE=-O1
+asan: ## the tests under the address and leak sanitizers
+	$(Q)$(SAN_RUN) BUILD=build/asan MINI=1 SANITIZE="-fsanitize=address -fno-omit-frame-pointer" test
+
+ubsan: ## the tests under the undefined-behaviour sanitizer
+	$(Q)$(SAN_RUN) BUILD=build/ubsan MINI=1 SANITIZE="-fsanitize=undefined -fno-sanitize-recover=all" test
+
+tsan: ## the tests under the thread sanitizer
+	$(Q)$(SAN_RUN) BUILD=build/tsan MINI=1 SANITIZE="-fsanitize=thread" test
+
 clean: ## remove everything that was built
 	rm -rf $(BUILD)
 
-.PHONY: all clean force
--include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d)
+.PHONY: all test criterion fuzz asan ubsan tsan clean force
+-include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TEST_OBJ:.o=.d)

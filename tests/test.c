@@ -1,0 +1,155 @@
+/* See test.h. */
+#include "tests/test.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const char *shared_path(const char *name)
+{
+    static char ring[8][512];
+    static int at;
+    char *p = ring[at++ % 8];
+    struct stat st;
+    snprintf(p, 512, "../shared/%s", name);
+    return stat(p, &st) == 0 ? p : NULL;
+}
+
+static char made[64][256];
+static int n_made;
+static pid_t owner;
+
+static void remove_tree(const char *path)
+{
+    struct stat st;
+    if (lstat(path, &st) != 0)
+        return;
+    if (S_ISDIR(st.st_mode)) {
+        DIR *d = opendir(path);
+        for (struct dirent *e; d && (e = readdir(d)) != NULL;) {
+            if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+                continue;
+            char inside[1024];
+            snprintf(inside, sizeof inside, "%s/%s", path, e->d_name);
+            remove_tree(inside);
+        }
+        if (d)
+            closedir(d);
+        rmdir(path);
+    } else {
+        unlink(path);
+    }
+}
+
+static void remove_made(void)
+{
+    for (int i = 0; getpid() == owner && i < n_made; i++)
+        remove_tree(made[i]);
+}
+
+const char *temporary_dir(void)
+{
+    if (owner != getpid()) {
+        n_made = 0;
+        owner = getpid();
+        atexit(remove_made);
+    }
+    if (n_made == 64)
+        abort();
+    const char *base = getenv("TMPDIR");
+    snprintf(made[n_made], sizeof made[0], "%s/recrank-test-XXXXXX", base && base[0] ? base : "/tmp");
+    if (!mkdtemp(made[n_made]))
+        abort();
+    return made[n_made++];
+}
+
+const char *path_in(const char *dir, const char *name)
+{
+    static char ring[16][512];
+    static int at;
+    char *p = ring[at++ % 16];
+    snprintf(p, 512, "%s/%s", dir, name);
+    return p;
+}
+
+void write_file(const char *path, const void *bytes, size_t n)
+{
+    FILE *f = fopen(path, "wb");
+    if (!f || fwrite(bytes, 1, n, f) != n || fclose(f) != 0) {
+        fprintf(stderr, "cannot write %s\n", path);
+        abort();
+    }
+}
+
+unsigned char *read_file(const char *path, size_t *n)
+{
+    FILE *f = fopen(path, "rb");
+    size_t cap = 1 << 16, got;
+    unsigned char *p = malloc(cap);
+    *n = 0;
+    while (f && p && (got = fread(p + *n, 1, cap - *n, f)) > 0) {
+        *n += got;
+        if (*n == cap)
+            p = realloc(p, cap *= 2);
+    }
+    if (!f || !p) {
+        fprintf(stderr, "cannot read %s\n", path);
+        abort();
+    }
+    fclose(f);
+    return p;
+}
+
+#ifdef RR_MINI
+#include <sys/wait.h>
+
+static struct mini_test *first, **last = &first;
+static int *skipped; /* in the child: tells the parent through its exit code */
+
+void mini_register(struct mini_test *t)
+{
+    *last = t;
+    last = &t->next;
+}
+
+void mini_fail(const char *file, int line, const char *text)
+{
+    fprintf(stderr, "%s:%d: failed: %s\n", file, line, text);
+}
+
+void mini_skip(void)
+{
+    static int yes = 1;
+    skipped = &yes;
+}
+
+/* Each test in a process of its own, as Criterion does; with an argument only the suites whose names begin with it. */
+int main(int argc, char **argv)
+{
+    int passed = 0, failed = 0, n_skipped = 0;
+    for (struct mini_test *t = first; t; t = t->next) {
+        if (argc > 1 && strncmp(t->suite, argv[1], strlen(argv[1])) != 0)
+            continue;
+        fflush(NULL);
+        pid_t pid = fork();
+        if (pid == 0) {
+            t->run();
+            exit(skipped ? 77 : 0);
+        }
+        int status = 0;
+        waitpid(pid, &status, 0);
+        int rc = WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+        passed += rc == 0;
+        n_skipped += rc == 77;
+        if (rc != 0 && rc != 77) {
+            failed++;
+            fprintf(stderr, "FAIL %s/%s (status %d)\n", t->suite, t->name, rc);
+        }
+    }
+    printf("%d passed, %d failed, %d skipped\n", passed, failed, n_skipped);
+    return failed != 0;
+}
+#endif
