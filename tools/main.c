@@ -2,11 +2,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include "rec/recrank.h"
 #include "tools/common.h"
 
-#define VERSION "0.1.0"
-
-static const struct command *const commands[] = {&cmd_inspect, &cmd_tokenize, &cmd_logits};
+static const struct command *const commands[] = {&cmd_rank,     &cmd_evaluate, &cmd_split,    &cmd_inspect,
+                                                 &cmd_tokenize, &cmd_logits,   &cmd_generate, &cmd_score};
 
 static void usage(FILE *f)
 {
@@ -20,7 +20,7 @@ static void print_version(void)
 {
     char brand[64];
     rr_cpu_brand(brand, sizeof brand);
-    printf("recrank %s\ncompiler: %s\ncpu: %s (best level: %s, %d threads)\n", VERSION,
+    printf("recrank %s\ncompiler: %s\ncpu: %s (best level: %s, %d threads)\n", rr_version(),
 #if defined(__clang__)
            "clang " __clang_version__,
 #elif defined(__VERSION__)
