@@ -93,8 +93,54 @@ ubsan: ## the tests under the undefined-behaviour sanitizer
 tsan: ## the tests under the thread sanitizer
 	$(Q)$(SAN_RUN) BUILD=build/tsan MINI=1 SANITIZE="-fsanitize=thread" test
 
+# ---- looking, installing -----------------------------------------------------------------------------------------
+
+C_FILES := $(wildcard engine/*.[ch] engine/*/*.[ch] tokenizer/*.[ch] weights/*.[ch] rec/*.[ch] rec/*/*.[ch] \
+	tools/*.[ch] tests/*.[ch] tests/*/*.[ch])
+TIDY_FLAGS := -std=c11 -D_POSIX_C_SOURCE=200809L -I. -ffp-contract=off
+lint: ## clang-format, clang-tidy, cppcheck, the floors of the house, exported names
+	@echo "  FORMAT"
+	$(Q)clang-format --dry-run --Werror $(C_FILES)
+	@echo "  FLOORS"
+	$(Q)sh tests/floors.sh
+	@echo "  NAMES"
+	$(Q)$(MAKE) --no-print-directory $(BUILD)/librecrank.a >/dev/null
+	$(Q)! nm -g --defined-only $(BUILD)/librecrank.a | awk 'NF == 3 && $$3 !~ /^rr_/ { print "not rr_: " $$3 }' | grep .
+	@echo "  CPPCHECK"
+	$(Q)cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --std=c11 --inline-suppr \
+		--suppress=missingIncludeSystem --suppress=varFuncNullUB -j2 -I. $(LIB_SRC) $(TOOL_SRC)
+	@echo "  TIDY"
+	$(Q)printf '%s\n' $(LIB_SRC) $(TOOL_SRC) | xargs -P2 -n8 -I{} clang-tidy --quiet {} -- $(TIDY_FLAGS) 2>/dev/null
+
+$(BUILD)/recrank.h: rec/recrank.h engine/base/status.h
+	@mkdir -p $(@D)
+	$(Q)sed -e '/#include "engine\/base\/status.h"/{r engine/base/status.h' -e 'd}' rec/recrank.h > $@
+
+$(BUILD)/recrank.pc: Makefile
+	@mkdir -p $(@D)
+	$(Q)printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$(INCLUDEDIR)' '' 'Name: recrank' \
+		'Description: ranks candidate items with a LLaMA, the RecRanker way' 'Version: $(VERSION)' \
+		'Libs: -L$${libdir} -lrecrank -lm -lpthread' 'Cflags: -I$${includedir}' > $@
+
+install: all $(BUILD)/recrank.h $(BUILD)/recrank.pc ## install below PREFIX (and DESTDIR)
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(PKGCONFIGDIR) $(DESTDIR)$(MANDIR)/man1
+	install -m 755 $(BUILD)/recrank $(DESTDIR)$(BINDIR)/recrank
+	install -m 644 $(BUILD)/librecrank.a $(DESTDIR)$(LIBDIR)/librecrank.a
+	install -m 644 $(BUILD)/recrank.h $(DESTDIR)$(INCLUDEDIR)/recrank.h
+	install -m 644 $(BUILD)/recrank.pc $(DESTDIR)$(PKGCONFIGDIR)/recrank.pc
+	install -m 644 tools/recrank.1 $(DESTDIR)$(MANDIR)/man1/recrank.1
+
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(BINDIR)/recrank $(DESTDIR)$(LIBDIR)/librecrank.a $(DESTDIR)$(INCLUDEDIR)/recrank.h \
+		$(DESTDIR)$(PKGCONFIGDIR)/recrank.pc $(DESTDIR)$(MANDIR)/man1/recrank.1
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "  variables: CC CFLAGS LDFLAGS PREFIX DESTDIR BUILD WERROR=1 V=1 MINI=1 (tests without Criterion) FUZZ_SECONDS=30"
+
 clean: ## remove everything that was built
 	rm -rf $(BUILD)
 
-.PHONY: all test criterion fuzz asan ubsan tsan clean force
+.PHONY: all test criterion fuzz asan ubsan tsan lint install uninstall help clean force
 -include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TEST_OBJ:.o=.d)

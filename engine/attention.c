@@ -1,23 +1,23 @@
 /* Attention over paths of the tree, read from the cache in place.
  *
- * The scores of one query are laid out by position in one row of scratch, whatever nodes its path crosses, and
- * the weighted sum of values adds positions in ascending order: so the result does not depend on where the path
- * is cut into nodes. */
+ * The scores of one query are laid out by position in one row of scratch, whatever nodes its
+ * path crosses, and the weighted sum of values adds positions in ascending order: so the result
+ * does not depend on where the path is cut into nodes. */
 #include "engine/session_internal.h"
 
 #include <math.h>
 #include <string.h>
-
-#define SPAN_ROWS 16 /* see session.c, which cuts spans no longer than this */
 
 void rr_cache_write(struct rr_session *s, int layer)
 {
     const struct rr_hparams *h = &s->model->h;
     const size_t hd = (size_t)h->head_dim, kv_dim = (size_t)h->n_kv_heads * hd;
     for (int head = 0; head < h->n_kv_heads; head++) {
-        float *keys = s->keys + cache_offset(s, layer, head), *values = s->values + cache_offset(s, layer, head);
+        float *keys = s->keys + cache_offset(s, layer, head),
+              *values = s->values + cache_offset(s, layer, head);
         for (int i = 0; i < s->n_rows; i++) {
-            const size_t cell = (size_t)s->rows[i].cell, from = (size_t)i * kv_dim + (size_t)head * hd;
+            const size_t cell = (size_t)s->rows[i].cell,
+                         from = (size_t)i * kv_dim + (size_t)head * hd;
             float *panel = keys + cell / RR_PANEL * RR_PANEL * hd + cell % RR_PANEL;
             for (size_t d = 0; d < hd; d++)
                 panel[d * RR_PANEL] = s->k[from + d];
@@ -41,20 +41,26 @@ struct attention_job {
 };
 
 /* Up to RR_ATTN_ROWS consecutive rows of one node, one head. */
-static void attend_tile(const struct attention_job *job, const int *path, int n_path, int row0, int n_q, int head,
-                        float *scores)
+static void attend_tile(const struct attention_job *job, const int *path, int n_path, int row0,
+                        int n_q, int head, float *scores)
 {
     struct rr_session *s = job->s;
     const struct rr_kernels *kern = &s->engine->kernels;
     const struct rr_hparams *h = &s->model->h;
     const int hd = h->head_dim, kv_head = head / (h->n_heads / h->n_kv_heads);
-    const size_t q_dim = (size_t)h->n_heads * (size_t)hd, at = (size_t)row0 * q_dim + (size_t)head * (size_t)hd;
+    const size_t q_dim = (size_t)h->n_heads * (size_t)hd,
+                 at = (size_t)row0 * q_dim + (size_t)head * (size_t)hd;
     const float *keys = s->keys + cache_offset(s, job->layer, kv_head);
     const float *values = s->values + cache_offset(s, job->layer, kv_head);
     const int last = s->rows[row0 + n_q - 1].position;
-    struct rr_attn_scores a = {.lds = s->score_stride, .q = s->q + at, .ldq = q_dim, .n_q = n_q, .head_dim = hd,
+    struct rr_attn_scores a = {.lds = s->score_stride,
+                               .q = s->q + at,
+                               .ldq = q_dim,
+                               .n_q = n_q,
+                               .head_dim = hd,
                                .scale = 1.0f / sqrtf((float)hd)};
-    /* A node's last panel may write a few scores too many; the next node overwrites them, and the row has room. */
+    /* A node's last panel may write a few scores too many; the next node overwrites them, and
+     * the row has room. */
     for (int i = 0; i < n_path; i++) {
         const struct node *nd = &s->nodes[path[i]];
         int n = i + 1 < n_path ? nd->n : last - nd->start + 1;
@@ -63,7 +69,7 @@ static void attend_tile(const struct attention_job *job, const int *path, int n_
         a.s = scores + nd->start;
         kern->attn_scores(&a);
     }
-    float norm[RR_ATTN_ROWS];
+    float norm[RR_ATTN_ROWS] = {0};
     for (int i = 0; i < n_q; i++) {
         float *row = scores + (size_t)i * s->score_stride;
         int n = s->rows[row0 + i].position + 1;
@@ -72,7 +78,11 @@ static void attend_tile(const struct attention_job *job, const int *path, int n_
             row[j] = 0; /* positions that only later queries of the tile may see */
         memset(s->att + at + (size_t)i * q_dim, 0, (size_t)hd * sizeof(float));
     }
-    struct rr_attn_values b = {.o = s->att + at, .ldo = q_dim, .ldp = s->score_stride, .ldv = (size_t)hd, .n_q = n_q,
+    struct rr_attn_values b = {.o = s->att + at,
+                               .ldo = q_dim,
+                               .ldp = s->score_stride,
+                               .ldv = (size_t)hd,
+                               .n_q = n_q,
                                .head_dim = hd};
     for (int i = 0; i < n_path; i++) {
         const struct node *nd = &s->nodes[path[i]];

@@ -3,12 +3,14 @@
 
 #include "engine/base/check.h"
 
-int rr_engine_init(struct rr_engine *e, int n_threads, enum rr_cpu_level level, struct rr_error *err)
+int rr_engine_init(struct rr_engine *e, int n_threads, enum rr_cpu_level level,
+                   struct rr_error *err)
 {
     *e = (struct rr_engine){0};
     if (level > rr_cpu_best())
-        return rr_fail(err, RR_ERR_USAGE, "CPU_LEVEL", RR_NOWHERE, "this machine has no %s; its best level is %s",
-                       rr_cpu_level_name(level), rr_cpu_level_name(rr_cpu_best()));
+        return rr_fail(err, RR_ERR_USAGE, "CPU_LEVEL", RR_NOWHERE,
+                       "this machine has no %s; its best level is %s", rr_cpu_level_name(level),
+                       rr_cpu_level_name(rr_cpu_best()));
     rr_kernels_init(&e->kernels, level);
     return rr_pool_open(&e->pool, n_threads, err);
 }
@@ -31,7 +33,8 @@ static void matmul_task(void *arg, int task, int worker)
 {
     const struct matmul_job *job = arg;
     int r0 = task * job->rows_each, r1 = rr_min_int(r0 + job->rows_each, job->mm->w->n_rows);
-    rr_matmul_rows(job->kernels, job->mm, r0, r1, job->scratch + (size_t)worker * job->scratch_each);
+    rr_matmul_rows(job->kernels, job->mm, r0, r1,
+                   job->scratch + (size_t)worker * job->scratch_each);
 }
 
 /* Fewer multiply-adds than this are done before another thread has woken up. */
@@ -43,7 +46,8 @@ void rr_engine_matmul(struct rr_engine *e, const struct rr_matmul *mm, float *sc
     struct matmul_job job = {&e->kernels, mm, scratch, rr_matmul_scratch(mm->w->n_cols), n};
     double work = (double)mm->m * n * mm->w->n_cols;
     if (threads > 1 && work >= 2 * MIN_TASK_WORK) {
-        /* Four tasks a thread even out cores of unequal speed; a multiple of 16 rows keeps tiles whole. */
+        /* Four tasks a thread even out cores of unequal speed; a multiple of 16 rows keeps tiles
+         * whole. */
         int rows = (int)rr_round_up((size_t)(n / (4 * threads) + 1), 16);
         int least = (int)rr_round_up((size_t)((double)n * MIN_TASK_WORK / work + 1), 16);
         job.rows_each = rr_min_int(rr_max_int(rows, least), n);

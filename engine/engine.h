@@ -1,4 +1,5 @@
-/* The engine: the chosen kernels and the thread pool that every model and session of a program shares. */
+/* The engine: the chosen kernels and the thread pool that every model and session of a program
+ * shares. */
 #ifndef RR_ENGINE_H
 #define RR_ENGINE_H
 
@@ -10,13 +11,15 @@ struct rr_engine {
     struct rr_pool *pool;
 };
 
-/* n_threads 0: as many as this process may use. level caps the instruction set; above the machine's it is refused
- * with RR_ERR_USAGE. Release with rr_engine_close (also after a failure). One engine serves one caller at a time. */
-int rr_engine_init(struct rr_engine *e, int n_threads, enum rr_cpu_level level, struct rr_error *err);
+/* n_threads 0: as many as this process may use. level caps the instruction set; above the
+ * machine's it is refused with RR_ERR_USAGE. Release with rr_engine_close (also after a
+ * failure). One engine serves one caller at a time. */
+int rr_engine_init(struct rr_engine *e, int n_threads, enum rr_cpu_level level,
+                   struct rr_error *err);
 void rr_engine_release(struct rr_engine *e);
 
-/* y[M,N] = x[M,K] W[N,K]^T on all threads; scratch holds rr_pool_size * rr_matmul_scratch(K) floats.
- * Rows of W are shared out; the bits of y do not depend on how. */
+/* y[M,N] = x[M,K] W[N,K]^T on all threads; scratch holds rr_pool_size * rr_matmul_scratch(K)
+ * floats. Rows of W are shared out; the bits of y do not depend on how. */
 void rr_engine_matmul(struct rr_engine *e, const struct rr_matmul *mm, float *scratch);
 
 #endif

@@ -9,7 +9,12 @@
 /* out[R, w.n_rows] = in[R, w.n_cols] w^T */
 static void product(struct rr_session *s, float *out, const float *in, const struct rr_tensor *w)
 {
-    struct rr_matmul mm = {.y = out, .ldy = (size_t)w->n_rows, .x = in, .ldx = (size_t)w->n_cols, .m = s->n_rows, .w = w};
+    struct rr_matmul mm = {.y = out,
+                           .ldy = (size_t)w->n_rows,
+                           .x = in,
+                           .ldx = (size_t)w->n_cols,
+                           .m = s->n_rows,
+                           .w = w};
     rr_engine_matmul(s->engine, &mm, s->panels);
 }
 
@@ -23,7 +28,8 @@ static void norm_rows(struct rr_session *s, const float *g)
 }
 
 /* Turns the pairs of every head of one row by the angles of its position. */
-static void rope_row(float *v, int n_heads, int head_dim, const float *c, const float *s, bool interleaved)
+static void rope_row(float *v, int n_heads, int head_dim, const float *c, const float *s,
+                     bool interleaved)
 {
     const int half = head_dim / 2, step = interleaved ? 2 : 1, apart = interleaved ? 1 : half;
     for (int head = 0; head < n_heads; head++, v += head_dim) {
@@ -55,8 +61,9 @@ void rr_forward_rows(struct rr_session *s)
     const int dim = m->h.n_embd, n = s->n_rows;
     const size_t embed_row = rr_row_bytes(m->embed.type, (size_t)dim);
     for (int i = 0; i < n; i++)
-        kern->row_f32[m->embed.type](s->x + (size_t)i * (size_t)dim,
-                                     (const char *)m->embed.data + (size_t)s->rows[i].token * embed_row, dim);
+        kern->row_f32[m->embed.type](
+            s->x + (size_t)i * (size_t)dim,
+            (const char *)m->embed.data + (size_t)s->rows[i].token * embed_row, dim);
     for (int l = 0; l < m->h.n_layers; l++) {
         const struct rr_layer *w = &m->layers[l];
         norm_rows(s, w->attn_norm);

@@ -1,7 +1,8 @@
 /* A LLaMA-family transformer as the engine sees it: numbers and pointers to tensors, from wherever.
  *
- * The model owns nothing: whoever filled it (weights/, a test, a device with weights in flash) keeps the memory alive and
- * unchanged while sessions use it. It has never heard of a file format. */
+ * The model owns nothing: whoever filled it (weights/, a test, a device with weights in flash)
+ * keeps the memory alive and unchanged while sessions use it. It has never heard of a file
+ * format. */
 #ifndef RR_MODEL_H
 #define RR_MODEL_H
 
@@ -17,8 +18,10 @@ struct rr_rope {
     double factor;                /* LINEAR and LLAMA3: how many times longer the context */
     double low_freq_factor, high_freq_factor;
     int original_context;
-    bool interleaved;         /* pairs (2i, 2i+1) rotate (GGUF, llama2.c), else halves (i, i + d/2) (Hugging Face) */
-    const float *freq_factors; /* [head_dim/2] divisors of the frequencies, or NULL (GGUF rope_freqs.weight) */
+    bool interleaved; /* pairs (2i, 2i+1) rotate (GGUF, llama2.c), else halves (i, i + d/2) (Hugging
+                         Face) */
+    const float *freq_factors; /* [head_dim/2] divisors of the frequencies, or NULL (GGUF
+                                  rope_freqs.weight) */
 };
 
 struct rr_hparams {
@@ -38,18 +41,20 @@ struct rr_layer {
 
 struct rr_model {
     struct rr_hparams h;
-    struct rr_tensor embed;  /* [n_vocab, n_embd] */
-    const float *out_norm;   /* [n_embd] */
-    struct rr_tensor head;   /* [n_vocab, n_embd]; the embedding itself when tied */
+    struct rr_tensor embed; /* [n_vocab, n_embd] */
+    const float *out_norm;  /* [n_embd] */
+    struct rr_tensor head;  /* [n_vocab, n_embd]; the embedding itself when tied */
     bool tied;
     struct rr_layer *layers; /* [n_layers] */
 };
 
-/* Checks every number against its range and against the others (heads divide, head_dim even, ...), before anything is
- * allocated from them. RR_ERR_DATA "HPARAM" names the value, what was found, and the range; file goes into the error. */
+/* Checks every number against its range and against the others (heads divide, head_dim even,
+ * ...), before anything is allocated from them. RR_ERR_DATA "HPARAM" names the value, what was
+ * found, and the range; file goes into the error. */
 int rr_hparams_check(const struct rr_hparams *h, const char *file, struct rr_error *err);
 
-/* Rotation table: cos and sin of position * frequency, [n_positions][head_dim/2] each, computed in double. */
+/* Rotation table: cos and sin of position * frequency, [n_positions][head_dim/2] each, computed
+ * in double. */
 void rr_rope_table(float *cos_out, float *sin_out, const struct rr_hparams *h, int n_positions);
 
 /* Weights read for one token (all but the embedding table, which gives one row), in bytes. */

@@ -7,7 +7,8 @@
 struct rr_sampler {
     double temperature; /* 0: the largest logit, the lowest id among equals */
     int top_k;          /* keep this many, 0: all */
-    double top_p;       /* keep the smallest set of this probability, 1: all (Holtzman et al., arXiv 1904.09751) */
+    double top_p;       /* keep the smallest set of this probability, 1: all (Holtzman et al., arXiv
+                           1904.09751) */
     struct rr_rng rng;
 };
 
@@ -16,7 +17,8 @@ struct rr_sample_scratch {
     int id;
 };
 
-/* Returns a token id. scratch holds n entries; it is not touched when temperature is 0. n >= 1, logits finite. */
+/* Returns a token id. scratch holds n entries; it is not touched when temperature is 0. n >= 1,
+ * logits finite. */
 int rr_sample(struct rr_sampler *s, const float *logits, int n, struct rr_sample_scratch *scratch);
 
 #endif

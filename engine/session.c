@@ -1,7 +1,8 @@
 /* Nodes, batches and wants: see session.h. The layers themselves are in forward.c and attention.c.
  *
- * Holds always: nodes are ordered by opening, a parent before its children; a node's cells are contiguous, start on a
- * panel and lie behind those of all earlier nodes, so rewinding is resetting two counters. */
+ * Holds always: nodes are ordered by opening, a parent before its children; a node's cells are
+ * contiguous, start on a panel and lie behind those of all earlier nodes, so rewinding is
+ * resetting two counters. */
 #include "engine/session_internal.h"
 
 #include <math.h>
@@ -38,10 +39,12 @@ static void *carve(struct carver *c, size_t n, size_t size)
 static void lay_out(struct rr_session *s, struct carver *c)
 {
     const struct rr_hparams *h = &s->model->h;
-    const size_t rows = (size_t)s->o.n_batch, hd = (size_t)h->head_dim, cells = (size_t)s->o.n_cells;
+    const size_t rows = (size_t)s->o.n_batch, hd = (size_t)h->head_dim,
+                 cells = (size_t)s->o.n_cells;
     const size_t threads = (size_t)rr_pool_size(s->engine->pool), half = hd / 2;
     const size_t cache = (size_t)h->n_layers * (size_t)h->n_kv_heads * cells;
-    const size_t q_dim = (size_t)h->n_heads * hd, kv_dim = (size_t)h->n_kv_heads * hd, embd = (size_t)h->n_embd;
+    const size_t q_dim = (size_t)h->n_heads * hd, kv_dim = (size_t)h->n_kv_heads * hd,
+                 embd = (size_t)h->n_embd;
     size_t widest = q_dim > embd ? q_dim : embd;
     widest = (size_t)h->n_ff > widest ? (size_t)h->n_ff : widest;
     s->score_stride = rr_round_up((size_t)s->o.n_context + 2 * RR_PANEL, 16);
@@ -60,9 +63,12 @@ static void lay_out(struct rr_session *s, struct carver *c)
     s->v = carve(c, rows, kv_dim * sizeof(float));
     s->gate = carve(c, rows, (size_t)h->n_ff * sizeof(float));
     s->up = carve(c, rows, (size_t)h->n_ff * sizeof(float));
-    /* The panel of the widest matrix may be shorter than that of a narrower one: both are bounded by this sum. */
-    s->panels = carve(c, threads, (rr_matmul_scratch((int)widest) + rr_matmul_scratch(h->n_embd) +
-                                   rr_matmul_scratch((int)q_dim)) * sizeof(float));
+    /* The panel of the widest matrix may be shorter than that of a narrower one: both are
+     * bounded by this sum. */
+    s->panels = carve(c, threads,
+                      (rr_matmul_scratch((int)widest) + rr_matmul_scratch(h->n_embd) +
+                       rr_matmul_scratch((int)q_dim)) *
+                          sizeof(float));
     s->scores = carve(c, threads, RR_ATTN_ROWS * s->score_stride * sizeof(float));
     s->logits = carve(c, RR_HEAD_ROWS, (size_t)h->n_vocab * sizeof(float));
 }
@@ -80,18 +86,19 @@ static int set_options(struct rr_session *s, struct rr_engine *e, const struct r
     if (s->o.n_nodes == 0)
         s->o.n_nodes = DEFAULT_NODES;
     if (s->o.n_context < 1 || s->o.n_context > RR_MAX_CONTEXT)
-        return rr_fail(err, RR_ERR_USAGE, "CONTEXT", RR_NOWHERE, "a context of %d tokens; expected 1 to %d", s->o.n_context,
-                       RR_MAX_CONTEXT);
-    if (s->o.n_batch < 1 || s->o.n_batch > MAX_BATCH || s->o.n_nodes < 1 || s->o.n_nodes > (1 << 24) ||
-        s->o.n_cells < 1 || s->o.n_cells > (1 << 28))
+        return rr_fail(err, RR_ERR_USAGE, "CONTEXT", RR_NOWHERE,
+                       "a context of %d tokens; expected 1 to %d", s->o.n_context, RR_MAX_CONTEXT);
+    if (s->o.n_batch < 1 || s->o.n_batch > MAX_BATCH || s->o.n_nodes < 1 ||
+        s->o.n_nodes > (1 << 24) || s->o.n_cells < 1 || s->o.n_cells > (1 << 28))
         return rr_fail(err, RR_ERR_USAGE, "SESSION", RR_NOWHERE,
-                       "batch %d (1 to %d), nodes %d (1 to 2^24), cells %d (1 to 2^28)", s->o.n_batch, MAX_BATCH,
-                       s->o.n_nodes, s->o.n_cells);
+                       "batch %d (1 to %d), nodes %d (1 to 2^24), cells %d (1 to 2^28)",
+                       s->o.n_batch, MAX_BATCH, s->o.n_nodes, s->o.n_cells);
     s->o.n_cells = (int)rr_round_up((size_t)s->o.n_cells, RR_PANEL);
     return RR_OK;
 }
 
-size_t rr_session_bytes(const struct rr_engine *e, const struct rr_model *m, const struct rr_session_options *o)
+size_t rr_session_bytes(const struct rr_engine *e, const struct rr_model *m,
+                        const struct rr_session_options *o)
 {
     struct rr_session s;
     struct carver c = {0};
@@ -103,10 +110,10 @@ size_t rr_session_bytes(const struct rr_engine *e, const struct rr_model *m, con
     return c.overflow ? 0 : c.used + sizeof s;
 }
 
-int rr_session_open(struct rr_session **out, struct rr_engine *e, const struct rr_model *m,
+int rr_session_open(struct rr_session **session, struct rr_engine *e, const struct rr_model *m,
                     const struct rr_session_options *o, struct rr_error *err)
 {
-    *out = NULL;
+    *session = NULL;
     struct rr_session *s = rr_zalloc(1, sizeof *s);
     if (!s)
         return rr_fail_memory(err, "session", sizeof *s);
@@ -126,7 +133,7 @@ int rr_session_open(struct rr_session **out, struct rr_engine *e, const struct r
     c = (struct carver){.base = s->block};
     lay_out(s, &c);
     rr_rope_table(s->rope_cos, s->rope_sin, &m->h, s->o.n_context);
-    *out = s;
+    *session = s;
     return RR_OK;
 }
 
@@ -138,28 +145,31 @@ void rr_session_close(struct rr_session *s)
     rr_free(s);
 }
 
-int rr_session_branch(struct rr_session *s, int parent, int n_tokens, int *node, struct rr_error *err)
+int rr_session_branch(struct rr_session *s, int parent, int n_tokens, int *node,
+                      struct rr_error *err)
 {
     if (parent < -1 || parent >= s->n_nodes || n_tokens < 0)
-        return rr_fail(err, RR_ERR_USAGE, "NODE", RR_NOWHERE, "parent %d of %d nodes, %d tokens", parent, s->n_nodes,
-                       n_tokens);
+        return rr_fail(err, RR_ERR_USAGE, "NODE", RR_NOWHERE, "parent %d of %d nodes, %d tokens",
+                       parent, s->n_nodes, n_tokens);
     struct node nd = {.parent = parent, .cell = s->n_cells_used};
     if (parent >= 0) {
         nd.start = s->nodes[parent].start + s->nodes[parent].length;
         nd.depth = s->nodes[parent].depth + 1;
     }
     if (nd.depth >= RR_MAX_DEPTH)
-        return rr_fail(err, RR_ERR_USAGE, "DEPTH", RR_NOWHERE, "more than %d nodes on a path", RR_MAX_DEPTH);
+        return rr_fail(err, RR_ERR_USAGE, "DEPTH", RR_NOWHERE, "more than %d nodes on a path",
+                       RR_MAX_DEPTH);
     if (n_tokens > s->o.n_context - nd.start)
         return rr_fail(err, RR_ERR_USAGE, "CONTEXT", RR_NOWHERE,
-                       "%d tokens after %d do not fit into a context of %d; shorten the text", n_tokens, nd.start,
-                       s->o.n_context);
+                       "%d tokens after %d do not fit into a context of %d; shorten the text",
+                       n_tokens, nd.start, s->o.n_context);
     const int cells = (int)rr_round_up((size_t)n_tokens, RR_PANEL);
     nd.length = n_tokens;
     if (s->n_nodes >= s->o.n_nodes || cells > s->o.n_cells - s->n_cells_used)
-        return rr_fail(err, RR_ERR_MEMORY, "CACHE_FULL", RR_NOWHERE,
-                       "%d tokens do not fit beside %d of %d cells and %d of %d nodes; open a larger session", n_tokens,
-                       s->n_cells_used, s->o.n_cells, s->n_nodes, s->o.n_nodes);
+        return rr_fail(
+            err, RR_ERR_MEMORY, "CACHE_FULL", RR_NOWHERE,
+            "%d tokens do not fit beside %d of %d cells and %d of %d nodes; open a larger session",
+            n_tokens, s->n_cells_used, s->o.n_cells, s->n_nodes, s->o.n_nodes);
     s->n_cells_used += cells;
     s->nodes[s->n_nodes] = nd;
     *node = s->n_nodes++;
@@ -189,24 +199,30 @@ long long rr_session_tokens(const struct rr_session *s)
     return s->n_tokens;
 }
 
-static int check_feed(struct rr_session *s, const struct rr_feed *feeds, int i, struct rr_error *err)
+static int check_feed(struct rr_session *s, const struct rr_feed *feeds, int i,
+                      struct rr_error *err)
 {
     const struct rr_feed *f = &feeds[i];
-    if (f->node < 0 || f->node >= s->n_nodes || f->n_tokens < 0 || (i && f->node <= feeds[i - 1].node))
+    if (f->node < 0 || f->node >= s->n_nodes || f->n_tokens < 0 ||
+        (i && f->node <= feeds[i - 1].node))
         return rr_fail(err, RR_ERR_USAGE, "FEED", RR_NOWHERE,
-                       "feed %d names node %d; feeds go to open nodes in the order of their opening, once each", i,
-                       f->node);
+                       "feed %d names node %d; feeds go to open nodes in the order of their "
+                       "opening, once each",
+                       i, f->node);
     struct node *nd = &s->nodes[f->node];
     if (f->n_tokens > nd->length - nd->n)
         return rr_fail(err, RR_ERR_USAGE, "FEED", RR_NOWHERE,
-                       "feed %d: %d tokens do not fit behind the node's %d of %d", i, f->n_tokens, nd->n, nd->length);
+                       "feed %d: %d tokens do not fit behind the node's %d of %d", i, f->n_tokens,
+                       nd->n, nd->length);
     if (nd->parent >= 0 && s->nodes[nd->parent].due != s->nodes[nd->parent].length)
-        return rr_fail(err, RR_ERR_USAGE, "FEED", RR_NOWHERE, "feed %d: parent node %d has %d of its %d tokens", i,
-                       nd->parent, s->nodes[nd->parent].due, s->nodes[nd->parent].length);
+        return rr_fail(err, RR_ERR_USAGE, "FEED", RR_NOWHERE,
+                       "feed %d: parent node %d has %d of its %d tokens", i, nd->parent,
+                       s->nodes[nd->parent].due, s->nodes[nd->parent].length);
     for (int t = 0; t < f->n_tokens; t++)
         if (f->tokens[t] < 0 || f->tokens[t] >= s->model->h.n_vocab)
-            return rr_fail(err, RR_ERR_USAGE, "TOKEN_ID", RR_NOWHERE, "token id %d; the vocabulary has 0 to %d",
-                           f->tokens[t], s->model->h.n_vocab - 1);
+            return rr_fail(err, RR_ERR_USAGE, "TOKEN_ID", RR_NOWHERE,
+                           "token id %d; the vocabulary has 0 to %d", f->tokens[t],
+                           s->model->h.n_vocab - 1);
     nd->due = nd->n + f->n_tokens;
     return RR_OK;
 }
@@ -216,32 +232,38 @@ static int check_wants(const struct rr_session *s, const struct rr_feed *feeds, 
 {
     for (int i = 0; i < n_wants; i++) {
         const struct rr_want *w = &wants[i], *prev = i ? w - 1 : NULL;
-        if (w->feed < 0 || w->feed >= n_feeds || w->offset < 0 || w->offset >= feeds[w->feed].n_tokens ||
+        if (w->feed < 0 || w->feed >= n_feeds || w->offset < 0 ||
+            w->offset >= feeds[w->feed].n_tokens ||
             (prev && (prev->feed > w->feed || (prev->feed == w->feed && prev->offset > w->offset))))
             return rr_fail(err, RR_ERR_USAGE, "WANT", RR_NOWHERE,
-                           "want %d (feed %d, token %d) is outside its feed or out of order", i, w->feed, w->offset);
+                           "want %d (feed %d, token %d) is outside its feed or out of order", i,
+                           w->feed, w->offset);
         for (int t = 0; w->ids && t < w->n_ids; t++)
             if (w->ids[t] < 0 || w->ids[t] >= s->model->h.n_vocab)
-                return rr_fail(err, RR_ERR_USAGE, "TOKEN_ID", RR_NOWHERE, "wanted id %d; the vocabulary has 0 to %d",
-                               w->ids[t], s->model->h.n_vocab - 1);
+                return rr_fail(err, RR_ERR_USAGE, "TOKEN_ID", RR_NOWHERE,
+                               "wanted id %d; the vocabulary has 0 to %d", w->ids[t],
+                               s->model->h.n_vocab - 1);
     }
     return RR_OK;
 }
 
-static int nonfinite(const struct rr_session *s, const struct rr_want *w, int row, struct rr_error *err)
+static int nonfinite(const struct rr_session *s, const struct rr_want *w, int row,
+                     struct rr_error *err)
 {
-    return rr_fail(err, RR_ERR_DATA, "NONFINITE_LOGITS", RR_NOWHERE,
-                   "the logits after token %d (position %d) are not finite; the weights are damaged", w->offset,
-                   s->rows[row].position);
+    return rr_fail(
+        err, RR_ERR_DATA, "NONFINITE_LOGITS", RR_NOWHERE,
+        "the logits after token %d (position %d) are not finite; the weights are damaged",
+        w->offset, s->rows[row].position);
 }
 
 /* log sum exp in double over float logits; NaN or infinite when one of them is. */
 static double log_sum_exp(const float *logits, int n)
 {
-    double max = logits[0], sum = 0;
+    double max = logits[0];
     for (int i = 1; i < n; i++)
         max = logits[i] > max ? logits[i] : max;
-    for (int i = 0; i < n; i++)
+    double sum = exp(logits[0] - max);
+    for (int i = 1; i < n; i++)
         sum += exp(logits[i] - max);
     return max + log(sum);
 }
@@ -252,8 +274,9 @@ static void head_ids(struct rr_session *s, const struct rr_want *w, const float 
     const struct rr_tensor *head = &s->model->head;
     const size_t row_bytes = rr_row_bytes(head->type, (size_t)head->n_cols);
     for (int i = 0; i < w->n_ids; i++)
-        s->engine->kernels.gemv[head->type](&w->logits[i], h, (const char *)head->data + (size_t)w->ids[i] * row_bytes,
-                                            row_bytes, 1, head->n_cols);
+        s->engine->kernels.gemv[head->type](
+            &w->logits[i], h, (const char *)head->data + (size_t)w->ids[i] * row_bytes, row_bytes,
+            1, head->n_cols);
 }
 
 static bool needs_whole_head(const struct rr_want *w)
@@ -282,7 +305,8 @@ static bool want_is_finite(const struct rr_want *w, int n_vocab)
 }
 
 /* wants[0..n) all lie in the current batch at rows[]: norm, head, results. */
-static int head_wants(struct rr_session *s, const struct rr_want *wants, const int *rows, int n, struct rr_error *err)
+static int head_wants(struct rr_session *s, const struct rr_want *wants, const int *rows, int n,
+                      struct rr_error *err)
 {
     const struct rr_model *m = s->model;
     const size_t dim = (size_t)m->h.n_embd;
@@ -291,14 +315,19 @@ static int head_wants(struct rr_session *s, const struct rr_want *wants, const i
     for (int i = 0; i < n; i++) {
         /* A row of s->h per whole-head want, then one more for the restricted ones. */
         float *h = s->h + (size_t)n_whole * dim;
-        s->engine->kernels.rmsnorm(h, s->x + (size_t)rows[i] * dim, m->out_norm, m->h.n_embd, (float)m->h.rms_eps);
+        s->engine->kernels.rmsnorm(h, s->x + (size_t)rows[i] * dim, m->out_norm, m->h.n_embd,
+                                   (float)m->h.rms_eps);
         if (needs_whole_head(&wants[i]))
             whole[n_whole++] = &wants[i];
         else
             head_ids(s, &wants[i], h);
     }
     if (n_whole) {
-        struct rr_matmul mm = {.y = s->logits, .ldy = (size_t)m->h.n_vocab, .x = s->h, .ldx = dim, .m = n_whole,
+        struct rr_matmul mm = {.y = s->logits,
+                               .ldy = (size_t)m->h.n_vocab,
+                               .x = s->h,
+                               .ldx = dim,
+                               .m = n_whole,
                                .w = &m->head};
         rr_engine_matmul(s->engine, &mm, s->panels);
         for (int i = 0; i < n_whole; i++)
@@ -330,7 +359,8 @@ struct at {
 };
 
 /* Fills the batch from *at; moves *at behind what was taken. */
-static void fill_batch(struct rr_session *s, const struct rr_feed *feeds, int n_feeds, struct at *at)
+static void fill_batch(struct rr_session *s, const struct rr_feed *feeds, int n_feeds,
+                       struct at *at)
 {
     s->n_rows = s->n_spans = 0;
     while (at->feed < n_feeds && s->n_rows < s->o.n_batch) {
@@ -343,9 +373,11 @@ static void fill_batch(struct rr_session *s, const struct rr_feed *feeds, int n_
     }
 }
 
-/* Serves the wants that lie between `from` and the end of the batch; *next is the first one not yet served. */
-static int serve_batch(struct rr_session *s, const struct rr_feed *feeds, const struct rr_want *wants, int n_wants,
-                       struct at from, int *next, struct rr_error *err)
+/* Serves the wants that lie between `from` and the end of the batch; *next is the first one not
+ * yet served. */
+static int serve_batch(struct rr_session *s, const struct rr_feed *feeds,
+                       const struct rr_want *wants, int n_wants, struct at from, int *next,
+                       struct rr_error *err)
 {
     int row = 0, rows[RR_HEAD_ROWS], n = 0, first = *next;
     const int cap = s->o.n_batch < RR_HEAD_ROWS ? s->o.n_batch : RR_HEAD_ROWS;
@@ -370,8 +402,8 @@ static int serve_batch(struct rr_session *s, const struct rr_feed *feeds, const 
     return n ? head_wants(s, wants + first, rows, n, err) : RR_OK;
 }
 
-int rr_session_eval(struct rr_session *s, const struct rr_feed *feeds, int n_feeds, const struct rr_want *wants,
-                    int n_wants, struct rr_error *err)
+int rr_session_eval(struct rr_session *s, const struct rr_feed *feeds, int n_feeds,
+                    const struct rr_want *wants, int n_wants, struct rr_error *err)
 {
     int rc = RR_OK, next = 0;
     for (int i = 0; i < n_feeds && !rc; i++)

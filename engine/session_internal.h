@@ -1,4 +1,5 @@
-/* What session.c (nodes and wants), forward.c (the layers) and attention.c share. Not for other folders. */
+/* What session.c (nodes and wants), forward.c (the layers) and attention.c share. Not for other
+ * folders. */
 #ifndef RR_SESSION_INTERNAL_H
 #define RR_SESSION_INTERNAL_H
 
@@ -34,8 +35,8 @@ struct rr_session {
     int n_nodes, n_cells_used;
     long long n_tokens;
 
-    /* The cache, per layer and key-value head: keys in panels of RR_PANEL cells [P][head_dim][RR_PANEL],
-     * values [cells][head_dim]. */
+    /* The cache, per layer and key-value head: keys in panels of RR_PANEL cells
+     * [P][head_dim][RR_PANEL], values [cells][head_dim]. */
     float *keys, *values;
     float *rope_cos, *rope_sin; /* [n_context][head_dim/2] */
 
@@ -43,14 +44,14 @@ struct rr_session {
     struct row *rows;
     struct span *spans;
     int n_rows, n_spans;
-    float *x, *h;         /* [R, n_embd] residual stream; normed input of a product or its output */
-    float *q, *att;       /* [R, n_heads head_dim] */
-    float *k, *v;         /* [R, n_kv_heads head_dim] */
-    float *gate, *up;     /* [R, n_ff] */
-    float *panels;        /* [threads][rr_matmul_scratch] */
-    float *scores;        /* [threads][RR_ATTN_ROWS][score_stride] */
+    float *x, *h;     /* [R, n_embd] residual stream; normed input of a product or its output */
+    float *q, *att;   /* [R, n_heads head_dim] */
+    float *k, *v;     /* [R, n_kv_heads head_dim] */
+    float *gate, *up; /* [R, n_ff] */
+    float *panels;    /* [threads][rr_matmul_scratch] */
+    float *scores;    /* [threads][RR_ATTN_ROWS][score_stride] */
     size_t score_stride;
-    float *logits;        /* [RR_HEAD_ROWS, n_vocab] */
+    float *logits; /* [RR_HEAD_ROWS, n_vocab] */
 };
 
 #define RR_HEAD_ROWS 16 /* rows of the head computed at once */
@@ -59,7 +60,8 @@ struct rr_session {
 static inline size_t cache_offset(const struct rr_session *s, int layer, int head)
 {
     const struct rr_hparams *h = &s->model->h;
-    return ((size_t)layer * (size_t)h->n_kv_heads + (size_t)head) * (size_t)s->o.n_cells * (size_t)h->head_dim;
+    return ((size_t)layer * (size_t)h->n_kv_heads + (size_t)head) * (size_t)s->o.n_cells *
+           (size_t)h->head_dim;
 }
 
 /* Runs the layers over s->rows; leaves the residual stream in s->x. */

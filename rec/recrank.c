@@ -17,27 +17,32 @@ const char *rr_version(void)
     return "0.1.0";
 }
 
-static int open_parts(struct rr_recrank *r, const char *model, const char *tokenizer, const struct rr_recrank_options *o,
-                      struct rr_error *err)
+static int open_parts(struct rr_recrank *r, const char *model, const char *tokenizer,
+                      const struct rr_recrank_options *o, struct rr_error *err)
 {
     const int level = o->cpu ? rr_cpu_level_from_name(o->cpu) : (int)rr_cpu_best();
     if (level < 0)
-        return rr_fail(err, RR_ERR_USAGE, "CPU_LEVEL", RR_NOWHERE, "'%s'; expected c, avx2 or avx512", o->cpu);
+        return rr_fail(err, RR_ERR_USAGE, "CPU_LEVEL", RR_NOWHERE,
+                       "'%s'; expected c, avx2 or avx512", o->cpu);
     int rc = rr_engine_init(&r->engine, o->n_threads, (enum rr_cpu_level)level, err);
     if (!rc)
         rc = rr_weights_open(&r->weights, model, tokenizer, err);
     if (!rc && !r->weights.tokenizer)
-        rc = rr_fail(err, RR_ERR_DATA, "NO_TOKENIZER", RR_AT_FILE(model), "no tokenizer came with this model; give one");
-    const struct rr_ranker_options ro = {.n_context = o->n_context, .max_history = o->max_history,
+        rc = rr_fail(err, RR_ERR_DATA, "NO_TOKENIZER", RR_AT_FILE(model),
+                     "no tokenizer came with this model; give one");
+    const struct rr_ranker_options ro = {.n_context = o->n_context,
+                                         .max_history = o->max_history,
                                          .style = {.noun = o->noun, .levels = o->rating_levels}};
-    return rc ? rc : rr_ranker_init(&r->ranker, &r->engine, &r->weights.model, r->weights.tokenizer, &ro, err);
+    return rc ? rc
+              : rr_ranker_init(&r->ranker, &r->engine, &r->weights.model, r->weights.tokenizer, &ro,
+                               err);
 }
 
-int rr_recrank_open(struct rr_recrank **out, const char *model, const char *tokenizer, const struct rr_recrank_options *options,
-                    struct rr_error *err)
+int rr_recrank_open(struct rr_recrank **recrank, const char *model, const char *tokenizer,
+                    const struct rr_recrank_options *options, struct rr_error *err)
 {
     const struct rr_recrank_options none = {0};
-    *out = NULL;
+    *recrank = NULL;
     struct rr_recrank *r = rr_zalloc(1, sizeof *r);
     if (!r)
         return rr_fail_memory(err, "recrank", sizeof *r);
@@ -46,7 +51,7 @@ int rr_recrank_open(struct rr_recrank **out, const char *model, const char *toke
         rr_recrank_close(r);
         return rc;
     }
-    *out = r;
+    *recrank = r;
     return RR_OK;
 }
 
@@ -61,7 +66,8 @@ void rr_recrank_close(struct rr_recrank *r)
     rr_free(r);
 }
 
-int rr_recrank_rank(struct rr_recrank *r, const struct rr_request *request, struct rr_ranked *out, struct rr_error *err)
+int rr_recrank_rank(struct rr_recrank *r, const struct rr_request *request, struct rr_ranked *out,
+                    struct rr_error *err)
 {
     if (request->n_candidates > 0 &&
         !rr_grow(&r->scores, &r->cap_scores, (size_t)request->n_candidates, sizeof *r->scores))

@@ -8,14 +8,14 @@
  *     struct rr_asked candidates[] = {{"First", RR_NO_HINT}, {"Second", RR_NO_HINT}};
  *     struct rr_ranked order[2];
  *     if (rr_recrank_open(&r, "model.gguf", NULL, NULL, &err) == 0) {
- *         struct rr_request q = {.history = history, .n_history = 2, .candidates = candidates, .n_candidates = 2};
- *         if (rr_recrank_rank(r, &q, order, &err) == 0)
- *             printf("best: %s\n", candidates[order[0].candidate].title);
- *         rr_recrank_close(r);
+ *         struct rr_request q = {.history = history, .n_history = 2, .candidates = candidates,
+ * .n_candidates = 2}; if (rr_recrank_rank(r, &q, order, &err) == 0) printf("best: %s\n",
+ * candidates[order[0].candidate].title); rr_recrank_close(r);
  *     }
  *
- * Link with -lrecrank -lm -lpthread. The library never prints, exits or reads the environment. Every function that can fail
- * returns 0 or a negative enum rr_status and fills *err, which may be NULL. */
+ * Link with -lrecrank -lm -lpthread. The library never prints, exits or reads the environment.
+ * Every function that can fail returns 0 or a negative enum rr_status and fills *err, which may
+ * be NULL. */
 #ifndef RECRANK_H
 #define RECRANK_H
 
@@ -31,13 +31,15 @@ const char *rr_version(void);
 
 #define RR_NO_HINT ((float)NAN)
 
-/* A title the user has rated. Titles are UTF-8; they are data: no text in them becomes a special token. */
+/* A title the user has rated. Titles are UTF-8; they are data: no text in them becomes a special
+ * token. */
 struct rr_rated {
     const char *title;
     float rating;
 };
 
-/* A candidate, and what a conventional recommender predicts as its rating (RR_NO_HINT: nothing is said about it). */
+/* A candidate, and what a conventional recommender predicts as its rating (RR_NO_HINT: nothing
+ * is said about it). */
 struct rr_asked {
     const char *title;
     float hint;
@@ -52,31 +54,35 @@ struct rr_request {
 
 struct rr_ranked {
     int candidate; /* index into candidates */
-    double score;  /* the expected rating: sum of r p(r) over the answers (spec/method.md section 5) */
+    double
+        score; /* the expected rating: sum of r p(r) over the answers (spec/method.md section 5) */
 };
 
 struct rr_recrank_options {
-    int n_threads;        /* 0: as many as this process may use */
-    const char *cpu;      /* highest instruction set to use: "c", "avx2", "avx512"; NULL: the machine's best */
-    int n_context;        /* tokens of the longest prompt; 0: the model's own, at least 1024 */
-    int max_history;      /* newest rated titles shown; 0: 50 */
-    int rating_levels;    /* the scale is 1 to this; 0: 5 */
-    const char *noun;     /* what an item is called in the question; NULL: "movie" */
+    int n_threads; /* 0: as many as this process may use */
+    const char
+        *cpu; /* highest instruction set to use: "c", "avx2", "avx512"; NULL: the machine's best */
+    int n_context;     /* tokens of the longest prompt; 0: the model's own, at least 1024 */
+    int max_history;   /* newest rated titles shown; 0: 50 */
+    int rating_levels; /* the scale is 1 to this; 0: 5 */
+    const char *noun;  /* what an item is called in the question; NULL: "movie" */
 };
 
 struct rr_recrank;
 
-/* Opens a model (GGUF file, Hugging Face folder, llama2.c .bin) and its tokenizer (NULL: the one in the model's files), and takes all memory
- * that ranking needs. options may be NULL. On failure *r is NULL. */
-int rr_recrank_open(struct rr_recrank **r, const char *model, const char *tokenizer, const struct rr_recrank_options *options,
-                    struct rr_error *err);
+/* Opens a model (GGUF file, Hugging Face folder, llama2.c .bin) and its tokenizer (NULL: the one
+ * in the model's files), and takes all memory that ranking needs. options may be NULL. On
+ * failure *recrank is NULL. */
+int rr_recrank_open(struct rr_recrank **r, const char *model, const char *tokenizer,
+                    const struct rr_recrank_options *options, struct rr_error *err);
 /* NULL is allowed. */
 void rr_recrank_close(struct rr_recrank *r);
 
-/* Orders the candidates, best first, into out[n_candidates]. One call at a time per object; several objects may work in
- * parallel. History that does not fit into the context is cut, oldest first. RR_ERR_DATA "PROMPT_TOO_LONG": not even an empty history
- * fits. */
-int rr_recrank_rank(struct rr_recrank *r, const struct rr_request *request, struct rr_ranked *out, struct rr_error *err);
+/* Orders the candidates, best first, into out[n_candidates]. One call at a time per object;
+ * several objects may work in parallel. History that does not fit into the context is cut,
+ * oldest first. RR_ERR_DATA "PROMPT_TOO_LONG": not even an empty history fits. */
+int rr_recrank_rank(struct rr_recrank *r, const struct rr_request *request, struct rr_ranked *out,
+                    struct rr_error *err);
 
 #ifdef __cplusplus
 }

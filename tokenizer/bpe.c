@@ -1,8 +1,9 @@
 /* Encoding and decoding for SentencePiece BPE.
  *
- * The text is normalised (blanks become U+2581), cut into symbols (characters and user-defined pieces), and the best pair of neighbours
- * is merged until none is left: highest score first, leftmost among equals. Candidates wait in a heap; one is stale
- * when its symbols are no longer what they were. */
+ * The text is normalised (blanks become U+2581), cut into symbols (characters and user-defined
+ * pieces), and the best pair of neighbours is merged until none is left: highest score first,
+ * leftmost among equals. Candidates wait in a heap; one is stale when its symbols are no longer
+ * what they were. */
 #include "tokenizer/internal.h"
 
 #include <string.h>
@@ -62,7 +63,9 @@ static void normalise(const struct rr_tokenizer *t, struct rr_buf *out, const ch
         rr_buf_add(out, RR_BLANK, RR_BLANK_BYTES);
     for (size_t i = 0, from = 0; i <= n; i++) {
         /* Runs without a blank or a bad byte are copied whole. */
-        size_t len = i == n ? 0 : (unsigned char)s[i] < 0x80 ? 1 : rr_utf8_decode(s + i, n - i, NULL);
+        size_t len = i == n                       ? 0
+                     : (unsigned char)s[i] < 0x80 ? 1
+                                                  : rr_utf8_decode(s + i, n - i, NULL);
         if (i < n && len && s[i] != ' ') {
             i += len - 1;
             continue;
@@ -182,7 +185,8 @@ static void merge_all(const struct rr_tokenizer *t, struct rr_bpe_scratch *b)
     while (b->n_heap && !b->failed) {
         struct merge m = heap_pop(b);
         struct symbol *l = &b->symbols[m.left], *r = &b->symbols[m.right];
-        if (l->n == 0 || r->n == 0 || l->next != m.right || l->id != m.left_id || r->id != m.right_id)
+        if (l->n == 0 || r->n == 0 || l->next != m.right || l->id != m.left_id ||
+            r->id != m.right_id)
             continue;
         l->id = m.id;
         l->n += r->n;
@@ -204,7 +208,8 @@ static bool emit(struct rr_encoding *e, int id)
 }
 
 /* A character that is no piece: its bytes, or the unknown piece. */
-static bool emit_unknown(const struct rr_tokenizer *t, struct rr_encoding *e, const char *s, size_t n)
+static bool emit_unknown(const struct rr_tokenizer *t, struct rr_encoding *e, const char *s,
+                         size_t n)
 {
     if (!t->byte_fallback)
         return emit(e, t->unk);
@@ -214,15 +219,18 @@ static bool emit_unknown(const struct rr_tokenizer *t, struct rr_encoding *e, co
     return true;
 }
 
-/* A symbol's tokens: itself, or what an UNUSED piece was made of (SentencePiece takes those apart again). s points at its text. */
-static bool emit_symbol(const struct rr_tokenizer *t, struct rr_encoding *e, const struct symbol *sym)
+/* A symbol's tokens: itself, or what an UNUSED piece was made of (SentencePiece takes those
+ * apart again). s points at its text. */
+static bool emit_symbol(const struct rr_tokenizer *t, struct rr_encoding *e,
+                        const struct symbol *sym)
 {
     struct rr_bpe_scratch *b = e->scratch;
     const char *s = b->text.data + sym->at;
     size_t n_stack = 0;
     int id = sym->id;
     for (;;) {
-        if (id >= 0 && id < t->n && t->pieces[id].type == RR_PIECE_UNUSED && b->unused[id][0] >= 0) {
+        if (id >= 0 && id < t->n && t->pieces[id].type == RR_PIECE_UNUSED &&
+            b->unused[id][0] >= 0) {
             if (!rr_grow(&b->stack, &b->cap_stack, n_stack + 1, sizeof *b->stack))
                 return false;
             b->stack[n_stack++] = b->unused[id][1];
@@ -255,14 +263,15 @@ static bool prepare_unused(const struct rr_tokenizer *t, struct rr_bpe_scratch *
     return true;
 }
 
-int rr_tokenizer_encode(const struct rr_tokenizer *t, struct rr_encoding *e, const char *text, size_t n,
-                        struct rr_error *err)
+int rr_tokenizer_encode(const struct rr_tokenizer *t, struct rr_encoding *e, const char *text,
+                        size_t n, struct rr_error *err)
 {
     e->n = 0;
     if (!e->scratch)
         e->scratch = rr_zalloc(1, sizeof *e->scratch);
     struct rr_bpe_scratch *b = e->scratch;
-    /* Symbol indices are ints and offsets 32 bits; the normalised text is at most three times as long. */
+    /* Symbol indices are ints and offsets 32 bits; the normalised text is at most three times as
+     * long. */
     if (!b || n > INT32_MAX / 4)
         return rr_fail_memory(err, "text to tokenize", n);
     b->failed = false;
@@ -290,13 +299,14 @@ static void add_text(struct rr_buf *out, const struct rr_piece *p, bool drop_bla
     }
 }
 
-int rr_tokenizer_decode(const struct rr_tokenizer *t, struct rr_buf *out, const int *ids, size_t n, struct rr_error *err)
+int rr_tokenizer_decode(const struct rr_tokenizer *t, struct rr_buf *out, const int *ids, size_t n,
+                        struct rr_error *err)
 {
     bool first = true;
     for (size_t i = 0; i < n; i++) {
         if (ids[i] < 0 || ids[i] >= t->n)
-            return rr_fail(err, RR_ERR_USAGE, "TOKEN_ID", RR_NOWHERE, "token id %d; the vocabulary has 0 to %d", ids[i],
-                           t->n - 1);
+            return rr_fail(err, RR_ERR_USAGE, "TOKEN_ID", RR_NOWHERE,
+                           "token id %d; the vocabulary has 0 to %d", ids[i], t->n - 1);
         const struct rr_piece *p = &t->pieces[ids[i]];
         if (p->type == RR_PIECE_CONTROL)
             continue;

@@ -8,7 +8,8 @@
 #define RR_BLANK_BYTES 3
 #define RR_BLANK_CP 0x2581u
 
-/* A hash table from 64-bit keys to ids: (left, right) of a merge, or (CHAR_KEY, code point) of a symbol. */
+/* A hash table from 64-bit keys to ids: (left, right) of a merge, or (CHAR_KEY, code point) of a
+ * symbol. */
 struct rr_pair_table {
     uint64_t *keys; /* 0: empty */
     int *values;
@@ -22,7 +23,8 @@ struct rr_tokenizer {
     int unk, bos, eos;
     bool add_dummy_prefix, remove_extra_space, byte_fallback, has_unused;
     int byte_ids[256];
-    /* Symbols are piece ids, and numbers from n on for characters that stand in pieces but are none themselves. */
+    /* Symbols are piece ids, and numbers from n on for characters that stand in pieces but are
+     * none themselves. */
     struct rr_pair_table pairs;
     int ascii[128]; /* symbol of an ASCII character, -1: in no piece */
     /* User-defined pieces by their first byte, longest first, as ranges of user_ids. */

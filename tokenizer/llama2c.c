@@ -1,5 +1,6 @@
-/* Reads llama2.c's tokenizer .bin: int32 longest piece, then per piece float32 score, int32 length, bytes. It carries neither
- * types nor special ids; both follow from how llama2.c writes it: <unk> 0, BOS 1, EOS 2, then <0x00> to <0xFF>. */
+/* Reads llama2.c's tokenizer .bin: int32 longest piece, then per piece float32 score, int32
+ * length, bytes. It carries neither types nor special ids; both follow from how llama2.c writes
+ * it: <unk> 0, BOS 1, EOS 2, then <0x00> to <0xFF>. */
 #include "tokenizer/tokenizer.h"
 
 #include <string.h>
@@ -36,8 +37,8 @@ static const char *with_blanks(struct rr_arena *a, const char *s, size_t n, uint
     return out;
 }
 
-static int read_pieces(struct rr_vocab *v, struct rr_arena *arena, const void *bytes, size_t n, const char *file,
-                       struct rr_error *err)
+static int read_pieces(struct rr_vocab *v, struct rr_arena *arena, const void *bytes, size_t n,
+                       const char *file, struct rr_error *err)
 {
     struct rr_cursor c = rr_cursor_make(bytes, n);
     size_t cap = 0;
@@ -61,15 +62,18 @@ static int read_pieces(struct rr_vocab *v, struct rr_arena *arena, const void *b
         v->pieces[v->n++] = p;
     }
     if (c.overrun)
-        return rr_fail(err, RR_ERR_DATA, "TRUNCATED", RR_AT_BYTE(file, "piece", c.at),
-                       "the file ends inside piece %zu; it is damaged, truncated, or no llama2.c tokenizer", v->n);
+        return rr_fail(
+            err, RR_ERR_DATA, "TRUNCATED", RR_AT_BYTE(file, "piece", c.at),
+            "the file ends inside piece %zu; it is damaged, truncated, or no llama2.c tokenizer",
+            v->n);
     return RR_OK;
 }
 
-int rr_tokenizer_from_llama2c(struct rr_tokenizer **t, const void *bytes, size_t n, const char *file,
-                              struct rr_error *err)
+int rr_tokenizer_from_llama2c(struct rr_tokenizer **t, const void *bytes, size_t n,
+                              const char *file, struct rr_error *err)
 {
-    struct rr_vocab v = {.unk = 0, .bos = 1, .eos = 2, .add_dummy_prefix = true, .byte_fallback = true};
+    struct rr_vocab v = {
+        .unk = 0, .bos = 1, .eos = 2, .add_dummy_prefix = true, .byte_fallback = true};
     struct rr_arena arena = {0};
     *t = NULL;
     int rc = read_pieces(&v, &arena, bytes, n, file, err);
@@ -87,16 +91,18 @@ int rr_tokenizer_from_file(struct rr_tokenizer **t, const char *path, struct rr_
     int rc = rr_map_open(&map, path, err);
     if (rc)
         return rc;
-    /* A llama2.c file begins with a small int32, so with two zero high bytes; a protobuf model with a piece, whose third and
-     * fourth bytes are the tag and length of its text. */
+    /* A llama2.c file begins with a small int32, so with two zero high bytes; a protobuf model
+     * with a piece, whose third and fourth bytes are the tag and length of its text. */
     bool llama2c = map.size >= 4 && map.data[2] == 0 && map.data[3] == 0;
     const char *head = (const char *)map.data;
     if (map.size >= 9 && (memcmp(head, "version h", 9) == 0 || memcmp(head, "<!DOCTYPE", 9) == 0))
         rc = rr_fail(err, RR_ERR_DATA, "NOT_A_TOKENIZER", RR_AT_BYTE(path, "file", 0), "%s",
-                     head[0] == 'v' ? "this is a Git LFS pointer; run git lfs pull" : "this is a web page, not the file");
+                     head[0] == 'v' ? "this is a Git LFS pointer; run git lfs pull"
+                                    : "this is a web page, not the file");
     else if (map.size >= 1 && head[0] == '{')
         rc = rr_fail(err, RR_ERR_DATA, "UNSUPPORTED", RR_AT_BYTE(path, "file", 0),
-                     "this is JSON (tokenizer.json?), which is not supported; give the tokenizer.model beside it");
+                     "this is JSON (tokenizer.json?), which is not supported; give the "
+                     "tokenizer.model beside it");
     else if (llama2c)
         rc = rr_tokenizer_from_llama2c(t, map.data, map.size, path, err);
     else

@@ -1,5 +1,6 @@
-/* Reads a SentencePiece tokenizer.model: the protobuf messages ModelProto, TrainerSpec and NormalizerSpec of
- * sentencepiece_model.proto, as far as a BPE tokenizer needs them. Unknown fields are skipped, as protobuf asks. */
+/* Reads a SentencePiece tokenizer.model: the protobuf messages ModelProto, TrainerSpec and
+ * NormalizerSpec of sentencepiece_model.proto, as far as a BPE tokenizer needs them. Unknown
+ * fields are skipped, as protobuf asks. */
 #include "tokenizer/tokenizer.h"
 
 #include <string.h>
@@ -53,7 +54,8 @@ static int read_field(const struct reader *r, struct rr_cursor *c, size_t base, 
     if (rc)
         return rc;
     if (tag >> 3 == 0 || tag >> 3 > 0x1FFFFFFF)
-        return bad(r, "field", f->at, "a field number outside 1 to 2^29-1; not a SentencePiece model");
+        return bad(r, "field", f->at,
+                   "a field number outside 1 to 2^29-1; not a SentencePiece model");
     f->number = (uint32_t)(tag >> 3);
     f->wire = (uint32_t)(tag & 7);
     const unsigned char *p;
@@ -73,21 +75,24 @@ static int read_field(const struct reader *r, struct rr_cursor *c, size_t base, 
         f->bytes = rr_cursor_make(p, p ? (size_t)n : 0);
         break;
     default:
-        return bad(r, "field", f->at, "a wire type other than 0, 1, 2, 5; not a SentencePiece model");
+        return bad(r, "field", f->at,
+                   "a wire type other than 0, 1, 2, 5; not a SentencePiece model");
     }
     if (c->overrun)
         return rr_fail(r->err, RR_ERR_DATA, "TRUNCATED", RR_AT_BYTE(r->file, "field", f->at),
-                       "field %u reaches beyond the end; the file is damaged or truncated", f->number);
+                       "field %u reaches beyond the end; the file is damaged or truncated",
+                       f->number);
     return RR_OK;
 }
 
 /* A known field must come in its own wire type: never misread it. */
-static int expect_wire(const struct reader *r, const struct field *f, uint32_t wire, const char *name)
+static int expect_wire(const struct reader *r, const struct field *f, uint32_t wire,
+                       const char *name)
 {
     if (f->wire == wire)
         return RR_OK;
-    return rr_fail(r->err, RR_ERR_DATA, "PROTOBUF", RR_AT_BYTE(r->file, name, f->at), "wire type %u; expected %u",
-                   f->wire, wire);
+    return rr_fail(r->err, RR_ERR_DATA, "PROTOBUF", RR_AT_BYTE(r->file, name, f->at),
+                   "wire type %u; expected %u", f->wire, wire);
 }
 
 static size_t offset_in(const struct rr_cursor *outer, size_t base, const struct rr_cursor *inner)
@@ -141,7 +146,8 @@ static int read_trainer(const struct reader *r, struct rr_cursor c, size_t base,
         if (rc)
             return rc;
         if (f.number == 3 && f.value != 2)
-            return rr_fail(r->err, RR_ERR_DATA, "UNSUPPORTED", RR_AT_BYTE(r->file, "model_type", f.at),
+            return rr_fail(r->err, RR_ERR_DATA, "UNSUPPORTED",
+                           RR_AT_BYTE(r->file, "model_type", f.at),
                            "model type %llu (1 unigram, 3 word, 4 char); only 2 (BPE) is supported",
                            (unsigned long long)f.value);
         if (f.number == 35)
@@ -156,7 +162,8 @@ static int read_trainer(const struct reader *r, struct rr_cursor c, size_t base,
     return RR_OK;
 }
 
-static int read_normalizer(const struct reader *r, struct rr_cursor c, size_t base, struct rr_vocab *v)
+static int read_normalizer(const struct reader *r, struct rr_cursor c, size_t base,
+                           struct rr_vocab *v)
 {
     while (rr_cursor_left(&c)) {
         struct field f;
@@ -166,14 +173,18 @@ static int read_normalizer(const struct reader *r, struct rr_cursor c, size_t ba
         if (rc)
             return rc;
         if (f.number == 2 && f.wire == WIRE_BYTES && f.bytes.n)
-            return rr_fail(r->err, RR_ERR_DATA, "UNSUPPORTED", RR_AT_BYTE(r->file, "precompiled_charsmap", f.at),
-                           "a character map of %zu bytes; only the identity normaliser (LLaMA's) is supported", f.bytes.n);
+            return rr_fail(
+                r->err, RR_ERR_DATA, "UNSUPPORTED",
+                RR_AT_BYTE(r->file, "precompiled_charsmap", f.at),
+                "a character map of %zu bytes; only the identity normaliser (LLaMA's) is supported",
+                f.bytes.n);
         if (f.number == 3)
             v->add_dummy_prefix = f.value != 0;
         if (f.number == 4)
             v->remove_extra_space = f.value != 0;
         if (f.number == 5 && !f.value)
-            return rr_fail(r->err, RR_ERR_DATA, "UNSUPPORTED", RR_AT_BYTE(r->file, "escape_whitespaces", f.at),
+            return rr_fail(r->err, RR_ERR_DATA, "UNSUPPORTED",
+                           RR_AT_BYTE(r->file, "escape_whitespaces", f.at),
                            "is off; only models that write blanks as U+2581 are supported");
     }
     return RR_OK;
@@ -207,17 +218,19 @@ static int read_model(const struct reader *r, struct rr_cursor *c, struct rr_voc
     return RR_OK;
 }
 
-int rr_tokenizer_from_sentencepiece(struct rr_tokenizer **t, const void *bytes, size_t n, const char *file,
-                                    struct rr_error *err)
+int rr_tokenizer_from_sentencepiece(struct rr_tokenizer **t, const void *bytes, size_t n,
+                                    const char *file, struct rr_error *err)
 {
     struct reader r = {file, err};
     struct rr_cursor c = rr_cursor_make(bytes, n);
     /* The defaults of sentencepiece_model.proto. */
-    struct rr_vocab v = {.unk = 0, .bos = 1, .eos = 2, .add_dummy_prefix = true, .remove_extra_space = true};
+    struct rr_vocab v = {
+        .unk = 0, .bos = 1, .eos = 2, .add_dummy_prefix = true, .remove_extra_space = true};
     size_t cap = 0;
     *t = NULL;
     int rc = n ? read_model(&r, &c, &v, &cap)
-               : rr_fail(err, RR_ERR_DATA, "TRUNCATED", RR_AT_BYTE(file, "file", 0), "the file is empty");
+               : rr_fail(err, RR_ERR_DATA, "TRUNCATED", RR_AT_BYTE(file, "file", 0),
+                         "the file is empty");
     if (!rc && !v.n)
         rc = bad(&r, "pieces", 0, "no pieces; not a SentencePiece model");
     if (!rc)

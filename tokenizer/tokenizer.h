@@ -1,11 +1,12 @@
 /* Tokenizers: text to token ids and back.
  *
- * One kind so far: SentencePiece BPE with byte fallback (arXiv 1808.06226; LLaMA, LLaMA-2, TinyLlama, llama2.c). The vocabulary
- * may come from a tokenizer.model, from GGUF metadata or from a llama2.c file; the readers fill a struct rr_vocab, and
- * rr_tokenizer_open checks and indexes it.
+ * One kind so far: SentencePiece BPE with byte fallback (arXiv 1808.06226; LLaMA, LLaMA-2,
+ * TinyLlama, llama2.c). The vocabulary may come from a tokenizer.model, from GGUF metadata or from
+ * a llama2.c file; the readers fill a struct rr_vocab, and rr_tokenizer_open checks and indexes it.
  *
- * Holds always: encode never yields a control token, whatever the text says; only its caller adds those. A tokenizer is
- * immutable once open and may be used by many threads, each with its own struct rr_encoding. */
+ * Holds always: encode never yields a control token, whatever the text says; only its caller
+ * adds those. A tokenizer is immutable once open and may be used by many threads, each with its
+ * own struct rr_encoding. */
 #ifndef RR_TOKENIZER_H
 #define RR_TOKENIZER_H
 
@@ -44,16 +45,18 @@ struct rr_vocab {
 
 struct rr_tokenizer;
 
-/* Checks ids, types, byte pieces and duplicates (RR_ERR_DATA "VOCAB", "TOKEN_ID"), then indexes. file is for errors. */
-int rr_tokenizer_open(struct rr_tokenizer **t, const struct rr_vocab *v, const char *file, struct rr_error *err);
+/* Checks ids, types, byte pieces and duplicates (RR_ERR_DATA "VOCAB", "TOKEN_ID"), then indexes.
+ * file is for errors. */
+int rr_tokenizer_open(struct rr_tokenizer **t, const struct rr_vocab *v, const char *file,
+                      struct rr_error *err);
 void rr_tokenizer_close(struct rr_tokenizer *t);
 
 /* A SentencePiece tokenizer.model in memory (read by our own bounded protobuf reader). */
-int rr_tokenizer_from_sentencepiece(struct rr_tokenizer **t, const void *bytes, size_t n, const char *file,
-                                    struct rr_error *err);
+int rr_tokenizer_from_sentencepiece(struct rr_tokenizer **t, const void *bytes, size_t n,
+                                    const char *file, struct rr_error *err);
 /* A llama2.c tokenizer .bin in memory. */
-int rr_tokenizer_from_llama2c(struct rr_tokenizer **t, const void *bytes, size_t n, const char *file,
-                              struct rr_error *err);
+int rr_tokenizer_from_llama2c(struct rr_tokenizer **t, const void *bytes, size_t n,
+                              const char *file, struct rr_error *err);
 /* Maps the file and reads it as whichever of the two it is. */
 int rr_tokenizer_from_file(struct rr_tokenizer **t, const char *path, struct rr_error *err);
 
@@ -63,7 +66,8 @@ int rr_tokenizer_eos(const struct rr_tokenizer *t);
 /* The stored text of a piece (not terminated). id in [0, size). */
 const struct rr_piece *rr_tokenizer_piece(const struct rr_tokenizer *t, int id);
 
-/* Result and scratch of encode, kept between calls so that they are rarely allocated. Zero-initialised is valid. */
+/* Result and scratch of encode, kept between calls so that they are rarely allocated.
+ * Zero-initialised is valid. */
 struct rr_encoding {
     int *ids;
     size_t n, cap;
@@ -71,14 +75,15 @@ struct rr_encoding {
 };
 void rr_encoding_free(struct rr_encoding *e);
 
-/* Replaces e->ids by the tokens of text[0..n), without BOS or EOS. Bytes that are not UTF-8 count as U+FFFD. Time is
- * n log n. RR_ERR_MEMORY only. */
-int rr_tokenizer_encode(const struct rr_tokenizer *t, struct rr_encoding *e, const char *text, size_t n,
-                        struct rr_error *err);
+/* Replaces e->ids by the tokens of text[0..n), without BOS or EOS. Bytes that are not UTF-8
+ * count as U+FFFD. Time is n log n. RR_ERR_MEMORY only. */
+int rr_tokenizer_encode(const struct rr_tokenizer *t, struct rr_encoding *e, const char *text,
+                        size_t n, struct rr_error *err);
 
-/* Appends the text of ids[0..n) to out. Control tokens are silent; the blank that encode put before the text is removed;
- * so decode(encode(x)) = x for valid UTF-8 without U+2581, when the tokenizer keeps extra blanks. Byte pieces
- * may make sequences that are not UTF-8. Ids outside the vocabulary: RR_ERR_USAGE "TOKEN_ID". */
+/* Appends the text of ids[0..n) to out. Control tokens are silent; the blank that encode put
+ * before the text is removed; so decode(encode(x)) = x for valid UTF-8 without U+2581, when the
+ * tokenizer keeps extra blanks. Byte pieces may make sequences that are not UTF-8. Ids outside
+ * the vocabulary: RR_ERR_USAGE "TOKEN_ID". */
 int rr_tokenizer_decode(const struct rr_tokenizer *t, struct rr_buf *out, const int *ids, size_t n,
                         struct rr_error *err);
 

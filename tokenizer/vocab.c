@@ -1,7 +1,9 @@
-/* Checks a vocabulary and indexes it: which two symbols merge into which piece, and which symbol a character is.
+/* Checks a vocabulary and indexes it: which two symbols merge into which piece, and which symbol a
+ * character is.
  *
- * SentencePiece merges two neighbours when the text of both together is a piece. Every symbol is a character or a piece, so all
- * merges can be listed beforehand: for each piece, its cuts into two symbols. Encoding then compares numbers only. */
+ * SentencePiece merges two neighbours when the text of both together is a piece. Every symbol is
+ * a character or a piece, so all merges can be listed beforehand: for each piece, its cuts into
+ * two symbols. Encoding then compares numbers only. */
 #include "tokenizer/internal.h"
 
 #include <math.h>
@@ -37,8 +39,8 @@ static void pair_add(struct rr_pair_table *t, uint64_t key, int value)
     t->values[i] = value;
 }
 
-/* Texts to symbols, for building only. The hash of any part of a text comes from prefix hashes in constant time, so a long
- * piece costs its length, not its square. */
+/* Texts to symbols, for building only. The hash of any part of a text comes from prefix hashes
+ * in constant time, so a long piece costs its length, not its square. */
 struct text_table {
     const struct rr_piece **slots;
     int *values;
@@ -56,7 +58,8 @@ static uint64_t hash_whole(const char *s, size_t n)
     return h;
 }
 
-static int text_find(const struct text_table *t, const char *s, size_t n, uint64_t hash, size_t *slot)
+static int text_find(const struct text_table *t, const char *s, size_t n, uint64_t hash,
+                     size_t *slot)
 {
     size_t i = (size_t)mix(hash) & t->mask;
     while (t->slots[i] && (t->slots[i]->n != n || memcmp(t->slots[i]->text, s, n) != 0))
@@ -71,12 +74,13 @@ static bool is_symbol(const struct rr_piece *p)
     return p->type == RR_PIECE_NORMAL || p->type == RR_PIECE_USER || p->type == RR_PIECE_UNUSED;
 }
 
-static int bad_piece(struct rr_error *err, const char *file, int id, const struct rr_piece *p, const char *what)
+static int bad_piece(struct rr_error *err, const char *file, int id, const struct rr_piece *p,
+                     const char *what)
 {
     struct rr_buf name = {0};
     rr_buf_printf(&name, "piece %d", id);
-    int rc = rr_fail(err, RR_ERR_DATA, "VOCAB", RR_AT_OBJECT(file, name.data ? name.data : "piece"), "'%s' %s",
-                     rr_show(p->text, p->n).s, what);
+    int rc = rr_fail(err, RR_ERR_DATA, "VOCAB", RR_AT_OBJECT(file, name.data ? name.data : "piece"),
+                     "'%s' %s", rr_show(p->text, p->n).s, what);
     rr_buf_free(&name);
     return rc;
 }
@@ -129,17 +133,21 @@ static int check_ids(const struct rr_tokenizer *t, const char *file, struct rr_e
     for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++)
         if (ids[i].id < -1 || ids[i].id >= t->n)
             return rr_fail(err, RR_ERR_DATA, "TOKEN_ID", RR_AT_OBJECT(file, ids[i].name),
-                           "the %s id is %d; the vocabulary has 0 to %d", ids[i].name, ids[i].id, t->n - 1);
+                           "the %s id is %d; the vocabulary has 0 to %d", ids[i].name, ids[i].id,
+                           t->n - 1);
     if (t->unk < 0 && !t->byte_fallback)
-        return rr_fail(err, RR_ERR_DATA, "VOCAB", RR_AT_FILE(file),
-                       "neither an unknown piece nor byte fallback: most texts could not be encoded");
+        return rr_fail(
+            err, RR_ERR_DATA, "VOCAB", RR_AT_FILE(file),
+            "neither an unknown piece nor byte fallback: most texts could not be encoded");
     return RR_OK;
 }
 
-static int copy_pieces(struct rr_tokenizer *t, const struct rr_vocab *v, const char *file, struct rr_error *err)
+static int copy_pieces(struct rr_tokenizer *t, const struct rr_vocab *v, const char *file,
+                       struct rr_error *err)
 {
     if (v->n < 1 || v->n > RR_MAX_VOCAB)
-        return rr_fail(err, RR_ERR_DATA, "VOCAB", RR_AT_FILE(file), "%zu pieces; expected 1 to %u", v->n, RR_MAX_VOCAB);
+        return rr_fail(err, RR_ERR_DATA, "VOCAB", RR_AT_FILE(file), "%zu pieces; expected 1 to %u",
+                       v->n, RR_MAX_VOCAB);
     t->pieces = rr_arena_alloc(&t->arena, v->n, sizeof *t->pieces);
     if (!t->pieces)
         return rr_fail_memory(err, "vocabulary", v->n * sizeof *t->pieces);
@@ -164,7 +172,8 @@ static int copy_pieces(struct rr_tokenizer *t, const struct rr_vocab *v, const c
 }
 
 /* Enters all symbol pieces; a text twice is an error, for its id would be a matter of chance. */
-static int fill_texts(struct text_table *tt, const struct rr_tokenizer *t, const char *file, struct rr_error *err)
+static int fill_texts(struct text_table *tt, const struct rr_tokenizer *t, const char *file,
+                      struct rr_error *err)
 {
     for (int id = 0; id < t->n; id++) {
         const struct rr_piece *p = &t->pieces[id];
@@ -180,8 +189,8 @@ static int fill_texts(struct text_table *tt, const struct rr_tokenizer *t, const
 }
 
 /* Symbol of one character, made up when the vocabulary has pieces with it but not itself. */
-static int char_symbol(struct rr_tokenizer *t, const struct text_table *tt, const char *s, size_t n, uint32_t cp,
-                       int *n_symbols)
+static int char_symbol(struct rr_tokenizer *t, const struct text_table *tt, const char *s, size_t n,
+                       uint32_t cp, int *n_symbols)
 {
     int id = rr_pair_find(&t->pairs, rr_char_key(cp));
     if (id >= 0)
@@ -222,8 +231,8 @@ static void add_merges(struct rr_tokenizer *t, struct text_table *tt, int id, in
         if (at == last && rr_utf8_decode(p->text + at, p->n - at, &cp))
             right = rr_pair_find(&t->pairs, rr_char_key(cp));
         else
-            right = text_find(tt, p->text + at, p->n - at, tt->prefix[p->n] - tt->prefix[at] * tt->power[p->n - at],
-                              NULL);
+            right = text_find(tt, p->text + at, p->n - at,
+                              tt->prefix[p->n] - tt->prefix[at] * tt->power[p->n - at], NULL);
         if (right >= 0)
             pair_add(&t->pairs, rr_pair_key(left, right), id);
     }
@@ -294,14 +303,16 @@ static int index_user_pieces(struct rr_tokenizer *t, struct rr_error *err)
         if (p->type != RR_PIECE_USER)
             continue;
         const int begin = t->user_first[(unsigned char)p->text[0]];
-        for (at = fill[(unsigned char)p->text[0]]++; at > begin && t->pieces[t->user_ids[at - 1]].n < p->n; at--)
+        for (at = fill[(unsigned char)p->text[0]]++;
+             at > begin && t->pieces[t->user_ids[at - 1]].n < p->n; at--)
             t->user_ids[at] = t->user_ids[at - 1];
         t->user_ids[at] = id;
     }
     return RR_OK;
 }
 
-int rr_tokenizer_open(struct rr_tokenizer **out, const struct rr_vocab *v, const char *file, struct rr_error *err)
+int rr_tokenizer_open(struct rr_tokenizer **out, const struct rr_vocab *v, const char *file,
+                      struct rr_error *err)
 {
     *out = NULL;
     struct rr_tokenizer *t = rr_zalloc(1, sizeof *t);

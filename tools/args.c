@@ -71,8 +71,9 @@ static void print_help(const struct command *c, const struct option *opts, size_
     printf("\noptions:\n");
     for (size_t i = 0; i < n; i++) {
         char left[64];
-        int len = opts[i].letter ? snprintf(left, sizeof left, "  -%c, --%s", opts[i].letter, opts[i].name)
-                                 : snprintf(left, sizeof left, "  --%s", opts[i].name);
+        int len = opts[i].letter
+                      ? snprintf(left, sizeof left, "  -%c, --%s", opts[i].letter, opts[i].name)
+                      : snprintf(left, sizeof left, "  --%s", opts[i].name);
         if (opts[i].kind != OPT_FLAG && len > 0 && (size_t)len < sizeof left)
             snprintf(left + len, sizeof left - (size_t)len, " %s", opts[i].meta);
         printf("%-28s %s", left, opts[i].help);
@@ -129,12 +130,14 @@ static int set_value(const struct command *c, struct option *o, const char *text
         return -1;
     case OPT_INT:
         if (!rr_parse_i64(&i, text, strlen(text), (int64_t)o->min, (int64_t)o->max))
-            return args_misuse(c, "--%s is '%s'; expected a whole number from %.0f to %.0f", o->name, text, o->min, o->max);
+            return args_misuse(c, "--%s is '%s'; expected a whole number from %.0f to %.0f",
+                               o->name, text, o->min, o->max);
         *(long long *)o->value = i;
         return -1;
     case OPT_REAL:
         if (!rr_parse_double(&d, text, strlen(text)) || d < o->min || d > o->max)
-            return args_misuse(c, "--%s is '%s'; expected a number from %g to %g", o->name, text, o->min, o->max);
+            return args_misuse(c, "--%s is '%s'; expected a number from %g to %g", o->name, text,
+                               o->min, o->max);
         *(double *)o->value = d;
         return -1;
     default:
@@ -143,7 +146,8 @@ static int set_value(const struct command *c, struct option *o, const char *text
 }
 
 /* One option at argv[*i]; value points behind "=" or at the rest of a short option, or is NULL. */
-static int take_option(const struct command *c, struct option *o, const char *value, int *i, int argc, char **argv)
+static int take_option(const struct command *c, struct option *o, const char *value, int *i,
+                       int argc, char **argv)
 {
     if (o->given)
         return args_misuse(c, "--%s is given twice", o->name);
@@ -159,7 +163,8 @@ static int take_option(const struct command *c, struct option *o, const char *va
     return set_value(c, o, value ? value : argv[++*i]);
 }
 
-int args_parse(struct args *a, const struct command *c, struct option *opts, size_t n_opts, int argc, char **argv)
+int args_parse(struct args *a, const struct command *c, struct option *opts, size_t n_opts,
+               int argc, char **argv)
 {
     bool only_args = false;
     *a = (struct args){.n = 0};
@@ -170,7 +175,8 @@ int args_parse(struct args *a, const struct command *c, struct option *opts, siz
             only_args = true;
         } else if (only_args || arg[0] != '-' || arg[1] == 0) {
             if (a->n >= c->max_args)
-                return args_misuse(c, "unexpected argument '%s'; usage: recrank %s %s", arg, c->name, c->synopsis);
+                return args_misuse(c, "unexpected argument '%s'; usage: recrank %s %s", arg,
+                                   c->name, c->synopsis);
             a->positional[a->n++] = arg;
         } else if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0) {
             print_help(c, opts, n_opts);

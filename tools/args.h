@@ -1,4 +1,5 @@
-/* Command lines: one table of options per command gives parsing, strict numbers, --help, and "did you mean". */
+/* Command lines: one table of options per command gives parsing, strict numbers, --help, and
+ * "did you mean". */
 #ifndef TOOLS_ARGS_H
 #define TOOLS_ARGS_H
 
@@ -11,11 +12,12 @@ struct option {
     const char *name; /* long, without "--" */
     char letter;      /* short, or 0 */
     enum option_kind kind;
-    void *value;      /* bool, const char *, long long, double, or int (index of the choice); holds the default */
+    void *value; /* bool, const char *, long long, double, or int (index of the choice); holds the
+                    default */
     const char *meta; /* what the value is called in the help; OPT_CHOICE: "a|b|c" */
     const char *help;
-    double min, max;  /* OPT_INT and OPT_REAL */
-    bool given;       /* set by args_parse */
+    double min, max; /* OPT_INT and OPT_REAL */
+    bool given;      /* set by args_parse */
 };
 
 struct command {
@@ -33,9 +35,10 @@ struct args {
     int n;
 };
 
-/* Parses argv[0..argc) (behind the command's name). Returns -1 to go on, else the exit code to leave with: 0 after --help,
- * 2 after a message about what is wrong. */
-int args_parse(struct args *a, const struct command *c, struct option *opts, size_t n_opts, int argc, char **argv);
+/* Parses argv[0..argc) (behind the command's name). Returns -1 to go on, else the exit code to
+ * leave with: 0 after --help, 2 after a message about what is wrong. */
+int args_parse(struct args *a, const struct command *c, struct option *opts, size_t n_opts,
+               int argc, char **argv);
 
 /* Whether the option of this name was on the command line. */
 bool args_given(const struct option *opts, size_t n_opts, const char *name);

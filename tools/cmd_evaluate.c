@@ -19,7 +19,8 @@ struct settings {
     bool json;
 };
 
-static int evaluate(const struct settings *s, const char *model_path, struct loaded *l, struct opened_data *d)
+static int evaluate(const struct settings *s, const char *model_path, struct loaded *l,
+                    struct opened_data *d)
 {
     struct rr_error err = {0};
     struct rr_ranker ranker = {0};
@@ -33,7 +34,8 @@ static int evaluate(const struct settings *s, const char *model_path, struct loa
             .n_context = (int)s->context,
             .max_history = (int)s->data.history,
             .style = {.noun = d->dataset.noun, .levels = (int)d->dataset.rating_max}};
-        rc = rr_ranker_init(&ranker, &l->engine, &l->weights.model, l->weights.tokenizer, &ro, &err);
+        rc =
+            rr_ranker_init(&ranker, &l->engine, &l->weights.model, l->weights.tokenizer, &ro, &err);
     }
     progress_start(&p, "ranking users");
     const struct rr_evaluate_options o = {(int)s->users, (uint64_t)s->data.seed, on_progress, &p};
@@ -71,10 +73,12 @@ static int run(const struct command *c, int argc, char **argv)
     struct settings s = {.data = DATA_OPTIONS_INIT, .task = TASK_POINTWISE};
     struct option opts[] = {
         DATA_OPTION_ROWS(s.data),
-        {"task", 0, OPT_CHOICE, &s.task, "none|pointwise", "what the model is asked: none (backbone alone) or pointwise [pointwise]", 0,
-         0, false},
-        {"users", 0, OPT_INT, &s.users, "N", "evaluate N users drawn by the seed, 0: all", 0, 1e9, false},
-        {"context", 0, OPT_INT, &s.context, "N", "longest prompt in tokens, 0: the model's own, at least 1024", 0, 1 << 22, false},
+        {"task", 0, OPT_CHOICE, &s.task, "none|pointwise",
+         "what the model is asked: none (backbone alone) or pointwise [pointwise]", 0, 0, false},
+        {"users", 0, OPT_INT, &s.users, "N", "evaluate N users drawn by the seed, 0: all", 0, 1e9,
+         false},
+        {"context", 0, OPT_INT, &s.context, "N",
+         "longest prompt in tokens, 0: the model's own, at least 1024", 0, 1 << 22, false},
         {"json", 0, OPT_FLAG, &s.json, NULL, "one JSON object instead of a table", 0, 0, false},
         MODEL_OPTION_ROWS(s.model),
     };
@@ -108,8 +112,10 @@ const struct command cmd_evaluate = {
     .summary = "measure a model's order against the backbone's (HR, NDCG)",
     .examples = "  recrank evaluate model.gguf --data ml-100k --backbone mf --task pointwise\n"
                 "  recrank evaluate --data ml-100k --backbone pop --task none --json\n",
-    .notes = "Each test user's candidates come from a recommender trained here on the training part. The table sets the model's\n"
-             "order beside the backbone's, the exact mean over random orders, and the ceiling of any reordering.\n",
+    .notes = "Each test user's candidates come from a recommender trained here on the training "
+             "part. The table sets the model's\n"
+             "order beside the backbone's, the exact mean over random orders, and the ceiling of "
+             "any reordering.\n",
     .min_args = 0,
     .max_args = 1,
     .run = run,

@@ -20,11 +20,12 @@ struct generator {
     struct rr_sample_scratch *scratch;
     struct rr_buf text;
     size_t shown; /* bytes of text already printed */
-    int *ids; /* the prompt's and what follows */
+    int *ids;     /* the prompt's and what follows */
     int n_prompt, n_ids, n_vocab;
 };
 
-/* Prints what the newest token adds; decoding the whole keeps the rules about blanks in one place. */
+/* Prints what the newest token adds; decoding the whole keeps the rules about blanks in one
+ * place. */
 static int show(struct generator *g, struct rr_error *err)
 {
     rr_buf_clear(&g->text);
@@ -54,7 +55,8 @@ static int generate(struct generator *g, int n, struct rr_error *err)
             break;
         /* A padded head may have rows that no piece stands for. */
         if (id >= rr_tokenizer_size(g->tokenizer))
-            return rr_fail(err, RR_ERR_DATA, "TOKEN_ID", RR_NOWHERE, "the model chose id %d; the tokenizer has %d pieces", id,
+            return rr_fail(err, RR_ERR_DATA, "TOKEN_ID", RR_NOWHERE,
+                           "the model chose id %d; the tokenizer has %d pieces", id,
                            rr_tokenizer_size(g->tokenizer));
         g->ids[g->n_ids++] = id;
         rc = show(g, err);
@@ -64,13 +66,15 @@ static int generate(struct generator *g, int n, struct rr_error *err)
     return rc;
 }
 
-static int prepare(struct generator *g, struct loaded *l, const struct settings *s, struct rr_error *err)
+static int prepare(struct generator *g, struct loaded *l, const struct settings *s,
+                   struct rr_error *err)
 {
     struct rr_encoding e = {0};
     const int bos = rr_tokenizer_bos(l->weights.tokenizer);
     g->tokenizer = l->weights.tokenizer;
     g->n_vocab = l->weights.model.h.n_vocab;
-    g->sampler = (struct rr_sampler){.temperature = s->temperature, .top_k = (int)s->top_k, .top_p = s->top_p};
+    g->sampler = (struct rr_sampler){
+        .temperature = s->temperature, .top_k = (int)s->top_k, .top_p = s->top_p};
     rr_rng_seed(&g->sampler.rng, (uint64_t)s->seed);
     int rc = rr_tokenizer_encode(g->tokenizer, &e, s->prompt, strlen(s->prompt), err);
     if (!rc) {
@@ -87,11 +91,13 @@ static int prepare(struct generator *g, struct loaded *l, const struct settings 
         g->n_ids += (int)e.n;
         g->n_prompt = g->n_ids;
         if (!g->n_ids)
-            rc = rr_fail(err, RR_ERR_USAGE, "PROMPT", RR_NOWHERE, "an empty prompt, and the tokenizer has no BOS to start from");
+            rc = rr_fail(err, RR_ERR_USAGE, "PROMPT", RR_NOWHERE,
+                         "an empty prompt, and the tokenizer has no BOS to start from");
     }
     const int trained = l->weights.model.h.n_context, need = g->n_prompt + (int)s->n;
     if (!rc && need > trained)
-        fprintf(stderr, "recrank: note: %d tokens go beyond the model's context of %d\n", need, trained);
+        fprintf(stderr, "recrank: note: %d tokens go beyond the model's context of %d\n", need,
+                trained);
     const struct rr_session_options so = {.n_context = rr_max_int(need, 1)};
     if (!rc)
         rc = rr_session_open(&g->session, &l->engine, &l->weights.model, &so, err);
@@ -103,10 +109,13 @@ static int run(const struct command *c, int argc, char **argv)
 {
     struct settings s = {.prompt = NULL, .n = 128, .temperature = 0.8, .top_p = 1, .seed = 1};
     struct option opts[] = {
-        {"prompt", 'p', OPT_TEXT, &s.prompt, "TEXT", "text to continue; \"\" starts from BOS alone", 0, 0, false},
+        {"prompt", 'p', OPT_TEXT, &s.prompt, "TEXT", "text to continue; \"\" starts from BOS alone",
+         0, 0, false},
         {"tokens", 'n', OPT_INT, &s.n, "N", "tokens to generate at most", 0, 1 << 22, false},
-        {"temperature", 0, OPT_REAL, &s.temperature, "T", "0: always the likeliest token", 0, 100, false},
-        {"top-k", 0, OPT_INT, &s.top_k, "K", "draw from the K likeliest, 0: all", 0, 1 << 24, false},
+        {"temperature", 0, OPT_REAL, &s.temperature, "T", "0: always the likeliest token", 0, 100,
+         false},
+        {"top-k", 0, OPT_INT, &s.top_k, "K", "draw from the K likeliest, 0: all", 0, 1 << 24,
+         false},
         {"top-p", 0, OPT_REAL, &s.top_p, "P", "draw from the likeliest that sum to P", 0, 1, false},
         {"seed", 0, OPT_INT, &s.seed, "S", "seed of the draws", 0, 9007199254740992.0, false},
         MODEL_OPTION_ROWS(s.model),
@@ -131,7 +140,8 @@ static int run(const struct command *c, int argc, char **argv)
     if (!rc)
         rc = generate(&g, (int)s.n, &err);
     if (!rc && tool_interrupted())
-        rc = rr_fail(&err, RR_ERR_INTERRUPTED, "INTERRUPTED", RR_NOWHERE, "stopped after %d tokens", g.n_ids - g.n_prompt);
+        rc = rr_fail(&err, RR_ERR_INTERRUPTED, "INTERRUPTED", RR_NOWHERE, "stopped after %d tokens",
+                     g.n_ids - g.n_prompt);
     rr_session_close(g.session);
     rr_buf_free(&g.text);
     rr_free(g.ids);

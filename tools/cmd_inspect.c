@@ -28,7 +28,9 @@ static const char *rope_name(const struct rr_rope *r)
 {
     if (r->freq_factors)
         return "factors per frequency";
-    return r->scaling == RR_ROPE_LINEAR ? "linear" : r->scaling == RR_ROPE_LLAMA3 ? "llama3" : "none";
+    return r->scaling == RR_ROPE_LINEAR   ? "linear"
+           : r->scaling == RR_ROPE_LLAMA3 ? "llama3"
+                                          : "none";
 }
 
 struct report {
@@ -41,20 +43,25 @@ struct report {
 static void print_text(const struct report *r)
 {
     const struct rr_hparams *h = &r->w->model.h;
-    printf("file          %s\nformat        %s\narchitecture  llama\nparameters    %.0f\n", r->w->path, r->w->format, r->parameters);
-    printf("layers        %d\nembedding     %d\nfeed forward  %d\nheads         %d (%d for keys and values, %d wide)\n",
+    printf("file          %s\nformat        %s\narchitecture  llama\nparameters    %.0f\n",
+           r->w->path, r->w->format, r->parameters);
+    printf("layers        %d\nembedding     %d\nfeed forward  %d\nheads         %d (%d for keys "
+           "and values, %d wide)\n",
            h->n_layers, h->n_embd, h->n_ff, h->n_heads, h->n_kv_heads, h->head_dim);
-    printf("vocabulary    %d%s\ncontext       %d\nrope          theta %g, scaling %s\nrms eps       %g\n", h->n_vocab,
-           r->w->model.tied ? ", head tied to the embedding" : "", h->n_context, h->rope.theta, rope_name(&h->rope), h->rms_eps);
+    printf("vocabulary    %d%s\ncontext       %d\nrope          theta %g, scaling %s\nrms eps      "
+           " %g\n",
+           h->n_vocab, r->w->model.tied ? ", head tied to the embedding" : "", h->n_context,
+           h->rope.theta, rope_name(&h->rope), h->rms_eps);
     if (r->w->tokenizer)
-        printf("tokenizer     %d pieces, bos %d, eos %d\n", rr_tokenizer_size(r->w->tokenizer), rr_tokenizer_bos(r->w->tokenizer),
-               rr_tokenizer_eos(r->w->tokenizer));
+        printf("tokenizer     %d pieces, bos %d, eos %d\n", rr_tokenizer_size(r->w->tokenizer),
+               rr_tokenizer_bos(r->w->tokenizer), rr_tokenizer_eos(r->w->tokenizer));
     else
         printf("tokenizer     none in the file\n");
     printf("tensors       %zu:", r->w->n_tensors);
     for (size_t i = 0; i < r->n_types; i++)
         printf("%s %zu %s", i ? "," : "", r->types[i].n, r->types[i].name);
-    printf("\nbytes needed  %.0f weights (mapped) + %.0f cache and scratch at full context\n", r->weight_bytes, r->session_bytes);
+    printf("\nbytes needed  %.0f weights (mapped) + %.0f cache and scratch at full context\n",
+           r->weight_bytes, r->session_bytes);
 }
 
 static void json_int(struct rr_buf *b, const char *name, double v)
@@ -84,8 +91,9 @@ static void print_json(const struct report *r)
     rr_json_add_double(&b, h->rms_eps);
     rr_buf_printf(&b, ",\"tied\":%s", r->w->model.tied ? "true" : "false");
     if (r->w->tokenizer)
-        rr_buf_printf(&b, ",\"tokenizer\":{\"n\":%d,\"bos\":%d,\"eos\":%d}", rr_tokenizer_size(r->w->tokenizer),
-                      rr_tokenizer_bos(r->w->tokenizer), rr_tokenizer_eos(r->w->tokenizer));
+        rr_buf_printf(&b, ",\"tokenizer\":{\"n\":%d,\"bos\":%d,\"eos\":%d}",
+                      rr_tokenizer_size(r->w->tokenizer), rr_tokenizer_bos(r->w->tokenizer),
+                      rr_tokenizer_eos(r->w->tokenizer));
     else
         rr_buf_puts(&b, ",\"tokenizer\":null");
     rr_buf_printf(&b, ",\"n_tensors\":%zu,\"types\":{", r->w->n_tensors);
@@ -104,7 +112,8 @@ static int run(const struct command *c, int argc, char **argv)
 {
     struct model_options mo = MODEL_OPTIONS_INIT;
     bool json = false;
-    struct option opts[] = {{"json", 0, OPT_FLAG, &json, NULL, "one JSON object", 0, 0, false}, MODEL_OPTION_ROWS(mo)};
+    struct option opts[] = {{"json", 0, OPT_FLAG, &json, NULL, "one JSON object", 0, 0, false},
+                            MODEL_OPTION_ROWS(mo)};
     struct args a;
     struct loaded l;
     int rc = args_parse(&a, c, opts, COUNT(opts), argc, argv);

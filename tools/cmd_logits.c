@@ -14,7 +14,8 @@ static int parse_ids(const char *s, int **out)
         const char *comma = strchr(p, ',');
         size_t len = comma ? (size_t)(comma - p) : strlen(p);
         uint64_t id;
-        if (!rr_parse_u64(&id, p, len, INT32_MAX) || !rr_grow(out, &cap, (size_t)n + 1, sizeof **out))
+        if (!rr_parse_u64(&id, p, len, INT32_MAX) ||
+            !rr_grow(out, &cap, (size_t)n + 1, sizeof **out))
             return 0;
         (*out)[n++] = (int)id;
         if (!comma)
@@ -29,7 +30,8 @@ static int compute(float *logits, struct loaded *l, const int *ids, int n, struc
     const size_t n_vocab = (size_t)l->weights.model.h.n_vocab;
     struct rr_session *s = NULL;
     struct rr_want *wants = rr_zalloc((size_t)n, sizeof *wants);
-    int node, rc = wants ? rr_session_open(&s, &l->engine, &l->weights.model, &o, err) : rr_fail_memory(err, "wants", 0);
+    int node, rc = wants ? rr_session_open(&s, &l->engine, &l->weights.model, &o, err)
+                         : rr_fail_memory(err, "wants", 0);
     for (int i = 0; i < n && !rc; i++)
         wants[i] = (struct rr_want){.offset = i, .logits = logits + (size_t)i * n_vocab};
     if (!rc)
@@ -77,7 +79,8 @@ static int run(const struct command *c, int argc, char **argv)
     if (rc < 0) {
         const size_t size = (size_t)n * (size_t)l.weights.model.h.n_vocab;
         float *logits = rr_alloc(size, sizeof *logits);
-        rc = logits ? compute(logits, &l, ids, n, &err) : rr_fail_memory(&err, "logits", size * sizeof *logits);
+        rc = logits ? compute(logits, &l, ids, n, &err)
+                    : rr_fail_memory(&err, "logits", size * sizeof *logits);
         if (!rc)
             rc = write_file(out, logits, size, &err);
         rc = rc ? tool_fail(&err) : 0;
@@ -93,7 +96,8 @@ const struct command cmd_logits = {
     .synopsis = "MODEL --tokens IDS -o FILE",
     .summary = "write the logits of every position as float32",
     .examples = "  recrank logits model.gguf --tokens 1,15043,3186 -o logits.f32\n",
-    .notes = "The file holds [n_tokens, vocabulary] little-endian float32, the token ids taken as given.\n",
+    .notes = "The file holds [n_tokens, vocabulary] little-endian float32, the token ids taken as "
+             "given.\n",
     .min_args = 1,
     .max_args = 1,
     .run = run,

@@ -14,33 +14,38 @@ struct settings {
     bool json;
 };
 
-static void print_text(struct rr_buf *out, const struct rr_user_request *u, const struct rr_ranked *order, const struct opened_data *d,
-                       const char *user)
+static void print_text(struct rr_buf *out, const struct rr_user_request *u,
+                       const struct rr_ranked *order, const struct opened_data *d, const char *user)
 {
-    rr_buf_printf(out, "user %s: %d rated titles, %d candidates from %s\n\n rank  was  pointwise  hint  %-8s  title\n", user,
-                  u->request.n_history, u->request.n_candidates, rr_backbone_name(d->backbone.kind),
-                  rr_backbone_name(d->backbone.kind));
+    rr_buf_printf(out,
+                  "user %s: %d rated titles, %d candidates from %s\n\n rank  was  pointwise  hint  "
+                  "%-8s  title\n",
+                  user, u->request.n_history, u->request.n_candidates,
+                  rr_backbone_name(d->backbone.kind), rr_backbone_name(d->backbone.kind));
     for (int i = 0; i < u->request.n_candidates; i++) {
         const int c = order[i].candidate;
         char hint[16] = "-";
         if (!isnan(u->asked[c].hint))
             snprintf(hint, sizeof hint, "%.1f", (double)u->asked[c].hint);
-        rr_buf_printf(out, "%5d %4d  %9.4f  %4s  %8.4f  %s\n", i + 1, c + 1, order[i].score, hint, (double)u->candidates[c].score,
-                      u->asked[c].title);
+        rr_buf_printf(out, "%5d %4d  %9.4f  %4s  %8.4f  %s\n", i + 1, c + 1, order[i].score, hint,
+                      (double)u->candidates[c].score, u->asked[c].title);
     }
 }
 
-static void print_json(struct rr_buf *out, const struct rr_user_request *u, const struct rr_ranked *order, const struct opened_data *d,
+static void print_json(struct rr_buf *out, const struct rr_user_request *u,
+                       const struct rr_ranked *order, const struct opened_data *d,
                        const struct settings *s, const char *model)
 {
     rr_buf_puts(out, "{\"user\":");
     rr_json_add_string(out, s->user, strlen(s->user));
     rr_buf_puts(out, ",\"model\":");
     rr_json_add_string(out, model, strlen(model));
-    rr_buf_printf(out, ",\"backbone\":\"%s\",\"seed\":%lld,\"candidates\":[", rr_backbone_name(d->backbone.kind), s->data.seed);
+    rr_buf_printf(out, ",\"backbone\":\"%s\",\"seed\":%lld,\"candidates\":[",
+                  rr_backbone_name(d->backbone.kind), s->data.seed);
     for (int i = 0; i < u->request.n_candidates; i++) {
         const int c = order[i].candidate, item = u->candidates[c].item;
-        rr_buf_printf(out, "%s{\"rank\":%d,\"retrieval_rank\":%d,\"item\":", i ? "," : "", i + 1, c + 1);
+        rr_buf_printf(out, "%s{\"rank\":%d,\"retrieval_rank\":%d,\"item\":", i ? "," : "", i + 1,
+                      c + 1);
         rr_json_add_string(out, d->dataset.item_ids[item], strlen(d->dataset.item_ids[item]));
         rr_buf_puts(out, ",\"title\":");
         rr_json_add_string(out, u->asked[c].title, strlen(u->asked[c].title));
@@ -55,7 +60,8 @@ static void print_json(struct rr_buf *out, const struct rr_user_request *u, cons
     rr_buf_puts(out, "]}\n");
 }
 
-static int rank_user(const struct settings *s, const char *model, struct loaded *l, struct opened_data *d)
+static int rank_user(const struct settings *s, const char *model, struct loaded *l,
+                     struct opened_data *d)
 {
     struct rr_error err = {0};
     struct rr_user_request u = {0};
@@ -63,16 +69,18 @@ static int rank_user(const struct settings *s, const char *model, struct loaded 
     struct rr_buf out = {0};
     double scores[RR_MAX_CANDIDATES];
     struct rr_ranked order[RR_MAX_CANDIDATES];
-    const struct rr_ranker_options ro = {.n_context = (int)s->context,
-                                         .max_history = (int)s->data.history,
-                                         .style = {.noun = d->dataset.noun, .levels = (int)d->dataset.rating_max}};
+    const struct rr_ranker_options ro = {
+        .n_context = (int)s->context,
+        .max_history = (int)s->data.history,
+        .style = {.noun = d->dataset.noun, .levels = (int)d->dataset.rating_max}};
     const int user = rr_dataset_user(&d->dataset, s->user);
     int rc = RR_OK;
     if (user < 0)
-        rc = rr_fail(&err, RR_ERR_DATA, "USER", RR_AT_OBJECT(s->data.dir, s->user), "no such user among the %d there",
-                     d->dataset.n_users);
+        rc = rr_fail(&err, RR_ERR_DATA, "USER", RR_AT_OBJECT(s->data.dir, s->user),
+                     "no such user among the %d there", d->dataset.n_users);
     if (!rc)
-        rc = rr_ranker_init(&ranker, &l->engine, &l->weights.model, l->weights.tokenizer, &ro, &err);
+        rc =
+            rr_ranker_init(&ranker, &l->engine, &l->weights.model, l->weights.tokenizer, &ro, &err);
     if (!rc)
         rc = rr_user_request_init(&u, &d->source, &err);
     if (!rc) {
@@ -102,7 +110,8 @@ static int run(const struct command *c, int argc, char **argv)
     struct option opts[] = {
         {"user", 0, OPT_TEXT, &s.user, "U", "the user's id in the data set", 0, 0, false},
         DATA_OPTION_ROWS(s.data),
-        {"context", 0, OPT_INT, &s.context, "N", "longest prompt in tokens, 0: the model's own, at least 1024", 0, 1 << 22, false},
+        {"context", 0, OPT_INT, &s.context, "N",
+         "longest prompt in tokens, 0: the model's own, at least 1024", 0, 1 << 22, false},
         {"json", 0, OPT_FLAG, &s.json, NULL, "one JSON object instead of a table", 0, 0, false},
         MODEL_OPTION_ROWS(s.model),
     };

@@ -25,7 +25,8 @@ struct scorer {
 };
 
 /* The tokens of prompt + choice, BOS in front, appended to s->ids. */
-static int encode(struct scorer *s, const struct rr_json *prompt, const struct rr_json *choice, struct rr_error *err)
+static int encode(struct scorer *s, const struct rr_json *prompt, const struct rr_json *choice,
+                  struct rr_error *err)
 {
     const int bos = rr_tokenizer_bos(s->tokenizer);
     rr_buf_clear(&s->text);
@@ -33,7 +34,8 @@ static int encode(struct scorer *s, const struct rr_json *prompt, const struct r
     if (choice)
         rr_buf_add(&s->text, choice->text, choice->n_text);
     int rc = s->text.failed ? rr_fail_memory(err, "text", s->text.n)
-                            : rr_tokenizer_encode(s->tokenizer, &s->encoding, s->text.data ? s->text.data : "", s->text.n, err);
+                            : rr_tokenizer_encode(s->tokenizer, &s->encoding,
+                                                  s->text.data ? s->text.data : "", s->text.n, err);
     if (rc)
         return rc;
     if (!rr_grow(&s->ids, &s->cap_ids, s->n_ids + s->encoding.n + 1, sizeof *s->ids))
@@ -45,8 +47,9 @@ static int encode(struct scorer *s, const struct rr_json *prompt, const struct r
     return RR_OK;
 }
 
-/* Tokens that all of the line's texts begin with. The last token of the prompt alone is never shared further: each choice is scored from the
- * first token in which it differs from the prompt. */
+/* Tokens that all of the line's texts begin with. The last token of the prompt alone is never
+ * shared further: each choice is scored from the first token in which it differs from the
+ * prompt. */
 static size_t shared(const struct scorer *s, size_t n_texts)
 {
     size_t len = s->starts[1] - s->starts[0];
@@ -59,34 +62,47 @@ static size_t shared(const struct scorer *s, size_t n_texts)
     return len;
 }
 
-/* Scores texts 1..n (text 0 is the prompt): out["logprobs"][i] = sum log p of the tokens behind the shared ones. */
+/* Scores texts 1..n (text 0 is the prompt): out["logprobs"][i] = sum log p of the tokens behind
+ * the shared ones. */
 static int score_texts(struct scorer *s, size_t n, struct rr_error *err)
 {
     const size_t trunk_len = shared(s, n + 1), total = s->n_ids;
-    if (!rr_grow(&s->feeds, &s->cap_feeds, n + 1, sizeof *s->feeds) || !rr_grow(&s->wants, &s->cap_wants, total, sizeof *s->wants) ||
-        !rr_grow(&s->logits, &s->cap_logits, total, sizeof *s->logits) || !rr_grow(&s->norms, &s->cap_norms, total, sizeof *s->norms))
+    if (!rr_grow(&s->feeds, &s->cap_feeds, n + 1, sizeof *s->feeds) ||
+        !rr_grow(&s->wants, &s->cap_wants, total, sizeof *s->wants) ||
+        !rr_grow(&s->logits, &s->cap_logits, total, sizeof *s->logits) ||
+        !rr_grow(&s->norms, &s->cap_norms, total, sizeof *s->norms))
         return rr_fail_memory(err, "choices", total * sizeof *s->wants);
     if (!trunk_len)
-        return rr_fail(err, RR_ERR_DATA, "PROMPT", RR_NOWHERE, "the choices change the prompt's first token; begin it with more text");
+        return rr_fail(err, RR_ERR_DATA, "PROMPT", RR_NOWHERE,
+                       "the choices change the prompt's first token; begin it with more text");
     int trunk, rc = rr_session_branch(s->session, -1, (int)trunk_len, &trunk, err);
     s->feeds[0] = (struct rr_feed){trunk, s->ids + s->starts[0], (int)trunk_len};
     size_t n_wants = 0;
-    /* Wants go by feed: first all choices' first tokens, read at the trunk's end, then the tokens inside each leaf. */
+    /* Wants go by feed: first all choices' first tokens, read at the trunk's end, then the
+     * tokens inside each leaf. */
     for (size_t i = 1; i <= n && !rc; i++) {
         const size_t len = s->starts[i + 1] - s->starts[i] - trunk_len;
         rc = rr_session_branch(s->session, trunk, (int)len, &s->feeds[i].node, err);
         s->feeds[i].tokens = s->ids + s->starts[i] + trunk_len;
         s->feeds[i].n_tokens = (int)len;
         if (len) {
-            s->wants[n_wants] = (struct rr_want){.feed = 0, .offset = (int)trunk_len - 1, .ids = s->feeds[i].tokens, .n_ids = 1,
-                                                 .logits = &s->logits[n_wants], .log_norm = &s->norms[n_wants]};
+            s->wants[n_wants] = (struct rr_want){.feed = 0,
+                                                 .offset = (int)trunk_len - 1,
+                                                 .ids = s->feeds[i].tokens,
+                                                 .n_ids = 1,
+                                                 .logits = &s->logits[n_wants],
+                                                 .log_norm = &s->norms[n_wants]};
             n_wants++;
         }
     }
     for (size_t i = 1; i <= n && !rc; i++)
         for (int t = 0; t + 1 < s->feeds[i].n_tokens; t++, n_wants++)
-            s->wants[n_wants] = (struct rr_want){.feed = (int)i, .offset = t, .ids = s->feeds[i].tokens + t + 1, .n_ids = 1,
-                                                 .logits = &s->logits[n_wants], .log_norm = &s->norms[n_wants]};
+            s->wants[n_wants] = (struct rr_want){.feed = (int)i,
+                                                 .offset = t,
+                                                 .ids = s->feeds[i].tokens + t + 1,
+                                                 .n_ids = 1,
+                                                 .logits = &s->logits[n_wants],
+                                                 .log_norm = &s->norms[n_wants]};
     if (!rc)
         rc = rr_session_eval(s->session, s->feeds, (int)n + 1, s->wants, (int)n_wants, err);
     rr_session_rewind(s->session, 0);
@@ -117,11 +133,13 @@ static int score_texts(struct scorer *s, size_t n, struct rr_error *err)
 
 static int score_request(struct scorer *s, const struct rr_json *root, struct rr_error *err)
 {
-    const struct rr_json *prompt = rr_json_get(root, "prompt"), *choices = rr_json_get(root, "choices");
-    if (!prompt || prompt->type != RR_JSON_STRING || !choices || choices->type != RR_JSON_ARRAY || !choices->n_children ||
-        choices->n_children > MAX_CHOICES)
+    const struct rr_json *prompt = rr_json_get(root, "prompt"),
+                         *choices = rr_json_get(root, "choices");
+    if (!prompt || prompt->type != RR_JSON_STRING || !choices || choices->type != RR_JSON_ARRAY ||
+        !choices->n_children || choices->n_children > MAX_CHOICES)
         return rr_fail(err, RR_ERR_DATA, "JSON", RR_NOWHERE,
-                       "expected {\"prompt\": string, \"choices\": [1 to %d strings]}", MAX_CHOICES);
+                       "expected {\"prompt\": string, \"choices\": [1 to %d strings]}",
+                       MAX_CHOICES);
     if (!rr_grow(&s->starts, &s->cap_starts, choices->n_children + 2, sizeof *s->starts))
         return rr_fail_memory(err, "choices", choices->n_children);
     size_t n = 0;
@@ -130,9 +148,10 @@ static int score_request(struct scorer *s, const struct rr_json *root, struct rr
     int rc = encode(s, prompt, NULL, err);
     for (const struct rr_json *c = choices->child; c && !rc; c = c->next) {
         s->starts[++n] = s->n_ids;
-        rc = c->type == RR_JSON_STRING ? encode(s, prompt, c, err)
-                                       : rr_fail(err, RR_ERR_DATA, "JSON", RR_AT_BYTE(NULL, "choices", c->offset),
-                                                 "a choice is %s; expected a string", rr_json_type_name(c->type));
+        rc = c->type == RR_JSON_STRING
+                 ? encode(s, prompt, c, err)
+                 : rr_fail(err, RR_ERR_DATA, "JSON", RR_AT_BYTE(NULL, "choices", c->offset),
+                           "a choice is %s; expected a string", rr_json_type_name(c->type));
     }
     s->starts[n + 1] = s->n_ids;
     return rc ? rc : score_texts(s, n, err);
@@ -143,8 +162,10 @@ static int run(const struct command *c, int argc, char **argv)
     struct model_options mo = MODEL_OPTIONS_INIT;
     long long context = 0, cells = 0;
     struct option opts[] = {
-        {"context", 0, OPT_INT, &context, "N", "longest prompt with choice in tokens, 0: the model's own", 0, 1 << 22, false},
-        {"cells", 0, OPT_INT, &cells, "N", "tokens of a prompt and all its choices together, 0: four contexts", 0, 1 << 28, false},
+        {"context", 0, OPT_INT, &context, "N",
+         "longest prompt with choice in tokens, 0: the model's own", 0, 1 << 22, false},
+        {"cells", 0, OPT_INT, &cells, "N",
+         "tokens of a prompt and all its choices together, 0: four contexts", 0, 1 << 28, false},
         MODEL_OPTION_ROWS(mo),
     };
     struct args a;
@@ -160,7 +181,9 @@ static int run(const struct command *c, int argc, char **argv)
         return rc;
     const int ctx = context ? (int)context : l.weights.model.h.n_context;
     const long long all = cells ? cells : 4LL * ctx + 16LL * MAX_CHOICES;
-    const struct rr_session_options so = {.n_context = ctx, .n_cells = (int)(all < 1 << 28 ? all : 1 << 28), .n_nodes = MAX_CHOICES + 1};
+    const struct rr_session_options so = {.n_context = ctx,
+                                          .n_cells = (int)(all < 1 << 28 ? all : 1 << 28),
+                                          .n_nodes = MAX_CHOICES + 1};
     s.tokenizer = l.weights.tokenizer;
     rc = rr_session_open(&s.session, &l.engine, &l.weights.model, &so, &err);
     lines_open(&in, stdin, "standard input");
@@ -195,10 +218,14 @@ const struct command cmd_score = {
     .name = "score",
     .synopsis = "MODEL < REQUESTS.jsonl",
     .summary = "log-probabilities of given continuations",
-    .examples = "  echo '{\"prompt\":\"Once upon a\",\"choices\":[\" time\",\" dog\"]}' | recrank score model.gguf\n",
-    .notes = "Each line asks for the log-probability of every choice after the prompt; the prompt is computed once. The answer is\n"
-             "{\"logprobs\":[...],\"tokens\":[...]}, the natural logarithm summed over the choice's tokens, and how many those are.\n"
-             "Prompt and choice are tokenized together; a choice begins where its tokens leave the prompt's.\n",
+    .examples = "  echo '{\"prompt\":\"Once upon a\",\"choices\":[\" time\",\" dog\"]}' | recrank "
+                "score model.gguf\n",
+    .notes = "Each line asks for the log-probability of every choice after the prompt; the prompt "
+             "is computed once. The answer is\n"
+             "{\"logprobs\":[...],\"tokens\":[...]}, the natural logarithm summed over the "
+             "choice's tokens, and how many those are.\n"
+             "Prompt and choice are tokenized together; a choice begins where its tokens leave the "
+             "prompt's.\n",
     .min_args = 1,
     .max_args = 1,
     .run = run,

@@ -7,7 +7,8 @@
 #include "engine/base/sha256.h"
 #include "tools/data.h"
 
-static int write_part(const struct rr_split *s, enum rr_split_part part, const char *dir, const char *name, struct rr_error *err)
+static int write_part(const struct rr_split *s, enum rr_split_part part, const char *dir,
+                      const char *name, struct rr_error *err)
 {
     struct rr_buf text = {0};
     struct rr_out out = {0};
@@ -15,7 +16,8 @@ static int write_part(const struct rr_split *s, enum rr_split_part part, const c
     char hex[65];
     char *path = rr_path_join(dir, name);
     rr_split_write(&text, s, part);
-    int rc = path && !text.failed ? rr_out_open(&out, path, err) : rr_fail_memory(err, name, text.n);
+    int rc =
+        path && !text.failed ? rr_out_open(&out, path, err) : rr_fail_memory(err, name, text.n);
     if (!rc) {
         fwrite(text.data, 1, text.n, out.f);
         rc = rr_out_commit(&out, err);
@@ -38,8 +40,10 @@ static int run(const struct command *c, int argc, char **argv)
 {
     const char *dir = NULL, *out = NULL;
     struct option opts[] = {
-        {"data", 0, OPT_TEXT, &dir, "DIR", "folder of MovieLens-100K (u.data, u.item)", 0, 0, false},
-        {"output", 'o', OPT_TEXT, &out, "DIR", "folder for train.txt, valid.txt, test.txt; made if missing", 0, 0, false},
+        {"data", 0, OPT_TEXT, &dir, "DIR", "folder of MovieLens-100K (u.data, u.item)", 0, 0,
+         false},
+        {"output", 'o', OPT_TEXT, &out, "DIR",
+         "folder for train.txt, valid.txt, test.txt; made if missing", 0, 0, false},
     };
     static const char *const names[] = {"train.txt", "valid.txt", "test.txt"};
     struct args a;
@@ -56,11 +60,14 @@ static int run(const struct command *c, int argc, char **argv)
         return tool_fail(&err);
     rc = rr_split_make(&s, &d, &err);
     if (!rc && mkdir(out, 0777) != 0 && errno != EEXIST)
-        rc = rr_fail(&err, RR_ERR_OPEN, "CANNOT_WRITE", RR_AT_FILE(out), "cannot make this folder: %s", strerror(errno));
+        rc = rr_fail(&err, RR_ERR_OPEN, "CANNOT_WRITE", RR_AT_FILE(out),
+                     "cannot make this folder: %s", strerror(errno));
     for (int part = 0; part < 3 && !rc; part++)
         rc = write_part(&s, (enum rr_split_part)part, out, names[part], &err);
     if (!rc)
-        fprintf(stderr, "%d likes of %d users; %d items in training; %d users with fewer than 3 likes kept for training only\n",
+        fprintf(stderr,
+                "%d likes of %d users; %d items in training; %d users with fewer than 3 likes kept "
+                "for training only\n",
                 s.n_likes, s.n_users_with_likes, s.n_train_items, s.n_too_few);
     rr_split_free(&s);
     rr_dataset_close(&d);
@@ -72,8 +79,10 @@ const struct command cmd_split = {
     .synopsis = "--data DIR -o OUT",
     .summary = "write the leave-one-out split of a data set",
     .examples = "  recrank split --data ml-100k -o split/\n",
-    .notes = "Ratings of 4 and more are likes. Per user, ordered by time (file order among equal times), the last like is the test\n"
-             "item, the one before it the validation item, the rest train. Lines are \"user item rating time\"; stdout shows each\n"
+    .notes = "Ratings of 4 and more are likes. Per user, ordered by time (file order among equal "
+             "times), the last like is the test\n"
+             "item, the one before it the validation item, the rest train. Lines are \"user item "
+             "rating time\"; stdout shows each\n"
              "file's sha256.\n",
     .min_args = 0,
     .max_args = 0,

@@ -6,8 +6,8 @@
 #include "tools/common.h"
 #include "tools/lines.h"
 
-static int print_ids(struct rr_buf *out, const struct rr_tokenizer *t, struct rr_encoding *e, const char *text, size_t n,
-                     bool json, struct rr_error *err)
+static int print_ids(struct rr_buf *out, const struct rr_tokenizer *t, struct rr_encoding *e,
+                     const char *text, size_t n, bool json, struct rr_error *err)
 {
     int rc = rr_tokenizer_encode(t, e, text, n, err);
     if (rc)
@@ -24,15 +24,16 @@ static int print_ids(struct rr_buf *out, const struct rr_tokenizer *t, struct rr
 }
 
 /* One {"text": ...} line. */
-static int jsonl_line(struct rr_buf *out, const struct rr_tokenizer *t, struct rr_encoding *e, const struct line *ln,
-                      struct rr_error *err)
+static int jsonl_line(struct rr_buf *out, const struct rr_tokenizer *t, struct rr_encoding *e,
+                      const struct line *ln, struct rr_error *err)
 {
     struct rr_arena arena = {0};
     struct rr_json *root;
     int rc = rr_json_parse(&root, &arena, ln->text, ln->n, NULL, 0, err);
     const struct rr_json *text = rc ? NULL : rr_json_get(root, "text");
     if (!rc && (!text || text->type != RR_JSON_STRING))
-        rc = rr_fail(err, RR_ERR_DATA, "JSON", RR_NOWHERE, "expected an object with a string \"text\"");
+        rc = rr_fail(err, RR_ERR_DATA, "JSON", RR_NOWHERE,
+                     "expected an object with a string \"text\"");
     if (rc)
         lines_locate(err, ln);
     else
@@ -44,8 +45,9 @@ static int jsonl_line(struct rr_buf *out, const struct rr_tokenizer *t, struct r
 static int run(const struct command *c, int argc, char **argv)
 {
     bool jsonl = false;
-    struct option opts[] = {
-        {"jsonl", 0, OPT_FLAG, &jsonl, NULL, "read {\"text\":...} lines, write {\"ids\":[...]} lines", 0, 0, false}};
+    struct option opts[] = {{"jsonl", 0, OPT_FLAG, &jsonl, NULL,
+                             "read {\"text\":...} lines, write {\"ids\":[...]} lines", 0, 0,
+                             false}};
     struct args a;
     struct rr_error err = {0};
     struct rr_tokenizer *t = NULL;

@@ -26,7 +26,8 @@ int tool_finish(void)
     return 0;
 }
 
-int tool_load(struct loaded *l, const char *path, const struct model_options *o, bool need_tokenizer)
+int tool_load(struct loaded *l, const char *path, const struct model_options *o,
+              bool need_tokenizer)
 {
     struct rr_error err = {0};
     memset(l, 0, sizeof *l);
@@ -40,7 +41,8 @@ int tool_load(struct loaded *l, const char *path, const struct model_options *o,
         rc = rr_weights_open(&l->weights, path, o->tokenizer, &err);
     if (!rc && need_tokenizer && !l->weights.tokenizer)
         rc = rr_fail(&err, RR_ERR_DATA, "NO_TOKENIZER", RR_AT_FILE(path),
-                     "no tokenizer came with this model; give its tokenizer.model or tokenizer .bin with --tokenizer FILE");
+                     "no tokenizer came with this model; give its tokenizer.model or tokenizer "
+                     ".bin with --tokenizer FILE");
     if (rc) {
         tool_unload(l);
         return tool_fail(&err);
@@ -63,7 +65,8 @@ double tool_seconds(void)
 
 void progress_start(struct progress *p, const char *what)
 {
-    *p = (struct progress){.what = what, .started = tool_seconds(), .on = isatty(2) != 0, .last_permille = -1};
+    *p = (struct progress){
+        .what = what, .started = tool_seconds(), .on = isatty(2) != 0, .last_permille = -1};
 }
 
 void progress_step(struct progress *p, long long done, long long total)
@@ -80,8 +83,8 @@ void progress_step(struct progress *p, long long done, long long total)
     memset(bar, '.', WIDTH);
     memset(bar, '#', (size_t)filled);
     bar[WIDTH] = 0;
-    fprintf(stderr, "\r%s [%s] %lld/%lld  %.1f/s  %.0f s left \033[K", p->what, bar, done, total, rate,
-            rate > 0 ? (double)(total - done) / rate : 0);
+    fprintf(stderr, "\r%s [%s] %lld/%lld  %.1f/s  %.0f s left \033[K", p->what, bar, done, total,
+            rate, rate > 0 ? (double)(total - done) / rate : 0);
 }
 
 void progress_end(struct progress *p)
@@ -101,7 +104,8 @@ static void on_interrupt(int sig)
 
 void tool_catch_interrupt(void)
 {
-    struct sigaction sa = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND}; /* a second one ends at once */
+    struct sigaction sa = {.sa_handler = on_interrupt,
+                           .sa_flags = SA_RESETHAND}; /* a second one ends at once */
     sigemptyset(&sa.sa_mask);
     sigaction(SIGINT, &sa, NULL);
 }

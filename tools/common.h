@@ -1,4 +1,5 @@
-/* What the subcommands share: errors to stderr, the engine and model options, and the commands themselves. */
+/* What the subcommands share: errors to stderr, the engine and model options, and the commands
+ * themselves. */
 #ifndef TOOLS_COMMON_H
 #define TOOLS_COMMON_H
 
@@ -18,23 +19,35 @@ struct model_options {
     const char *cpu;
     const char *tokenizer;
 };
-#define MODEL_OPTIONS_INIT {.threads = 0}
+#define MODEL_OPTIONS_INIT                                                                         \
+    {                                                                                              \
+        .threads = 0                                                                               \
+    }
 /* Entries for an option table. */
-#define ENGINE_OPTION_ROWS(o)                                                                                          \
-    {"threads", 't', OPT_INT, &(o).threads, "N", "threads, 0: as many as this process may use", 0, 64, false},         \
-    {"cpu", 0, OPT_TEXT, &(o).cpu, "LEVEL", "use no instructions above this level: c, avx2, avx512", 0, 0, false}
-#define MODEL_OPTION_ROWS(o)                                                                                           \
-    {"tokenizer", 0, OPT_TEXT, &(o).tokenizer, "FILE", "tokenizer.model or llama2.c tokenizer, for models without one", \
-     0, 0, false},                                                                                                     \
-    ENGINE_OPTION_ROWS(o)
+#define ENGINE_OPTION_ROWS(o)                                                                      \
+    {"threads", 't', OPT_INT, &(o).threads, "N", "threads, 0: as many as this process may use",    \
+     0,         64,  false},                                                                       \
+    {                                                                                              \
+        "cpu", 0, OPT_TEXT, &(o).cpu, "LEVEL",                                                     \
+            "use no instructions above this level: c, avx2, avx512", 0, 0, false                   \
+    }
+#define MODEL_OPTION_ROWS(o)                                                                       \
+    {"tokenizer", 0,                                                                               \
+     OPT_TEXT,    &(o).tokenizer,                                                                  \
+     "FILE",      "tokenizer.model or llama2.c tokenizer, for models without one",                 \
+     0,           0,                                                                               \
+     false},                                                                                       \
+        ENGINE_OPTION_ROWS(o)
 
 struct loaded {
     struct rr_engine engine;
     struct rr_weights weights;
 };
 
-/* Opens the engine and the model. Returns -1, or the exit code after a message. need_tokenizer: refuse a model without. */
-int tool_load(struct loaded *l, const char *path, const struct model_options *o, bool need_tokenizer);
+/* Opens the engine and the model. Returns -1, or the exit code after a message. need_tokenizer:
+ * refuse a model without. */
+int tool_load(struct loaded *l, const char *path, const struct model_options *o,
+              bool need_tokenizer);
 void tool_unload(struct loaded *l);
 
 /* A progress bar on stderr when that is a terminal; nothing otherwise. */
@@ -53,6 +66,7 @@ double tool_seconds(void); /* monotonic */
 void tool_catch_interrupt(void);
 bool tool_interrupted(void);
 
-extern const struct command cmd_inspect, cmd_tokenize, cmd_logits, cmd_generate, cmd_score, cmd_split, cmd_rank, cmd_evaluate;
+extern const struct command cmd_inspect, cmd_tokenize, cmd_logits, cmd_generate, cmd_score,
+    cmd_split, cmd_rank, cmd_evaluate;
 
 #endif

@@ -19,8 +19,10 @@ int data_open(struct opened_data *d, const struct data_options *o, bool hints)
         rc = rr_split_make(&d->split, &d->dataset, &err);
     if (!rc) {
         progress_start(&p, "training the backbone");
-        const struct rr_fit_options fo = {.seed = (uint64_t)o->seed, .progress = on_progress, .progress_arg = &p};
-        rc = rr_backbone_fit(&d->backbone, (enum rr_backbone_kind)o->backbone, &d->split, &fo, &err);
+        const struct rr_fit_options fo = {
+            .seed = (uint64_t)o->seed, .progress = on_progress, .progress_arg = &p};
+        rc =
+            rr_backbone_fit(&d->backbone, (enum rr_backbone_kind)o->backbone, &d->split, &fo, &err);
         progress_end(&p);
     }
     if (!rc && hints)
@@ -29,7 +31,8 @@ int data_open(struct opened_data *d, const struct data_options *o, bool hints)
         data_close(d);
         return tool_fail(&err);
     }
-    d->source = (struct rr_source){&d->split, &d->backbone, hints ? &d->hints : NULL, (int)o->candidates, (int)o->history};
+    d->source = (struct rr_source){&d->split, &d->backbone, hints ? &d->hints : NULL,
+                                   (int)o->candidates, (int)o->history};
     return -1;
 }
 

@@ -11,14 +11,30 @@ struct data_options {
     long long seed, candidates, history;
     bool no_hint;
 };
-#define DATA_OPTIONS_INIT {.backbone = RR_BACKBONE_MF, .seed = 1, .candidates = 10, .history = 50}
-#define DATA_OPTION_ROWS(o)                                                                                            \
-    {"data", 0, OPT_TEXT, &(o).dir, "DIR", "folder of MovieLens-100K (u.data, u.item)", 0, 0, false},                  \
-    {"backbone", 0, OPT_CHOICE, &(o).backbone, "pop|mf", "where the candidates come from: pop or mf [mf]", 0, 0, false}, \
-    {"candidates", 'k', OPT_INT, &(o).candidates, "K", "candidates per user", 1, 1000, false},                          \
-    {"history", 0, OPT_INT, &(o).history, "N", "newest rated titles shown to the model", 1, 100000, false},             \
-    {"no-hint", 0, OPT_FLAG, &(o).no_hint, NULL, "leave the recommender's predicted rating out of the question", 0, 0, false}, \
-    {"seed", 0, OPT_INT, &(o).seed, "S", "seed of everything random", 0, 9007199254740992.0, false}
+#define DATA_OPTIONS_INIT                                                                          \
+    {                                                                                              \
+        .backbone = RR_BACKBONE_MF, .seed = 1, .candidates = 10, .history = 50                     \
+    }
+#define DATA_OPTION_ROWS(o)                                                                        \
+    {"data", 0, OPT_TEXT, &(o).dir, "DIR", "folder of MovieLens-100K (u.data, u.item)",            \
+     0,      0, false},                                                                            \
+        {"backbone", 0,                                                                            \
+         OPT_CHOICE, &(o).backbone,                                                                \
+         "pop|mf",   "where the candidates come from: pop or mf [mf]",                             \
+         0,          0,                                                                            \
+         false},                                                                                   \
+        {"candidates", 'k', OPT_INT, &(o).candidates, "K", "candidates per user", 1, 1000, false}, \
+        {"history", 0,      OPT_INT, &(o).history, "N", "newest rated titles shown to the model",  \
+         1,         100000, false},                                                                \
+        {"no-hint", 0,                                                                             \
+         OPT_FLAG,  &(o).no_hint,                                                                  \
+         NULL,      "leave the recommender's predicted rating out of the question",                \
+         0,         0,                                                                             \
+         false},                                                                                   \
+    {                                                                                              \
+        "seed", 0, OPT_INT, &(o).seed, "S", "seed of everything random", 0, 9007199254740992.0,    \
+            false                                                                                  \
+    }
 
 struct opened_data {
     struct rr_dataset dataset;
@@ -28,7 +44,8 @@ struct opened_data {
     struct rr_source source;
 };
 
-/* Opens, splits and trains, with progress. hints: also fits the rating model. Returns -1, or the exit code after a message. */
+/* Opens, splits and trains, with progress. hints: also fits the rating model. Returns -1, or the
+ * exit code after a message. */
 int data_open(struct opened_data *d, const struct data_options *o, bool hints);
 void data_close(struct opened_data *d);
 

@@ -5,15 +5,18 @@
 #include "rec/recrank.h"
 #include "tools/common.h"
 
-static const struct command *const commands[] = {&cmd_rank,     &cmd_evaluate, &cmd_split,    &cmd_inspect,
-                                                 &cmd_tokenize, &cmd_logits,   &cmd_generate, &cmd_score};
+static const struct command *const commands[] = {&cmd_rank,     &cmd_evaluate, &cmd_split,
+                                                 &cmd_inspect,  &cmd_tokenize, &cmd_logits,
+                                                 &cmd_generate, &cmd_score};
 
 static void usage(FILE *f)
 {
-    fprintf(f, "recrank - ranks a user's candidate items with a LLaMA, the RecRanker way\n\nusage: recrank COMMAND ...\n\n");
+    fprintf(f, "recrank - ranks a user's candidate items with a LLaMA, the RecRanker way\n\nusage: "
+               "recrank COMMAND ...\n\n");
     for (size_t i = 0; i < COUNT(commands); i++)
         fprintf(f, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
-    fprintf(f, "\n  recrank COMMAND --help shows a command's options; recrank --version shows the build.\n");
+    fprintf(f, "\n  recrank COMMAND --help shows a command's options; recrank --version shows the "
+               "build.\n");
 }
 
 static void print_version(void)
@@ -39,7 +42,8 @@ int main(int argc, char **argv)
         usage(stderr);
         return 2;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
         usage(stdout);
         return tool_finish();
     }
@@ -54,7 +58,9 @@ int main(int argc, char **argv)
             return commands[i]->run(commands[i], argc - 2, argv + 2);
     }
     const char *near = args_nearest(argv[1], names, COUNT(names));
-    fprintf(stderr, near ? "recrank: unknown command '%s'; did you mean '%s'?\n" : "recrank: unknown command '%s'\n", argv[1],
-            near);
+    fprintf(stderr,
+            near ? "recrank: unknown command '%s'; did you mean '%s'?\n"
+                 : "recrank: unknown command '%s'\n",
+            argv[1], near);
     return 2;
 }

@@ -1,4 +1,5 @@
-/* Binds stored tensors to the slots of a model; see stored.h. Everything that is wrong with the set is told at once. */
+/* Binds stored tensors to the slots of a model; see stored.h. Everything that is wrong with the
+ * set is told at once. */
 #include "weights/stored.h"
 
 #include <stdio.h>
@@ -61,7 +62,8 @@ static void shape_text(char *out, size_t size, const uint64_t *shape, int n)
     size_t at = 0;
     out[0] = 0;
     for (int i = 0; i < n && at < size; i++)
-        at += (size_t)snprintf(out + at, size - at, "%s%llu", i ? ", " : "", (unsigned long long)shape[i]);
+        at += (size_t)snprintf(out + at, size - at, "%s%llu", i ? ", " : "",
+                               (unsigned long long)shape[i]);
 }
 
 static int by_name(const void *a, const void *b)
@@ -78,8 +80,10 @@ static const struct rr_stored *find(struct binder *b, const char *name)
     return t;
 }
 
-/* Finds a tensor of the given shape (rows 0: a vector of cols) and a type we compute with; NULL after noting why not. */
-static const struct rr_stored *want(struct binder *b, const char *name, uint64_t rows, uint64_t cols)
+/* Finds a tensor of the given shape (rows 0: a vector of cols) and a type we compute with; NULL
+ * after noting why not. */
+static const struct rr_stored *want(struct binder *b, const char *name, uint64_t rows,
+                                    uint64_t cols)
 {
     const struct rr_stored *t = find(b, name);
     char detail[320], found[200];
@@ -89,7 +93,8 @@ static const struct rr_stored *want(struct binder *b, const char *name, uint64_t
     }
     const uint64_t expected[2] = {rows, cols};
     const int n_dims = rows ? 2 : 1;
-    if (t->n_dims != n_dims || memcmp(t->shape, expected + 2 - n_dims, (size_t)n_dims * sizeof *expected) != 0) {
+    if (t->n_dims != n_dims ||
+        memcmp(t->shape, expected + 2 - n_dims, (size_t)n_dims * sizeof *expected) != 0) {
         char wanted[64];
         shape_text(found, sizeof found, t->shape, t->n_dims);
         shape_text(wanted, sizeof wanted, expected + 2 - n_dims, n_dims);
@@ -98,7 +103,8 @@ static const struct rr_stored *want(struct binder *b, const char *name, uint64_t
         return NULL;
     }
     if (t->type < 0) {
-        snprintf(detail, sizeof detail, " is of type %s; supported are F32, F16, BF16, Q8_0, Q4_0, Q6_K", t->type_name);
+        snprintf(detail, sizeof detail,
+                 " is of type %s; supported are F32, F16, BF16, Q8_0, Q4_0, Q6_K", t->type_name);
         problem(b, "unsupported", name, detail);
         return NULL;
     }
@@ -112,8 +118,10 @@ static void *copy(struct binder *b, size_t n_bytes)
     return p;
 }
 
-/* Float32 is read in place by vector loads of floats, which need their natural alignment; the other types are read as bytes. */
-static void bind_matrix(struct binder *b, struct rr_tensor *out, const char *name, uint64_t rows, uint64_t cols)
+/* Float32 is read in place by vector loads of floats, which need their natural alignment; the
+ * other types are read as bytes. */
+static void bind_matrix(struct binder *b, struct rr_tensor *out, const char *name, uint64_t rows,
+                        uint64_t cols)
 {
     const struct rr_stored *t = want(b, name, rows, cols);
     if (!t)
@@ -142,16 +150,19 @@ static const float *bind_vector(struct binder *b, const char *name, uint64_t n)
     return y;
 }
 
-static void bind_layer(struct binder *b, struct rr_layer *l, const struct rr_hparams *h, const struct rr_names *names, int i)
+static void bind_layer(struct binder *b, struct rr_layer *l, const struct rr_hparams *h,
+                       const struct rr_names *names, int i)
 {
     const uint64_t d = (uint64_t)h->n_embd, ff = (uint64_t)h->n_ff;
-    const uint64_t q = (uint64_t)h->n_heads * (uint64_t)h->head_dim, kv = (uint64_t)h->n_kv_heads * (uint64_t)h->head_dim;
+    const uint64_t q = (uint64_t)h->n_heads * (uint64_t)h->head_dim,
+                   kv = (uint64_t)h->n_kv_heads * (uint64_t)h->head_dim;
     const struct {
         struct rr_tensor *slot;
         const char *name;
         uint64_t rows, cols;
-    } matrices[] = {{&l->wq, names->wq, q, d},     {&l->wk, names->wk, kv, d}, {&l->wv, names->wv, kv, d},
-                    {&l->wo, names->wo, d, q},     {&l->gate, names->gate, ff, d}, {&l->up, names->up, ff, d},
+    } matrices[] = {{&l->wq, names->wq, q, d},      {&l->wk, names->wk, kv, d},
+                    {&l->wv, names->wv, kv, d},     {&l->wo, names->wo, d, q},
+                    {&l->gate, names->gate, ff, d}, {&l->up, names->up, ff, d},
                     {&l->down, names->down, d, ff}};
     char name[RR_MAX_TENSOR_NAME];
     for (size_t m = 0; m < sizeof matrices / sizeof matrices[0]; m++) {
@@ -170,6 +181,18 @@ static bool ends_with(const char *s, const char *suffix)
     return n >= m && strcmp(s + n - m, suffix) == 0;
 }
 
+static void bind_rope_factors(struct binder *b, struct rr_model *m, const char *name)
+{
+    const float *factors = bind_vector(b, name, (uint64_t)m->h.head_dim / 2);
+    m->h.rope.freq_factors = factors;
+    for (int i = 0; factors && i < m->h.head_dim / 2; i++) {
+        if (factors[i] > 0)
+            continue;
+        problem(b, "damaged", name, " holds a factor that is not above 0");
+        break;
+    }
+}
+
 static void bind_all(struct binder *b, struct rr_model *m, const struct rr_names *names)
 {
     const struct rr_hparams *h = &m->h;
@@ -181,17 +204,12 @@ static void bind_all(struct binder *b, struct rr_model *m, const struct rr_names
     else
         bind_matrix(b, &m->head, names->head, (uint64_t)h->n_vocab, (uint64_t)h->n_embd);
     if (names->rope_freqs && find(b, names->rope_freqs))
-        m->h.rope.freq_factors = bind_vector(b, names->rope_freqs, (uint64_t)h->head_dim / 2);
+        bind_rope_factors(b, m, names->rope_freqs);
     for (int i = 0; i < h->n_layers; i++)
         bind_layer(b, &m->layers[i], h, names, i);
     for (size_t i = 0; i < b->n; i++)
         if (!b->used[i] && !(names->ignored && ends_with(b->stored[i].name, names->ignored)))
             problem(b, "unexpected", b->stored[i].name, "");
-    for (int i = 0; m->h.rope.freq_factors && i < h->head_dim / 2; i++)
-        if (!(m->h.rope.freq_factors[i] > 0)) {
-            problem(b, "damaged", names->rope_freqs, " holds a factor that is not above 0");
-            break;
-        }
 }
 
 int rr_bind_tensors(struct rr_model *m, struct rr_arena *arena, struct rr_stored *stored, size_t n,
@@ -199,10 +217,12 @@ int rr_bind_tensors(struct rr_model *m, struct rr_arena *arena, struct rr_stored
 {
     struct binder b = {.arena = arena, .stored = stored, .n = n};
     int rc = RR_OK;
-    qsort(stored, n, sizeof *stored, by_name);
+    if (n)
+        qsort(stored, n, sizeof *stored, by_name);
     for (size_t i = 1; i < n; i++)
         if (strcmp(stored[i].name, stored[i - 1].name) == 0)
-            return rr_fail(err, RR_ERR_DATA, "TENSOR_NAME", RR_AT_OBJECT(stored[i].file, stored[i].name),
+            return rr_fail(err, RR_ERR_DATA, "TENSOR_NAME",
+                           RR_AT_OBJECT(stored[i].file, stored[i].name),
                            "this tensor is also in %s", stored[i - 1].file);
     b.used = rr_zalloc(n, sizeof *b.used);
     m->layers = rr_arena_zalloc(arena, (size_t)m->h.n_layers, sizeof *m->layers);
@@ -215,8 +235,8 @@ int rr_bind_tensors(struct rr_model *m, struct rr_arena *arena, struct rr_stored
         if (b.out_of_memory || b.problems.failed)
             rc = rr_fail_memory(err, "tensors", 0);
         else if (b.n_problems)
-            rc = rr_fail(err, RR_ERR_DATA, "TENSORS", RR_AT_FILE(file), "%d tensor%s wrong: %s", b.n_problems,
-                         b.n_problems > 1 ? "s are" : " is", b.problems.data);
+            rc = rr_fail(err, RR_ERR_DATA, "TENSORS", RR_AT_FILE(file), "%d tensor%s wrong: %s",
+                         b.n_problems, b.n_problems > 1 ? "s are" : " is", b.problems.data);
     }
     rr_free(b.used);
     rr_buf_free(&b.problems);

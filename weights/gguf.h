@@ -1,7 +1,8 @@
 /* GGUF versions 2 and 3: the container only. What the keys mean is for gguf_model.c.
  *
- * rr_gguf_parse checks every length, offset and type once, against the file's size and engine/base/limits.h;
- * afterwards values and tensor data can be used in place without further checks. The bytes must outlive it. */
+ * rr_gguf_parse checks every length, offset and type once, against the file's size and
+ * engine/base/limits.h; afterwards values and tensor data can be used in place without further
+ * checks. The bytes must outlive it. */
 #ifndef RR_GGUF_H
 #define RR_GGUF_H
 
@@ -50,12 +51,14 @@ struct rr_gguf {
 };
 
 /* On failure nothing is held. */
-int rr_gguf_parse(struct rr_gguf *g, const void *bytes, size_t n, const char *file, struct rr_error *err);
+int rr_gguf_parse(struct rr_gguf *g, const void *bytes, size_t n, const char *file,
+                  struct rr_error *err);
 void rr_gguf_free(struct rr_gguf *g);
 
 const struct rr_gguf_kv *rr_gguf_find(const struct rr_gguf *g, const char *key);
 
-/* Typed reads. A key that is absent leaves *out alone and returns 0; one of the wrong type is RR_ERR_DATA "HPARAM_TYPE". */
+/* Typed reads. A key that is absent leaves *out alone and returns 0; one of the wrong type is
+ * RR_ERR_DATA "HPARAM_TYPE". */
 int rr_gguf_get_int(int64_t *out, const struct rr_gguf *g, const char *key, struct rr_error *err);
 int rr_gguf_get_float(double *out, const struct rr_gguf *g, const char *key, struct rr_error *err);
 int rr_gguf_get_bool(bool *out, const struct rr_gguf *g, const char *key, struct rr_error *err);

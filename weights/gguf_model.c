@@ -1,20 +1,24 @@
-/* What the keys of a LLaMA GGUF mean: hyper-parameters. The tensors' names are in bind.c, the tokenizer in gguf_tokenizer.c. */
+/* What the keys of a LLaMA GGUF mean: hyper-parameters. The tensors' names are in bind.c, the
+ * tokenizer in gguf_tokenizer.c. */
 #include "weights/gguf.h"
 
 #include <stdio.h>
 #include <string.h>
 #include "weights/weights.h"
 
-static int need_int(int *out, const struct rr_gguf *g, const char *key, int64_t fallback, struct rr_error *err)
+static int need_int(int *out, const struct rr_gguf *g, const char *key, int64_t fallback,
+                    struct rr_error *err)
 {
     int64_t v = fallback;
     int rc = rr_gguf_get_int(&v, g, key, err);
     if (rc)
         return rc;
     if (v == fallback && fallback < 0)
-        return rr_fail(err, RR_ERR_DATA, "HPARAM", RR_AT_OBJECT(g->file, key), "this key is missing");
+        return rr_fail(err, RR_ERR_DATA, "HPARAM", RR_AT_OBJECT(g->file, key),
+                       "this key is missing");
     if (v < 1 || v > INT32_MAX)
-        return rr_fail(err, RR_ERR_DATA, "HPARAM", RR_AT_OBJECT(g->file, key), "%lld; expected 1 to 2^31-1", (long long)v);
+        return rr_fail(err, RR_ERR_DATA, "HPARAM", RR_AT_OBJECT(g->file, key),
+                       "%lld; expected 1 to 2^31-1", (long long)v);
     *out = (int)v;
     return RR_OK;
 }
@@ -34,15 +38,17 @@ static int read_rope(struct rr_hparams *h, struct rr_gguf *g, struct rr_error *e
     if (!factor && (rc = rr_gguf_get_float(&factor, g, "llama.rope.scale_linear", err)) != 0)
         return rc;
     if (n_rot != h->head_dim)
-        return rr_fail(err, RR_ERR_DATA, "UNSUPPORTED", RR_AT_OBJECT(g->file, "llama.rope.dimension_count"),
-                       "%d of %d dimensions rotate; only all of them are supported", n_rot, h->head_dim);
+        return rr_fail(
+            err, RR_ERR_DATA, "UNSUPPORTED", RR_AT_OBJECT(g->file, "llama.rope.dimension_count"),
+            "%d of %d dimensions rotate; only all of them are supported", n_rot, h->head_dim);
     if (strcmp(scaling, "linear") == 0 || (strcmp(scaling, "none") == 0 && factor && factor != 1)) {
         h->rope.scaling = RR_ROPE_LINEAR;
         h->rope.factor = factor;
     } else if (strcmp(scaling, "none") != 0) {
-        return rr_fail(err, RR_ERR_DATA, "UNSUPPORTED", RR_AT_OBJECT(g->file, "llama.rope.scaling.type"),
-                       "'%s'; supported are none, linear, and llama3 as the tensor rope_freqs.weight",
-                       rr_show(scaling, strlen(scaling)).s);
+        return rr_fail(
+            err, RR_ERR_DATA, "UNSUPPORTED", RR_AT_OBJECT(g->file, "llama.rope.scaling.type"),
+            "'%s'; supported are none, linear, and llama3 as the tensor rope_freqs.weight",
+            rr_show(scaling, strlen(scaling)).s);
     }
     return RR_OK;
 }
@@ -55,8 +61,9 @@ static int read_hparams(struct rr_hparams *h, struct rr_gguf *g, struct rr_error
         return rr_fail(err, RR_ERR_DATA, "ARCH", RR_AT_OBJECT(g->file, "general.architecture"),
                        "is not a string; expected \"llama\"");
     if (!arch || strcmp(arch, "llama") != 0)
-        return rr_fail(err, RR_ERR_DATA, "ARCH", RR_AT_OBJECT(g->file, "general.architecture"), "%s%s; expected llama",
-                       arch ? "" : "is missing", arch ? rr_show(arch, strlen(arch)).s : "");
+        return rr_fail(err, RR_ERR_DATA, "ARCH", RR_AT_OBJECT(g->file, "general.architecture"),
+                       "%s%s; expected llama", arch ? "" : "is missing",
+                       arch ? rr_show(arch, strlen(arch)).s : "");
     if ((rc = need_int(&h->n_layers, g, "llama.block_count", -1, err)) != 0 ||
         (rc = need_int(&h->n_embd, g, "llama.embedding_length", -1, err)) != 0 ||
         (rc = need_int(&h->n_ff, g, "llama.feed_forward_length", -1, err)) != 0 ||
@@ -65,17 +72,21 @@ static int read_hparams(struct rr_hparams *h, struct rr_gguf *g, struct rr_error
         (rc = need_int(&h->n_context, g, "llama.context_length", -1, err)) != 0)
         return rc;
     if (h->n_embd % h->n_heads && !rr_gguf_find(g, "llama.attention.key_length"))
-        return rr_fail(err, RR_ERR_DATA, "HPARAM", RR_AT_OBJECT(g->file, "llama.attention.head_count"),
+        return rr_fail(err, RR_ERR_DATA, "HPARAM",
+                       RR_AT_OBJECT(g->file, "llama.attention.head_count"),
                        "%d heads do not divide the embedding length %d", h->n_heads, h->n_embd);
     int value_length = 0;
-    if ((rc = need_int(&h->head_dim, g, "llama.attention.key_length", h->n_embd / h->n_heads, err)) != 0 ||
+    if ((rc = need_int(&h->head_dim, g, "llama.attention.key_length", h->n_embd / h->n_heads,
+                       err)) != 0 ||
         (rc = need_int(&value_length, g, "llama.attention.value_length", h->head_dim, err)) != 0)
         return rc;
     if (value_length != h->head_dim)
-        return rr_fail(err, RR_ERR_DATA, "UNSUPPORTED", RR_AT_OBJECT(g->file, "llama.attention.value_length"),
+        return rr_fail(err, RR_ERR_DATA, "UNSUPPORTED",
+                       RR_AT_OBJECT(g->file, "llama.attention.value_length"),
                        "%d differs from the key length %d", value_length, h->head_dim);
     h->rms_eps = 0;
-    if ((rc = rr_gguf_get_float(&h->rms_eps, g, "llama.attention.layer_norm_rms_epsilon", err)) != 0)
+    if ((rc = rr_gguf_get_float(&h->rms_eps, g, "llama.attention.layer_norm_rms_epsilon", err)) !=
+        0)
         return rc;
     return read_rope(h, g, err);
 }
@@ -85,7 +96,8 @@ static int vocab_size(struct rr_hparams *h, const struct rr_gguf *g, struct rr_e
 {
     for (size_t i = 0; i < g->n_tensors; i++) {
         const struct rr_stored *t = &g->tensors[i];
-        if (strcmp(t->name, rr_names_gguf.embed) == 0 && t->n_dims == 2 && t->shape[0] <= INT32_MAX) {
+        if (strcmp(t->name, rr_names_gguf.embed) == 0 && t->n_dims == 2 &&
+            t->shape[0] <= INT32_MAX) {
             h->n_vocab = (int)t->shape[0];
             return RR_OK;
         }
@@ -110,7 +122,8 @@ int rr_weights_read_gguf(struct rr_weights *w, struct rr_error *err)
     if (!rc)
         rc = rr_hparams_check(&w->model.h, w->path, err);
     if (!rc)
-        rc = rr_bind_tensors(&w->model, &w->arena, g.tensors, g.n_tensors, &rr_names_gguf, w->path, err);
+        rc = rr_bind_tensors(&w->model, &w->arena, g.tensors, g.n_tensors, &rr_names_gguf, w->path,
+                             err);
     if (!rc)
         rc = rr_tokenizer_from_gguf(&w->tokenizer, &g, err);
     if (rc) {

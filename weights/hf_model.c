@@ -14,7 +14,9 @@ struct config {
 
 #define BAD(c, code, key, json, ...)                                                               \
     rr_fail((c)->err, RR_ERR_DATA, code,                                                           \
-            &(struct rr_where){.file = (c)->file, .object = (key), .offset = (json) ? (long long)(json)->offset : -1}, \
+            &(struct rr_where){.file = (c)->file,                                                  \
+                               .object = (key),                                                    \
+                               .offset = (json) ? (long long)(json)->offset : -1},                 \
             __VA_ARGS__)
 
 static bool is_null(const struct rr_json *v)
@@ -36,7 +38,8 @@ static int get_int(const struct config *c, int *out, const char *key, int fallba
     return RR_OK;
 }
 
-static int get_double(const struct config *c, double *out, const struct rr_json *in, const char *key, double fallback)
+static int get_double(const struct config *c, double *out, const struct rr_json *in,
+                      const char *key, double fallback)
 {
     const struct rr_json *v = rr_json_get(in, key);
     if (!is_null(v) && v->type != RR_JSON_NUMBER)
@@ -66,8 +69,9 @@ static int read_rope(const struct config *c, struct rr_hparams *h)
             return rc;
         h->rope.original_context = old >= 1 && old <= RR_MAX_CONTEXT ? (int)old : 0;
     } else {
-        return BAD(c, "UNSUPPORTED", "rope_scaling", s, "type '%s'; supported are default, linear, llama3",
-                   type && type->type == RR_JSON_STRING ? rr_show(type->text, type->n_text).s : "(none)");
+        return BAD(
+            c, "UNSUPPORTED", "rope_scaling", s, "type '%s'; supported are default, linear, llama3",
+            type && type->type == RR_JSON_STRING ? rr_show(type->text, type->n_text).s : "(none)");
     }
     return get_double(c, &h->rope.factor, s, "factor", 0);
 }
@@ -86,7 +90,8 @@ static int read_config(const struct config *c, struct rr_hparams *h, bool *tied)
     int rc, default_dim;
     if (!rr_json_is_string(type, "llama"))
         return BAD(c, "ARCH", "model_type", type, "%s; expected \"llama\"",
-                   type && type->type == RR_JSON_STRING ? rr_show(type->text, type->n_text).s : "is missing");
+                   type && type->type == RR_JSON_STRING ? rr_show(type->text, type->n_text).s
+                                                        : "is missing");
     if (!is_null(v = rr_json_get(c->root, "quantization_config")))
         return BAD(c, "UNSUPPORTED_QUANT", "quantization_config", v,
                    "weights quantised by another library; give the original ones or a GGUF file");
@@ -94,7 +99,8 @@ static int read_config(const struct config *c, struct rr_hparams *h, bool *tied)
     if (!is_null(v) && !rr_json_is_string(v, "silu"))
         return BAD(c, "UNSUPPORTED", "hidden_act", v, "only \"silu\" is supported");
     if ((rc = refuse_true(c, "attention_bias")) != 0 || (rc = refuse_true(c, "mlp_bias")) != 0 ||
-        (rc = get_int(c, &h->n_embd, "hidden_size", 0)) != 0 || (rc = get_int(c, &h->n_ff, "intermediate_size", 0)) != 0 ||
+        (rc = get_int(c, &h->n_embd, "hidden_size", 0)) != 0 ||
+        (rc = get_int(c, &h->n_ff, "intermediate_size", 0)) != 0 ||
         (rc = get_int(c, &h->n_layers, "num_hidden_layers", 0)) != 0 ||
         (rc = get_int(c, &h->n_heads, "num_attention_heads", 0)) != 0 ||
         (rc = get_int(c, &h->n_kv_heads, "num_key_value_heads", h->n_heads)) != 0 ||
@@ -104,8 +110,8 @@ static int read_config(const struct config *c, struct rr_hparams *h, bool *tied)
         return rc;
     default_dim = h->n_embd / h->n_heads;
     if (is_null(rr_json_get(c->root, "head_dim")) && (default_dim == 0 || h->n_embd % h->n_heads))
-        return BAD(c, "HPARAM", "num_attention_heads", (const struct rr_json *)NULL,
-                   "%d heads do not divide the hidden size %d", h->n_heads, h->n_embd);
+        return rr_fail(c->err, RR_ERR_DATA, "HPARAM", RR_AT_OBJECT(c->file, "num_attention_heads"),
+                       "%d heads do not divide the hidden size %d", h->n_heads, h->n_embd);
     if ((rc = get_int(c, &h->head_dim, "head_dim", default_dim ? default_dim : 1)) != 0)
         return rc;
     v = rr_json_get(c->root, "tie_word_embeddings");
@@ -114,8 +120,8 @@ static int read_config(const struct config *c, struct rr_hparams *h, bool *tied)
 }
 
 /* Reads dir/name whole as JSON; *root is NULL when the file does not exist and may be missing. */
-static int read_json(struct rr_weights *w, const char *name, bool optional, const char **file, struct rr_json **root,
-                     struct rr_error *err)
+static int read_json(struct rr_weights *w, const char *name, bool optional, const char **file,
+                     struct rr_json **root, struct rr_error *err)
 {
     struct rr_map map;
     *root = NULL;
@@ -130,8 +136,8 @@ static int read_json(struct rr_weights *w, const char *name, bool optional, cons
     if (rc)
         return rc;
     if (map.size > RR_MAX_CONFIG_FILE)
-        rc = rr_fail(err, RR_ERR_DATA, "TOO_LARGE", RR_AT_FILE(*file), "%zu bytes; at most %u are read", map.size,
-                     RR_MAX_CONFIG_FILE);
+        rc = rr_fail(err, RR_ERR_DATA, "TOO_LARGE", RR_AT_FILE(*file),
+                     "%zu bytes; at most %u are read", map.size, RR_MAX_CONFIG_FILE);
     else
         rc = rr_json_parse(root, &w->arena, (const char *)map.data, map.size, *file, 0, err);
     rr_map_close(&map);
@@ -143,7 +149,8 @@ struct tensor_list {
     size_t n, cap;
 };
 
-static int add_file(struct rr_weights *w, struct tensor_list *list, const char *name, struct rr_error *err)
+static int add_file(struct rr_weights *w, struct tensor_list *list, const char *name,
+                    struct rr_error *err)
 {
     const struct rr_map *map;
     char *path = rr_path_join(w->path, name);
@@ -151,28 +158,31 @@ static int add_file(struct rr_weights *w, struct tensor_list *list, const char *
         return rr_fail_memory(err, name, 0);
     int rc = rr_weights_map(w, path, &map, err);
     if (!rc)
-        rc = rr_safetensors_parse(&list->v, &list->n, &list->cap, &w->arena, map->data, map->size, path, err);
+        rc = rr_safetensors_parse(&list->v, &list->n, &list->cap, &w->arena, map->data, map->size,
+                                  path, err);
     rr_free(path);
     return rc;
 }
 
 static bool plain_file_name(const char *s, size_t n)
 {
-    return n > 0 && n < 256 && !memchr(s, '/', n) && !memchr(s, 0, n) && !memchr(s, '\\', n) && s[0] != '.';
+    return n > 0 && n < 256 && !memchr(s, '/', n) && !memchr(s, 0, n) && !memchr(s, '\\', n) &&
+           s[0] != '.';
 }
 
-/* model.safetensors.index.json: { "weight_map": { tensor: file } }. Each file is read once, whole; a tensor that is in none of
- * them, or in two, is found when the tensors are bound. */
-static int add_shards(struct rr_weights *w, struct tensor_list *list, const struct rr_json *index, const char *file,
-                      struct rr_error *err)
+/* model.safetensors.index.json: { "weight_map": { tensor: file } }. Each file is read once,
+ * whole; a tensor that is in none of them, or in two, is found when the tensors are bound. */
+static int add_shards(struct rr_weights *w, struct tensor_list *list, const struct rr_json *index,
+                      const char *file, struct rr_error *err)
 {
     const struct rr_json *map = rr_json_get(index, "weight_map");
     int rc = RR_OK;
     if (!map || map->type != RR_JSON_OBJECT || !map->child)
-        return rr_fail(err, RR_ERR_DATA, "INDEX", RR_AT_OBJECT(file, "weight_map"), "is missing or not an object of file names");
+        return rr_fail(err, RR_ERR_DATA, "INDEX", RR_AT_OBJECT(file, "weight_map"),
+                       "is missing or not an object of file names");
     if (map->n_children > RR_MAX_TENSORS)
-        return rr_fail(err, RR_ERR_DATA, "COUNT", RR_AT_OBJECT(file, "weight_map"), "%zu tensors; at most %u allowed",
-                       map->n_children, RR_MAX_TENSORS);
+        return rr_fail(err, RR_ERR_DATA, "COUNT", RR_AT_OBJECT(file, "weight_map"),
+                       "%zu tensors; at most %u allowed", map->n_children, RR_MAX_TENSORS);
     const struct rr_json *shards[1024];
     int n_shards = 0;
     for (const struct rr_json *m = map->child; m && !rc; m = m->next) {
@@ -180,13 +190,15 @@ static int add_shards(struct rr_weights *w, struct tensor_list *list, const stru
         if (m->type != RR_JSON_STRING || !plain_file_name(m->text, m->n_text))
             return rr_fail(err, RR_ERR_DATA, "PATH_ESCAPE", RR_AT_BYTE(file, m->key, m->offset),
                            "'%s' is not the plain name of a file in this folder",
-                           m->type == RR_JSON_STRING ? rr_show(m->text, m->n_text).s : rr_json_type_name(m->type));
+                           m->type == RR_JSON_STRING ? rr_show(m->text, m->n_text).s
+                                                     : rr_json_type_name(m->type));
         while (i < n_shards && strcmp(shards[i]->text, m->text) != 0)
             i++;
         if (i < n_shards)
             continue;
         if (n_shards == 1024)
-            return rr_fail(err, RR_ERR_DATA, "COUNT", RR_AT_OBJECT(file, "weight_map"), "more than 1024 files");
+            return rr_fail(err, RR_ERR_DATA, "COUNT", RR_AT_OBJECT(file, "weight_map"),
+                           "more than 1024 files");
         shards[n_shards++] = m;
         rc = add_file(w, list, m->text, err);
     }
@@ -219,7 +231,8 @@ int rr_weights_read_hf(struct rr_weights *w, struct rr_error *err)
     if (!rc)
         rc = read_json(w, "model.safetensors.index.json", true, &index_file, &index, err);
     if (!rc)
-        rc = index ? add_shards(w, &list, index, index_file, err) : add_file(w, &list, "model.safetensors", err);
+        rc = index ? add_shards(w, &list, index, index_file, err)
+                   : add_file(w, &list, "model.safetensors", err);
     if (!rc)
         rc = rr_bind_tensors(&w->model, &w->arena, list.v, list.n, &rr_names_hf, w->path, err);
     if (!rc && w->model.tied && !tied)
@@ -229,7 +242,7 @@ int rr_weights_read_hf(struct rr_weights *w, struct rr_error *err)
         rc = read_tokenizer(w, err);
     if (!rc) {
         struct rr_stored *kept = rr_arena_alloc(&w->arena, list.n, sizeof *kept);
-        if (kept)
+        if (kept && list.n)
             memcpy(kept, list.v, list.n * sizeof *kept);
         w->tensors = kept;
         w->n_tensors = list.n;

@@ -1,4 +1,5 @@
-/* llama2.c's float32 .bin ("version 0"): seven int32, then the tensors in a fixed order, nothing else. */
+/* llama2.c's float32 .bin ("version 0"): seven int32, then the tensors in a fixed order, nothing
+ * else. */
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,7 +38,8 @@ static void take(struct taker *t, const char *name, int layer, uint64_t rows, ui
     t->at += s->n_bytes;
 }
 
-static void take_layers(struct taker *t, const char *name, int n_layers, uint64_t rows, uint64_t cols)
+static void take_layers(struct taker *t, const char *name, int n_layers, uint64_t rows,
+                        uint64_t cols)
 {
     for (int l = 0; l < n_layers; l++)
         take(t, name, l, rows, cols);
@@ -60,7 +62,8 @@ static void take_all(struct taker *t, const struct rr_hparams *h, bool tied)
     take_layers(t, n->down, h->n_layers, d, ff);
     take_layers(t, n->up, h->n_layers, ff, d);
     take(t, n->out_norm, 0, 0, d);
-    t->at += (uint64_t)h->n_context * (uint64_t)h->head_dim * sizeof(float); /* cos and sin tables, which we make ourselves */
+    t->at += (uint64_t)h->n_context * (uint64_t)h->head_dim *
+             sizeof(float); /* cos and sin tables, which we make ourselves */
     if (!tied)
         take(t, n->head, 0, v, d);
 }
@@ -70,7 +73,8 @@ static double file_bytes(const struct rr_hparams *h, bool tied)
 {
     const double d = h->n_embd, kv = (double)h->n_kv_heads * h->head_dim;
     const double layer = 2 * d + 2 * d * d + 2 * kv * d + 3 * (double)h->n_ff * d;
-    return HEADER_BYTES + 4 * (h->n_vocab * d * (tied ? 1 : 2) + h->n_layers * layer + d + (double)h->n_context * h->head_dim);
+    return HEADER_BYTES + 4 * (h->n_vocab * d * (tied ? 1 : 2) + h->n_layers * layer + d +
+                               (double)h->n_context * h->head_dim);
 }
 
 int rr_weights_read_llama2c(struct rr_weights *w, struct rr_error *err)
@@ -87,8 +91,16 @@ int rr_weights_read_llama2c(struct rr_weights *w, struct rr_error *err)
     for (int i = 0; i < 7; i++)
         v[i] = (int32_t)rr_load_u32(map->data + 4 * i);
     const bool tied = v[5] > 0; /* llama2.c signals a separate head by a negative size */
-    *h = (struct rr_hparams){.n_embd = v[0], .n_ff = v[1], .n_layers = v[2], .n_heads = v[3], .n_kv_heads = v[4],
-                             .n_vocab = v[5] == INT32_MIN ? 0 : v[5] < 0 ? -v[5] : v[5], .n_context = v[6], .rms_eps = 1e-5};
+    *h = (struct rr_hparams){.n_embd = v[0],
+                             .n_ff = v[1],
+                             .n_layers = v[2],
+                             .n_heads = v[3],
+                             .n_kv_heads = v[4],
+                             .n_vocab = v[5] == INT32_MIN ? 0
+                                        : v[5] < 0        ? -v[5]
+                                                          : v[5],
+                             .n_context = v[6],
+                             .rms_eps = 1e-5};
     h->rope.theta = 10000;
     h->rope.interleaved = true;
     if (h->n_heads < 1 || h->n_embd % h->n_heads)
@@ -99,12 +111,15 @@ int rr_weights_read_llama2c(struct rr_weights *w, struct rr_error *err)
         return rc;
     const double bytes = file_bytes(h, tied);
     if ((double)map->size != bytes)
-        return rr_fail(err, RR_ERR_DATA, (double)map->size < bytes ? "TRUNCATED" : "TRAILING",
-                       RR_AT_BYTE(w->path, "tensors", HEADER_BYTES),
-                       "the file has %zu bytes; its header (dim %d, %d layers, vocabulary %d) needs %.0f", map->size, h->n_embd,
-                       h->n_layers, h->n_vocab, bytes);
+        return rr_fail(
+            err, RR_ERR_DATA, (double)map->size < bytes ? "TRUNCATED" : "TRAILING",
+            RR_AT_BYTE(w->path, "tensors", HEADER_BYTES),
+            "the file has %zu bytes; its header (dim %d, %d layers, vocabulary %d) needs %.0f",
+            map->size, h->n_embd, h->n_layers, h->n_vocab, bytes);
     const size_t n = 3 + 9 * (size_t)h->n_layers;
-    struct taker t = {.w = w, .data = map->data + HEADER_BYTES, .list = rr_arena_alloc(&w->arena, n, sizeof *t.list)};
+    struct taker t = {.w = w,
+                      .data = map->data + HEADER_BYTES,
+                      .list = rr_arena_alloc(&w->arena, n, sizeof *t.list)};
     if (!t.list)
         return rr_fail_memory(err, "tensors", n * sizeof *t.list);
     take_all(&t, h, tied);

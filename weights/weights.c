@@ -5,7 +5,8 @@
 #include "engine/base/cursor.h"
 #include "weights/gguf.h"
 
-int rr_weights_map(struct rr_weights *w, const char *path, const struct rr_map **map, struct rr_error *err)
+int rr_weights_map(struct rr_weights *w, const char *path, const struct rr_map **map,
+                   struct rr_error *err)
 {
     struct rr_map *maps = rr_alloc(w->n_maps + 1, sizeof *maps);
     if (!maps)
@@ -30,15 +31,17 @@ static bool plausible_llama2c(const unsigned char *p, size_t n)
     int32_t v[7];
     for (int i = 0; i < 7; i++)
         v[i] = (int32_t)rr_load_u32(p + 4 * i);
-    return v[0] > 0 && v[0] <= 1 << 16 && v[1] > 0 && v[1] <= 1 << 18 && v[2] > 0 && v[2] <= 1024 && v[3] > 0 && v[3] <= 1024 &&
-           v[4] > 0 && v[4] <= v[3] && v[5] != 0 && v[5] > -(1 << 24) && v[5] < 1 << 24 && v[6] > 0 && v[6] <= 1 << 22;
+    return v[0] > 0 && v[0] <= 1 << 16 && v[1] > 0 && v[1] <= 1 << 18 && v[2] > 0 && v[2] <= 1024 &&
+           v[3] > 0 && v[3] <= 1024 && v[4] > 0 && v[4] <= v[3] && v[5] != 0 && v[5] > -(1 << 24) &&
+           v[5] < 1 << 24 && v[6] > 0 && v[6] <= 1 << 22;
 }
 
 static int unknown_format(const char *path, const struct rr_map *m, struct rr_error *err)
 {
     const char *head = (const char *)m->data, *looks = "";
     if (!m->size)
-        return rr_fail(err, RR_ERR_DATA, "TRUNCATED", RR_AT_BYTE(path, "file", 0), "the file is empty; expected a model");
+        return rr_fail(err, RR_ERR_DATA, "TRUNCATED", RR_AT_BYTE(path, "file", 0),
+                       "the file is empty; expected a model");
     if (m->size >= 4 && (memcmp(head, "PK\3\4", 4) == 0 || memcmp(head, "\x80\x02", 2) == 0))
         looks = "PyTorch pickle files are not supported: convert to safetensors or GGUF";
     else if (m->size >= 9 && m->data[8] == '{')
@@ -47,12 +50,14 @@ static int unknown_format(const char *path, const struct rr_map *m, struct rr_er
         looks = "this is a Git LFS pointer: run git lfs pull";
     else if (m->size >= 4 && memcmp(head, "24ka", 4) == 0)
         looks = "llama2.c's export versions 1 and 2 are not supported: export version 0";
-    return rr_fail(err, RR_ERR_DATA, "NOT_A_MODEL", RR_AT_BYTE(path, "file", 0),
-                   "begins with '%s'; expected a GGUF file, a llama2.c .bin, or a Hugging Face folder%s%s",
-                   rr_show(head, m->size < 8 ? m->size : 8).s, looks[0] ? ". " : "", looks);
+    return rr_fail(
+        err, RR_ERR_DATA, "NOT_A_MODEL", RR_AT_BYTE(path, "file", 0),
+        "begins with '%s'; expected a GGUF file, a llama2.c .bin, or a Hugging Face folder%s%s",
+        rr_show(head, m->size < 8 ? m->size : 8).s, looks[0] ? ". " : "", looks);
 }
 
-/* The format of a file by its first bytes. A short or empty file that calls itself .gguf is a damaged GGUF. */
+/* The format of a file by its first bytes. A short or empty file that calls itself .gguf is a
+ * damaged GGUF. */
 static int detect(enum format *f, const char *path, struct rr_error *err)
 {
     struct rr_map m;
@@ -83,7 +88,8 @@ static int read_model(struct rr_weights *w, struct rr_error *err)
     return f == GGUF ? rr_weights_read_gguf(w, err) : rr_weights_read_llama2c(w, err);
 }
 
-int rr_weights_open(struct rr_weights *w, const char *path, const char *tokenizer_path, struct rr_error *err)
+int rr_weights_open(struct rr_weights *w, const char *path, const char *tokenizer_path,
+                    struct rr_error *err)
 {
     *w = (struct rr_weights){0};
     w->path = rr_arena_copy(&w->arena, path, strlen(path));
@@ -111,7 +117,8 @@ void rr_weights_close(struct rr_weights *w)
     *w = (struct rr_weights){0};
 }
 
-static int tokenizer_of_gguf(struct rr_tokenizer **t, const char *path, const struct rr_map *m, struct rr_error *err)
+static int tokenizer_of_gguf(struct rr_tokenizer **t, const char *path, const struct rr_map *m,
+                             struct rr_error *err)
 {
     struct rr_gguf g;
     int rc = rr_gguf_parse(&g, m->data, m->size, path, err);
@@ -131,7 +138,8 @@ int rr_weights_tokenizer(struct rr_tokenizer **t, const char *path, struct rr_er
     *t = NULL;
     if (rr_path_is_dir(path)) {
         char *inside = rr_path_join(path, "tokenizer.model");
-        int rc = inside ? rr_tokenizer_from_file(t, inside, err) : rr_fail_memory(err, "file name", strlen(path));
+        int rc = inside ? rr_tokenizer_from_file(t, inside, err)
+                        : rr_fail_memory(err, "file name", strlen(path));
         rr_free(inside);
         return rc;
     }
@@ -143,8 +151,9 @@ int rr_weights_tokenizer(struct rr_tokenizer **t, const char *path, struct rr_er
     if (gguf)
         rc = tokenizer_of_gguf(t, path, &m, err);
     else if (model)
-        rc = rr_fail(err, RR_ERR_DATA, "NO_TOKENIZER", RR_AT_FILE(path),
-                     "a llama2.c model carries no tokenizer; give its tokenizer file with --tokenizer");
+        rc = rr_fail(
+            err, RR_ERR_DATA, "NO_TOKENIZER", RR_AT_FILE(path),
+            "a llama2.c model carries no tokenizer; give its tokenizer file with --tokenizer");
     rr_map_close(&m);
     return rc || gguf ? rc : rr_tokenizer_from_file(t, path, err);
 }

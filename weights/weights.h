@@ -1,6 +1,8 @@
-/* Model files: whatever the user has becomes an engine model, and a tokenizer where the files carry one.
+/* Model files: whatever the user has becomes an engine model, and a tokenizer where the files carry
+ * one.
  *
- * A struct rr_weights owns the mappings that the model's tensors point into; it must outlive every session of that model. */
+ * A struct rr_weights owns the mappings that the model's tensors point into; it must outlive
+ * every session of that model. */
 #ifndef RR_WEIGHTS_H
 #define RR_WEIGHTS_H
 
@@ -21,10 +23,12 @@ struct rr_weights {
     struct rr_arena arena;
 };
 
-/* Opens a GGUF file, a Hugging Face folder (config.json and safetensors) or a llama2.c .bin, told apart by content.
- * tokenizer_path (NULL: what the files carry) names a tokenizer.model or a llama2.c tokenizer. The tokenizer may not be
- * larger than the vocabulary ("VOCAB"). On failure nothing is held. */
-int rr_weights_open(struct rr_weights *w, const char *path, const char *tokenizer_path, struct rr_error *err);
+/* Opens a GGUF file, a Hugging Face folder (config.json and safetensors) or a llama2.c .bin,
+ * told apart by content. tokenizer_path (NULL: what the files carry) names a tokenizer.model or
+ * a llama2.c tokenizer. The tokenizer may not be larger than the vocabulary ("VOCAB"). On
+ * failure nothing is held. */
+int rr_weights_open(struct rr_weights *w, const char *path, const char *tokenizer_path,
+                    struct rr_error *err);
 void rr_weights_close(struct rr_weights *w);
 
 /* Only the tokenizer of a model or tokenizer file; the weights are not looked at. */
@@ -34,12 +38,14 @@ int rr_weights_tokenizer(struct rr_tokenizer **t, const char *path, struct rr_er
 double rr_weights_parameters(const struct rr_weights *w);
 double rr_weights_bytes(const struct rr_weights *w);
 
-/* The formats' own parts. Each fills *w from one path; rr_weights_open cleans up after a failure. */
+/* The formats' own parts. Each fills *w from one path; rr_weights_open cleans up after a
+ * failure. */
 int rr_weights_read_gguf(struct rr_weights *w, struct rr_error *err);
 int rr_weights_read_hf(struct rr_weights *w, struct rr_error *err);
 int rr_weights_read_llama2c(struct rr_weights *w, struct rr_error *err);
 /* Adds a mapping of path to w->maps; *map stays valid until the next call. */
-int rr_weights_map(struct rr_weights *w, const char *path, const struct rr_map **map, struct rr_error *err);
+int rr_weights_map(struct rr_weights *w, const char *path, const struct rr_map **map,
+                   struct rr_error *err);
 
 struct rr_gguf;
 /* The tokenizer in a GGUF file's metadata; *t is NULL when it has none. */

@@ -1,4 +1,5 @@
-/* Checked arithmetic for sizes that come from files. Each returns false on overflow and leaves *out alone. */
+/* Checked arithmetic for sizes that come from files. Each returns false on overflow and leaves
+ * *out alone. */
 #ifndef RR_CHECK_H
 #define RR_CHECK_H
 

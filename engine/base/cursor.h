@@ -1,7 +1,8 @@
 /* The bounded cursor: the only way recrank reads bytes it did not write.
  *
- * Holds always: at <= n. A read past the end sets `overrun`, returns zero and moves nothing, so a parser
- * may read several fields and test once; `at` then still points at the first byte that was missing. */
+ * Holds always: at <= n. A read past the end sets `overrun`, returns zero and moves nothing, so
+ * a parser may read several fields and test once; `at` then still points at the first byte that
+ * was missing. */
 #ifndef RR_CURSOR_H
 #define RR_CURSOR_H
 

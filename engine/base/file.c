@@ -10,7 +10,8 @@
 #include <unistd.h>
 #include "engine/base/mem.h"
 
-static int fail_errno(struct rr_error *err, int status, const char *code, const char *path, const char *doing)
+static int fail_errno(struct rr_error *err, int status, const char *code, const char *path,
+                      const char *doing)
 {
     return rr_fail(err, status, code, RR_AT_FILE(path), "%s: %s", doing, strerror(errno));
 }
@@ -26,7 +27,8 @@ int rr_map_open(struct rr_map *map, const char *path, struct rr_error *err)
     if (fstat(fd, &st) != 0) {
         rc = fail_errno(err, RR_ERR_OPEN, "CANNOT_OPEN", path, "cannot read its size");
     } else if (!S_ISREG(st.st_mode)) {
-        rc = rr_fail(err, RR_ERR_OPEN, "NOT_A_FILE", RR_AT_FILE(path), "is %s; expected a regular file",
+        rc = rr_fail(err, RR_ERR_OPEN, "NOT_A_FILE", RR_AT_FILE(path),
+                     "is %s; expected a regular file",
                      S_ISDIR(st.st_mode) ? "a directory" : "not a regular file");
     } else if (st.st_size == 0) {
         map->data = (const unsigned char *)"";
@@ -75,8 +77,8 @@ char *rr_path_join(const char *dir, const char *name)
     return out;
 }
 
-/* A new file beside `path` that no other process has: mkstemp would force mode 0600, and asking for the umask is a
- * race in a threaded program. */
+/* A new file beside `path` that no other process has: mkstemp would force mode 0600, and asking
+ * for the umask is a race in a threaded program. */
 static int open_temporary(struct rr_out *out, size_t n_path)
 {
     for (int attempt = 0; attempt < 1000; attempt++) {
@@ -94,7 +96,8 @@ int rr_out_open(struct rr_out *out, const char *path, struct rr_error *err)
     bool exists = stat(path, &st) == 0;
     *out = (struct rr_out){0};
     if (exists && S_ISDIR(st.st_mode))
-        return rr_fail(err, RR_ERR_OPEN, "NOT_A_FILE", RR_AT_FILE(path), "is a directory; name a file to write");
+        return rr_fail(err, RR_ERR_OPEN, "NOT_A_FILE", RR_AT_FILE(path),
+                       "is a directory; name a file to write");
     size_t n = strlen(path);
     out->path = rr_alloc(n + 1, 1);
     out->temporary = rr_alloc(n + 32, 1);
@@ -142,9 +145,11 @@ int rr_out_commit(struct rr_out *out, struct rr_error *err)
     out->f = NULL;
     if (bad) {
         errno = saved;
-        rc = fail_errno(err, RR_ERR_IO, "WRITE_FAILED", out->path, "writing failed, nothing was changed");
+        rc = fail_errno(err, RR_ERR_IO, "WRITE_FAILED", out->path,
+                        "writing failed, nothing was changed");
     } else if (out->temporary && rename(out->temporary, out->path) != 0) {
-        rc = fail_errno(err, RR_ERR_IO, "WRITE_FAILED", out->path, "cannot rename the finished file into place");
+        rc = fail_errno(err, RR_ERR_IO, "WRITE_FAILED", out->path,
+                        "cannot rename the finished file into place");
     } else if (out->temporary) {
         rr_free(out->temporary);
         out->temporary = NULL;

@@ -1,4 +1,5 @@
-/* Files: read-only mappings, whole small files, and writers that either finish or leave no trace. */
+/* Files: read-only mappings, whole small files, and writers that either finish or leave no
+ * trace. */
 #ifndef RR_FILE_H
 #define RR_FILE_H
 
@@ -7,15 +8,15 @@
 #include <stdio.h>
 #include "engine/base/fail.h"
 
-/* A read-only mapping of a whole regular file. The size is taken once, at opening. An empty file maps as
- * data "" and size 0. */
+/* A read-only mapping of a whole regular file. The size is taken once, at opening. An empty file
+ * maps as data "" and size 0. */
 struct rr_map {
     const unsigned char *data;
     size_t size;
 };
 
-/* RR_ERR_OPEN: missing, unreadable, a directory (each named). The mapping lives until rr_map_close and does not
- * keep a descriptor. */
+/* RR_ERR_OPEN: missing, unreadable, a directory (each named). The mapping lives until
+ * rr_map_close and does not keep a descriptor. */
 int rr_map_open(struct rr_map *map, const char *path, struct rr_error *err);
 void rr_map_close(struct rr_map *map);
 
@@ -24,15 +25,17 @@ bool rr_path_exists(const char *path);
 /* dir + "/" + name, allocated with rr_alloc; NULL when memory is out. */
 char *rr_path_join(const char *dir, const char *name);
 
-/* A file written under a temporary name beside its place and renamed into it by rr_out_commit, after fsync:
- * a reader sees the old file or the whole new one. rr_out_close without a commit removes the temporary. */
+/* A file written under a temporary name beside its place and renamed into it by rr_out_commit,
+ * after fsync: a reader sees the old file or the whole new one. rr_out_close without a commit
+ * removes the temporary. */
 struct rr_out {
     FILE *f;
     char *path, *temporary;
 };
 
 int rr_out_open(struct rr_out *out, const char *path, struct rr_error *err);
-/* RR_ERR_IO when any write failed (a full disk, say); the old file is then untouched. Closes in either case. */
+/* RR_ERR_IO when any write failed (a full disk, say); the old file is then untouched. Closes in
+ * either case. */
 int rr_out_commit(struct rr_out *out, struct rr_error *err);
 void rr_out_close(struct rr_out *out);
 

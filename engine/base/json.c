@@ -1,4 +1,5 @@
-/* The reader is recursive over values, with its depth capped by RR_MAX_JSON_DEPTH; everything else is loops. */
+/* The reader is recursive over values, with its depth capped by RR_MAX_JSON_DEPTH; everything
+ * else is loops. */
 #include "engine/base/json.h"
 
 #include <string.h>
@@ -26,7 +27,8 @@ static int bad(struct parser *p, size_t at, const char *expected)
 
 static void skip_blanks(struct parser *p)
 {
-    while (p->at < p->n && (p->s[p->at] == ' ' || p->s[p->at] == '\t' || p->s[p->at] == '\n' || p->s[p->at] == '\r'))
+    while (p->at < p->n && (p->s[p->at] == ' ' || p->s[p->at] == '\t' || p->s[p->at] == '\n' ||
+                            p->s[p->at] == '\r'))
         p->at++;
 }
 
@@ -52,7 +54,8 @@ static bool hex4(const struct parser *p, size_t at, uint32_t *out)
     return true;
 }
 
-/* One escape sequence at p->at (after the backslash) into out; returns the bytes written, 0 on error. */
+/* One escape sequence at p->at (after the backslash) into out; returns the bytes written, 0 on
+ * error. */
 static size_t unescape(struct parser *p, char *out)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -68,8 +71,8 @@ static size_t unescape(struct parser *p, char *out)
         return 0;
     p->at += 5;
     if (cp >= 0xD800 && cp <= 0xDBFF) {
-        if (p->n - p->at < 6 || p->s[p->at] != '\\' || p->s[p->at + 1] != 'u' || !hex4(p, p->at + 2, &low) ||
-            low < 0xDC00 || low > 0xDFFF)
+        if (p->n - p->at < 6 || p->s[p->at] != '\\' || p->s[p->at + 1] != 'u' ||
+            !hex4(p, p->at + 2, &low) || low < 0xDC00 || low > 0xDFFF)
             return 0;
         p->at += 6;
         cp = 0x10000 + ((cp - 0xD800) << 10) + (low - 0xDC00);
@@ -80,7 +83,8 @@ static size_t unescape(struct parser *p, char *out)
 static int parse_string(struct parser *p, const char **out, size_t *n_out)
 {
     size_t start = ++p->at, end = start;
-    /* The decoded text is never longer than the raw one: find the end, then decode into one block. */
+    /* The decoded text is never longer than the raw one: find the end, then decode into one
+     * block. */
     while (end < p->n && p->s[end] != '"')
         end += p->s[end] == '\\' && end + 1 < p->n ? 2 : 1;
     if (end >= p->n)
@@ -115,7 +119,8 @@ static int parse_string(struct parser *p, const char **out, size_t *n_out)
 static int parse_number(struct parser *p, struct rr_json *v)
 {
     size_t start = p->at, i = p->at + (p->s[p->at] == '-');
-    while (p->at < p->n && (strchr("+-.eE", p->s[p->at]) || (p->s[p->at] >= '0' && p->s[p->at] <= '9')) &&
+    while (p->at < p->n &&
+           (strchr("+-.eE", p->s[p->at]) || (p->s[p->at] >= '0' && p->s[p->at] <= '9')) &&
            p->s[p->at])
         p->at++;
     bool leading_zero = i + 1 < p->at && p->s[i] == '0' && p->s[i + 1] >= '0' && p->s[i + 1] <= '9';
@@ -149,8 +154,10 @@ static bool same_key(const struct rr_json *a, const struct rr_json *b)
     return a->n_key == b->n_key && memcmp(a->key, b->key, a->n_key) == 0;
 }
 
-/* Finds a repeated key: by pairs when few, through a hash table when many. *dup is the second one, or NULL. */
-static int find_duplicate(struct parser *p, const struct rr_json *object, const struct rr_json **dup)
+/* Finds a repeated key: by pairs when few, through a hash table when many. *dup is the second
+ * one, or NULL. */
+static int find_duplicate(struct parser *p, const struct rr_json *object,
+                          const struct rr_json **dup)
 {
     *dup = NULL;
     if (object->n_children <= 16) {
@@ -237,8 +244,9 @@ static int parse_value(struct parser *p, struct rr_json *v, int depth)
     if (p->at >= p->n)
         return bad(p, p->at, "a JSON value");
     if (depth > RR_MAX_JSON_DEPTH)
-        return rr_fail(p->err, RR_ERR_DATA, "JSON_DEPTH", RR_AT_BYTE(p->file, "JSON", p->base + p->at),
-                       "nested deeper than %d", RR_MAX_JSON_DEPTH);
+        return rr_fail(p->err, RR_ERR_DATA, "JSON_DEPTH",
+                       RR_AT_BYTE(p->file, "JSON", p->base + p->at), "nested deeper than %d",
+                       RR_MAX_JSON_DEPTH);
     char c = p->s[p->at];
     if (c == '{' || c == '[')
         return parse_members(p, v, c == '{' ? '}' : ']', depth);
@@ -258,8 +266,8 @@ static int parse_value(struct parser *p, struct rr_json *v, int depth)
     return bad(p, p->at, "a JSON value");
 }
 
-int rr_json_parse(struct rr_json **root, struct rr_arena *arena, const char *text, size_t n, const char *file,
-                  size_t base, struct rr_error *err)
+int rr_json_parse(struct rr_json **root, struct rr_arena *arena, const char *text, size_t n,
+                  const char *file, size_t base, struct rr_error *err)
 {
     struct parser p = {.s = text, .n = n, .file = file, .base = base, .arena = arena, .err = err};
     struct rr_json *v = rr_arena_zalloc(arena, 1, sizeof *v);
@@ -290,7 +298,8 @@ const struct rr_json *rr_json_get(const struct rr_json *v, const char *key)
 
 bool rr_json_is_string(const struct rr_json *v, const char *s)
 {
-    return v && v->type == RR_JSON_STRING && v->n_text == strlen(s) && memcmp(v->text, s, v->n_text) == 0;
+    return v && v->type == RR_JSON_STRING && v->n_text == strlen(s) &&
+           memcmp(v->text, s, v->n_text) == 0;
 }
 
 bool rr_json_int(int64_t *out, const struct rr_json *v, int64_t min, int64_t max)
@@ -300,7 +309,8 @@ bool rr_json_int(int64_t *out, const struct rr_json *v, int64_t min, int64_t max
     if (rr_parse_i64(out, v->text, v->n_text, min, max))
         return true;
     /* 1e3 and 4096.0 are whole numbers too. */
-    if (!(v->number >= (double)min && v->number <= (double)max) || v->number < -0x1p53 || v->number > 0x1p53)
+    if (!(v->number >= (double)min && v->number <= (double)max) ||
+        v->number < -9007199254740992.0 || v->number > 9007199254740992.0)
         return false;
     int64_t whole = (int64_t)v->number;
     if ((double)whole != v->number)
@@ -311,7 +321,8 @@ bool rr_json_int(int64_t *out, const struct rr_json *v, int64_t min, int64_t max
 
 const char *rr_json_type_name(enum rr_json_type type)
 {
-    static const char *const names[] = {"null", "a boolean", "a number", "a string", "an array", "an object"};
+    static const char *const names[] = {"null",     "a boolean", "a number",
+                                        "a string", "an array",  "an object"};
     return names[type];
 }
 

@@ -1,5 +1,5 @@
-/* Every cap on input, in one place. They bound time and memory before anything is allocated, and are far above
- * what real files hold (see spec/hostile-input.md, section 2). */
+/* Every cap on input, in one place. They bound time and memory before anything is allocated, and
+ * are far above what real files hold (see spec/hostile-input.md, section 2). */
 #ifndef RR_LIMITS_H
 #define RR_LIMITS_H
 

@@ -42,6 +42,7 @@ bool rr_grow(void *p, size_t *cap, size_t need, size_t elem_size)
         return false;
     memcpy(p, &grown, sizeof grown);
     *cap = want;
+    /* cppcheck-suppress memleak ; it lives on in *p */
     return true;
 }
 
@@ -57,7 +58,8 @@ void rr_free_aligned(void *p)
     free(p);
 }
 
-/* Blocks double up to 1 MiB, so that a small config costs little and a large vocabulary few mallocs. */
+/* Blocks double up to 1 MiB, so that a small config costs little and a large vocabulary few
+ * mallocs. */
 struct rr_arena_block {
     struct rr_arena_block *next;
     size_t n, cap;

@@ -1,27 +1,32 @@
-/* Memory: checked array allocation, growing buffers, and the arena that models and requests live in.
+/* Memory: checked array allocation, growing buffers, and the arena that models and requests live
+ * in.
  *
- * All allocation of the library goes through here, with malloc and free underneath, so that a test can make every
- * single one fail (linking with --wrap=malloc). Nothing here aborts: NULL or false means out of memory. */
+ * All allocation of the library goes through here, with malloc and free underneath, so that a
+ * test can make every single one fail (linking with --wrap=malloc). Nothing here aborts: NULL or
+ * false means out of memory. */
 #ifndef RR_MEM_H
 #define RR_MEM_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* n * size bytes, not initialised / zeroed; NULL when the product overflows or memory is out. n * size 0 is 1 byte. */
+/* n * size bytes, not initialised / zeroed; NULL when the product overflows or memory is out. n
+ * * size 0 is 1 byte. */
 void *rr_alloc(size_t n, size_t size);
 void *rr_zalloc(size_t n, size_t size);
 void rr_free(void *p);
 
-/* Makes room for at least need elements in an array, growing by half. p is the address of the array's
- * pointer (of any type); *cap counts elements. False: memory is out, and both are as before. */
+/* Makes room for at least need elements in an array, growing by half. p is the address of the
+ * array's pointer (of any type); *cap counts elements. False: memory is out, and both are as
+ * before. */
 bool rr_grow(void *p, size_t *cap, size_t need, size_t elem_size);
 
 /* n_bytes aligned to 64; release with rr_free_aligned. */
 void *rr_alloc_aligned(size_t n_bytes);
 void rr_free_aligned(void *p);
 
-/* Bump allocator: many small lifetimes that end together. Zero-initialised is a valid empty arena. Not thread-safe. */
+/* Bump allocator: many small lifetimes that end together. Zero-initialised is a valid empty
+ * arena. Not thread-safe. */
 struct rr_arena {
     struct rr_arena_block *head;
     size_t n_bytes; /* asked for so far, for budgets and reports */
@@ -36,8 +41,9 @@ char *rr_arena_copy(struct rr_arena *a, const char *bytes, size_t n);
 void rr_arena_join(struct rr_arena *a, struct rr_arena *from);
 void rr_arena_free(struct rr_arena *a);
 
-/* A growing byte string. Zero-initialised is valid and empty; data is terminated whenever not NULL.
- * A failed append sets `failed` and drops the bytes, so a caller may append freely and test once at the end. */
+/* A growing byte string. Zero-initialised is valid and empty; data is terminated whenever not
+ * NULL. A failed append sets `failed` and drops the bytes, so a caller may append freely and
+ * test once at the end. */
 struct rr_buf {
     char *data;
     size_t n, cap;

@@ -39,13 +39,15 @@ bool rr_parse_i64(int64_t *out, const char *s, size_t n, int64_t min, int64_t ma
 
 static double scale10(double v, int e)
 {
-    static const double small[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                   1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    static const double small[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                   1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                   1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
     if (e >= 0 && e <= 22)
         return v * small[e];
     if (e < 0 && e >= -22)
         return v / small[-e];
-    /* Beyond the exact powers: long double where it is wider, still finite-checked by the caller. */
+    /* Beyond the exact powers: long double where it is wider, still finite-checked by the
+     * caller. */
     long double x = v, p = 10;
     unsigned m = (unsigned)(e < 0 ? -e : e);
     for (; m; m >>= 1) {

@@ -1,8 +1,9 @@
 /* Generation-counted fork and join.
  *
- * A job is published by writing fn, arg and the counters and then raising `generation`; a worker that sees a new
- * generation takes task numbers from `next` until they run out. `busy` counts workers that have not yet left the
- * job; the caller returns when it is 0, so nobody reads a job's fields after the next one is written. */
+ * A job is published by writing fn, arg and the counters and then raising `generation`; a worker
+ * that sees a new generation takes task numbers from `next` until they run out. `busy` counts
+ * workers that have not yet left the job; the caller returns when it is 0, so nobody reads a
+ * job's fields after the next one is written. */
 #if defined(__linux__)
 #define _GNU_SOURCE /* sched_getaffinity, CPU_COUNT */
 #endif
@@ -125,8 +126,8 @@ int rr_pool_open(struct rr_pool **pool, int n_threads, struct rr_error *err)
     if (n_threads == 0)
         n_threads = rr_pool_default_threads();
     if (n_threads < 1 || n_threads > RR_MAX_THREADS)
-        return rr_fail(err, RR_ERR_USAGE, "THREADS", RR_NOWHERE, "%d threads; expected 1 to %d", n_threads,
-                       RR_MAX_THREADS);
+        return rr_fail(err, RR_ERR_USAGE, "THREADS", RR_NOWHERE, "%d threads; expected 1 to %d",
+                       n_threads, RR_MAX_THREADS);
     struct rr_pool *p = rr_zalloc(1, sizeof *p);
     if (!p)
         return rr_fail_memory(err, "thread pool", sizeof *p);
@@ -136,7 +137,8 @@ int rr_pool_open(struct rr_pool **pool, int n_threads, struct rr_error *err)
     atomic_init(&p->generation, 0);
     atomic_init(&p->stop, false);
     pthread_attr_t attr;
-    bool have_attr = pthread_attr_init(&attr) == 0 && pthread_attr_setstacksize(&attr, STACK_BYTES) == 0;
+    bool have_attr =
+        pthread_attr_init(&attr) == 0 && pthread_attr_setstacksize(&attr, STACK_BYTES) == 0;
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
     pthread_cond_init(&p->done, NULL);
@@ -146,8 +148,8 @@ int rr_pool_open(struct rr_pool **pool, int n_threads, struct rr_error *err)
         w->id = i;
         if (pthread_create(&w->thread, have_attr ? &attr : NULL, worker_main, w) != 0) {
             rr_pool_close(p);
-            return rr_fail(err, RR_ERR_MEMORY, "THREADS", RR_NOWHERE, "thread %d of %d could not be started", i + 1,
-                           n_threads);
+            return rr_fail(err, RR_ERR_MEMORY, "THREADS", RR_NOWHERE,
+                           "thread %d of %d could not be started", i + 1, n_threads);
         }
         p->n_started++;
     }
@@ -176,7 +178,8 @@ int rr_pool_size(const struct rr_pool *p)
     return p->n_threads;
 }
 
-/* The CPU quota of this cgroup (version 2, then 1) in whole cores, rounded up; 0 when there is none. */
+/* The CPU quota of this cgroup (version 2, then 1) in whole cores, rounded up; 0 when there is
+ * none. */
 static int cgroup_cores(void)
 {
     long long quota = -1, period = 0;

@@ -1,8 +1,9 @@
 /* The thread pool: one object per engine, no globals.
  *
- * A job is n_tasks independent tasks; threads (the caller is one of them) take them one after another. Which thread runs
- * which task is not fixed, so a task must write only what belongs to it: then results cannot depend on the
- * number of threads. Workers spin for some microseconds after a job, then sleep. */
+ * A job is n_tasks independent tasks; threads (the caller is one of them) take them one after
+ * another. Which thread runs which task is not fixed, so a task must write only what belongs to
+ * it: then results cannot depend on the number of threads. Workers spin for some microseconds
+ * after a job, then sleep. */
 #ifndef RR_POOL_H
 #define RR_POOL_H
 
@@ -18,7 +19,8 @@ int rr_pool_open(struct rr_pool **pool, int n_threads, struct rr_error *err);
 void rr_pool_close(struct rr_pool *pool); /* NULL is allowed */
 int rr_pool_size(const struct rr_pool *pool);
 
-/* Runs all tasks and returns when they are done. Only one thread may call this at a time; no nesting. */
+/* Runs all tasks and returns when they are done. Only one thread may call this at a time; no
+ * nesting. */
 void rr_pool_run(struct rr_pool *pool, rr_task_fn *fn, void *arg, int n_tasks);
 
 /* The smallest of online cores, this process's affinity and its cgroup CPU quota; at least 1. */

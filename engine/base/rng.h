@@ -1,6 +1,6 @@
 /* The seeded generator that every random choice takes as an argument; there is no hidden one.
- * xoshiro256** (Blackman and Vigna, 2018) started by SplitMix64: the same seed gives the same numbers
- * on every machine. Not thread-safe: one generator per task, made with rr_rng_split. */
+ * xoshiro256** (Blackman and Vigna, 2018) started by SplitMix64: the same seed gives the same
+ * numbers on every machine. Not thread-safe: one generator per task, made with rr_rng_split. */
 #ifndef RR_RNG_H
 #define RR_RNG_H
 
@@ -13,7 +13,8 @@ struct rr_rng {
 
 void rr_rng_seed(struct rr_rng *r, uint64_t seed);
 uint64_t rr_rng_u64(struct rr_rng *r);
-/* An independent generator for item `stream` of a seed, e.g. one per user, whatever the order of work. */
+/* An independent generator for item `stream` of a seed, e.g. one per user, whatever the order of
+ * work. */
 void rr_rng_stream(struct rr_rng *r, uint64_t seed, uint64_t stream);
 /* Uniform in [0, n) without bias, n >= 1. */
 uint64_t rr_rng_below(struct rr_rng *r, uint64_t n);

@@ -52,7 +52,8 @@ struct rr_shown rr_show(const char *bytes, size_t n)
     return out;
 }
 
-/* Copies at most size-1 bytes, turning control characters into spaces: one error is always one line. */
+/* Copies at most size-1 bytes, turning control characters into spaces: one error is always one
+ * line. */
 static void copy_line(char *out, size_t size, const char *in)
 {
     size_t i = 0;
@@ -61,8 +62,8 @@ static void copy_line(char *out, size_t size, const char *in)
     out[i] = 0;
 }
 
-int rr_vfail(struct rr_error *err, int status, const char *code, const struct rr_where *where, const char *fmt,
-             va_list ap)
+int rr_vfail(struct rr_error *err, int status, const char *code, const struct rr_where *where,
+             const char *fmt, va_list ap)
 {
     if (!err)
         return status;
@@ -83,7 +84,8 @@ int rr_vfail(struct rr_error *err, int status, const char *code, const struct rr
     return status;
 }
 
-int rr_fail(struct rr_error *err, int status, const char *code, const struct rr_where *where, const char *fmt, ...)
+int rr_fail_(struct rr_error *err, int status, const char *code, const struct rr_where *where,
+             const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -92,9 +94,10 @@ int rr_fail(struct rr_error *err, int status, const char *code, const struct rr_
     return status;
 }
 
-int rr_fail_memory(struct rr_error *err, const char *what, size_t n_bytes)
+void rr_fail_memory_(struct rr_error *err, const char *what, size_t n_bytes)
 {
-    return rr_fail(err, RR_ERR_MEMORY, "OUT_OF_MEMORY", RR_AT_OBJECT(NULL, what), "%zu bytes could not be had", n_bytes);
+    rr_fail_(err, RR_ERR_MEMORY, "OUT_OF_MEMORY", RR_AT_OBJECT(NULL, what),
+             "%zu bytes could not be had", n_bytes);
 }
 
 size_t rr_error_format(char *out, size_t size, const struct rr_error *err)
@@ -109,7 +112,9 @@ size_t rr_error_format(char *out, size_t size, const struct rr_error *err)
     if (err->file[0] || line[0])
         snprintf(place, sizeof place, " %s%s:", err->file, line);
     const char *sep = (err->object[0] || at[0]) ? ": " : "";
-    int n = snprintf(out, size, "error[%s]%s%s%s%s%s%s", err->code[0] ? err->code : rr_status_text(err->status), place,
-                     place[0] && sep[0] ? " " : (sep[0] ? " " : ""), err->object, at, sep[0] ? ": " : " ", err->text);
+    int n = snprintf(out, size, "error[%s]%s%s%s%s%s%s",
+                     err->code[0] ? err->code : rr_status_text(err->status), place,
+                     place[0] && sep[0] ? " " : (sep[0] ? " " : ""), err->object, at,
+                     sep[0] ? ": " : " ", err->text);
     return n < 0 ? 0 : (size_t)n;
 }

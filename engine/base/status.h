@@ -1,8 +1,8 @@
 /* Status codes and error detail: how every module of recrank reports a failure.
  *
- * A function that can fail returns 0 or one of the negative codes below and, when the caller passed a
- * struct rr_error, fills it. The library never prints, exits or aborts. This file is also the head of the
- * installed recrank.h, so it includes nothing but C's own headers. */
+ * A function that can fail returns 0 or one of the negative codes below and, when the caller
+ * passed a struct rr_error, fills it. The library never prints, exits or aborts. This file is
+ * also the head of the installed recrank.h, so it includes nothing but C's own headers. */
 #ifndef RR_STATUS_H
 #define RR_STATUS_H
 
@@ -20,8 +20,9 @@ enum rr_status {
     RR_ERR_INTERRUPTED = -130 /* a callback or signal asked to stop */
 };
 
-/* What went wrong, where, and what to do. Plain data, owned by the caller; strings are always terminated and hold
- * printable ASCII or valid UTF-8 only, whatever the input was. Zero-initialise it before the first use. */
+/* What went wrong, where, and what to do. Plain data, owned by the caller; strings are always
+ * terminated and hold printable ASCII or valid UTF-8 only, whatever the input was.
+ * Zero-initialise it before the first use. */
 struct rr_error {
     int status;       /* enum rr_status, 0 while nothing failed */
     char code[40];    /* stable and greppable, e.g. "GGUF_TENSOR_RANGE" */

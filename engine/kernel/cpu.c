@@ -1,5 +1,5 @@
-/* CPUID and XCR0, without the compiler's help: __builtin_cpu_supports knows fewer names in one compiler than in
- * the other. */
+/* CPUID and XCR0, without the compiler's help: __builtin_cpu_supports knows fewer names in one
+ * compiler than in the other. */
 #include "engine/kernel/cpu.h"
 
 #include <stdint.h>
@@ -24,7 +24,9 @@ int rr_cpu_level_from_name(const char *name)
 #if RR_X86
 static void cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
 {
-    __asm__ __volatile__("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(sub));
+    __asm__ __volatile__("cpuid"
+                         : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3])
+                         : "a"(leaf), "c"(sub));
 }
 
 static uint64_t xcr0(void)

@@ -1,7 +1,7 @@
 /* What this processor can do, asked of the processor itself, and the levels that `--cpu` names.
  *
- * Compiler extensions (inline assembly, target regions) are allowed in engine/kernel only; this header holds
- * those that other folders need. */
+ * Compiler extensions (inline assembly, target regions) are allowed in engine/kernel only; this
+ * header holds those that other folders need. */
 #ifndef RR_CPU_H
 #define RR_CPU_H
 
@@ -15,7 +15,8 @@ enum rr_cpu_level {
     RR_CPU_COUNT
 };
 
-/* The highest level of this machine: CPUID bits, and XCR0 for what the system saves. Thread-safe. */
+/* The highest level of this machine: CPUID bits, and XCR0 for what the system saves.
+ * Thread-safe. */
 enum rr_cpu_level rr_cpu_best(void);
 
 /* "c", "avx2", "avx512". */
@@ -23,7 +24,8 @@ const char *rr_cpu_level_name(enum rr_cpu_level level);
 /* -1 when the name is unknown. */
 int rr_cpu_level_from_name(const char *name);
 
-/* The processor's brand string ("unknown" where there is none), for reports. out[size] is always terminated. */
+/* The processor's brand string ("unknown" where there is none), for reports. out[size] is always
+ * terminated. */
 void rr_cpu_brand(char *out, size_t size);
 
 static inline void rr_cpu_pause(void)
@@ -41,10 +43,12 @@ static inline void rr_cpu_pause(void)
 #define RR_X86 0
 #endif
 
-/* Code between these two may use the instructions named; code outside may not be given any of them. */
+/* Code between these two may use the instructions named; code outside may not be given any of
+ * them. */
 #if defined(__clang__)
 #define RR_PRAGMA(x) _Pragma(#x)
-#define RR_TARGET_BEGIN(isa) RR_PRAGMA(clang attribute push(__attribute__((target(isa))), apply_to = function))
+#define RR_TARGET_BEGIN(isa)                                                                       \
+    RR_PRAGMA(clang attribute push(__attribute__((target(isa))), apply_to = function))
 #define RR_TARGET_END RR_PRAGMA(clang attribute pop)
 #else
 #define RR_PRAGMA(x) _Pragma(#x)

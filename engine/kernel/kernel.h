@@ -1,12 +1,14 @@
 /* The kernel table: every inner loop of the engine, one pointer each, always valid.
  *
- * rr_kernels_init fills the table with the C versions, which define the truth, and then lets each instruction-set
- * level up to `level` overwrite what it does better. Inside one level a number depends on its own inputs only,
- * never on how many rows were asked for at once: gemv and gemm_f32 add the products of one output in the same
- * order, so a row alone, in a batch, or on another thread has the same bits.
+ * rr_kernels_init fills the table with the C versions, which define the truth, and then lets each
+ * instruction-set level up to `level` overwrite what it does better. Inside one level a number
+ * depends on its own inputs only, never on how many rows were asked for at once: gemv and gemm_f32
+ * add the products of one output in the same order, so a row alone, in a batch, or on another
+ * thread has the same bits.
  *
- * Tolerance against C, checked by tests/kernel_test.c: products within 1e-5 * sum |x w| + 1e-6; exp within 4e-6
- * relative; row_f32 exactly. All functions are pure and thread-safe; pointers need no alignment. */
+ * Tolerance against C, checked by tests/kernel_test.c: products within 1e-5 * sum |x w| + 1e-6;
+ * exp within 4e-6 relative; row_f32 exactly. All functions are pure and thread-safe; pointers
+ * need no alignment. */
 #ifndef RR_KERNEL_H
 #define RR_KERNEL_H
 
@@ -56,7 +58,8 @@ struct rr_kernels {
     /* y[K] = one row of stored weights as float32 (exact). */
     void (*row_f32[RR_TYPE_COUNT])(float *y, const void *w, int k);
     /* y[N] = W[N,K] x[K], rows of W row_bytes apart. */
-    void (*gemv[RR_TYPE_COUNT])(float *y, const float *x, const void *w, size_t row_bytes, int n, int k);
+    void (*gemv[RR_TYPE_COUNT])(float *y, const float *x, const void *w, size_t row_bytes, int n,
+                                int k);
     void (*gemm_f32)(const struct rr_gemm *g);
     void (*attn_scores)(const struct rr_attn_scores *a);
     void (*attn_values)(const struct rr_attn_values *a);
@@ -77,7 +80,8 @@ void rr_kernels_init_c(struct rr_kernels *k);
 void rr_kernels_init_avx2(struct rr_kernels *k);
 void rr_kernels_init_avx512(struct rr_kernels *k);
 
-/* A matrix of weights as it is stored: n_rows rows of n_cols numbers, each row rr_row_bytes(type, n_cols). */
+/* A matrix of weights as it is stored: n_rows rows of n_cols numbers, each row
+ * rr_row_bytes(type, n_cols). */
 struct rr_tensor {
     enum rr_type type;
     int n_rows, n_cols;
@@ -87,8 +91,9 @@ struct rr_tensor {
 /* Floats of scratch that rr_matmul_rows needs for a matrix with n_cols columns. */
 size_t rr_matmul_scratch(int n_cols);
 
-/* y[M, r0..r1) = x[M,K] W[r0..r1, K]^T; y points at column 0 of its rows. Quantised rows are unpacked into `scratch`
- * once and used by all M rows; for few rows they are read in place. Same bits either way. */
+/* y[M, r0..r1) = x[M,K] W[r0..r1, K]^T; y points at column 0 of its rows. Quantised rows are
+ * unpacked into `scratch` once and used by all M rows; for few rows they are read in place. Same
+ * bits either way. */
 struct rr_matmul {
     float *y;
     size_t ldy;
@@ -97,6 +102,7 @@ struct rr_matmul {
     int m;
     const struct rr_tensor *w;
 };
-void rr_matmul_rows(const struct rr_kernels *k, const struct rr_matmul *mm, int r0, int r1, float *scratch);
+void rr_matmul_rows(const struct rr_kernels *k, const struct rr_matmul *mm, int r0, int r1,
+                    float *scratch);
 
 #endif

@@ -1,5 +1,6 @@
-/* AVX2, FMA and F16C. Lanes run along K: lane l of an accumulator adds the products of k = l mod 8 in
- * ascending order, and sum8 folds the lanes in one fixed order, in gemv and in gemm_f32 alike. */
+/* AVX2, FMA and F16C. Lanes run along K: lane l of an accumulator adds the products of k = l mod
+ * 8 in ascending order, and sum8 folds the lanes in one fixed order, in gemv and in gemm_f32
+ * alike. */
 #include "engine/kernel/kernel.h"
 
 #if RR_X86
@@ -60,13 +61,17 @@ RR_INLINE __m256 block_scale(const unsigned char *p)
     return _mm256_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(d)));
 }
 
-/* The part of 32 numbers from element k of a Q6_K row, as signed bytes; *scales points at its two group scales. */
+/* The part of 32 numbers from element k of a Q6_K row, as signed bytes; *scales points at its
+ * two group scales. */
 RR_INLINE __m256i q6_k_part(const unsigned char *block, int k, const int8_t **scales)
 {
     const int part = k % RR_QK_K / 32, half = part / 4, j = part % 4;
-    const unsigned char *ql = block + 64 * half + 32 * (j % 2), *qh = block + RR_QK_K / 2 + 32 * half;
-    __m256i low = _mm256_srl_epi16(_mm256_loadu_si256((const __m256i *)(const void *)ql), _mm_cvtsi32_si128(4 * (j / 2)));
-    __m256i high = _mm256_srl_epi16(_mm256_loadu_si256((const __m256i *)(const void *)qh), _mm_cvtsi32_si128(2 * j));
+    const unsigned char *ql = block + 64 * half + 32 * (j % 2),
+                        *qh = block + RR_QK_K / 2 + 32 * half;
+    __m256i low = _mm256_srl_epi16(_mm256_loadu_si256((const __m256i *)(const void *)ql),
+                                   _mm_cvtsi32_si128(4 * (j / 2)));
+    __m256i high = _mm256_srl_epi16(_mm256_loadu_si256((const __m256i *)(const void *)qh),
+                                    _mm_cvtsi32_si128(2 * j));
     low = _mm256_and_si256(low, _mm256_set1_epi8(15));
     high = _mm256_slli_epi16(_mm256_and_si256(high, _mm256_set1_epi8(3)), 4);
     *scales = (const int8_t *)block + RR_QK_K / 2 + RR_QK_K / 4 + 2 * part;
@@ -131,7 +136,8 @@ RR_INLINE void load32(__m256 v[4], const unsigned char *row, int k, enum rr_type
     }
 }
 
-/* n <= 8 numbers from element k, zeros behind them; F32, F16 and BF16 only (quantised rows have no tail). */
+/* n <= 8 numbers from element k, zeros behind them; F32, F16 and BF16 only (quantised rows have
+ * no tail). */
 RR_INLINE __m256 load_tail(const unsigned char *row, int k, int n, enum rr_type type)
 {
     if (type == RR_TYPE_F32)
@@ -144,8 +150,8 @@ RR_INLINE __m256 load_tail(const unsigned char *row, int k, int n, enum rr_type 
 #define GEMV_ROWS 4
 
 /* y[ROWS] = ROWS rows times x. */
-RR_INLINE void gemv_rows(float *y, const float *x, const unsigned char *w, size_t row_bytes, int rows, int k,
-                         enum rr_type type)
+RR_INLINE void gemv_rows(float *y, const float *x, const unsigned char *w, size_t row_bytes,
+                         int rows, int k, enum rr_type type)
 {
     __m256 acc[GEMV_ROWS];
     int i = 0;
@@ -173,7 +179,8 @@ RR_INLINE void gemv_rows(float *y, const float *x, const unsigned char *w, size_
         y[r] = sum8(acc[r]);
 }
 
-RR_INLINE void gemv_any(float *y, const float *x, const void *w, size_t row_bytes, int n, int k, enum rr_type type)
+RR_INLINE void gemv_any(float *y, const float *x, const void *w, size_t row_bytes, int n, int k,
+                        enum rr_type type)
 {
     const unsigned char *row = w;
     int j = 0;
@@ -281,7 +288,8 @@ RR_INLINE void tile(const struct rr_gemm *g, int i0, int j0, int mr, int nr)
         for (int i = 0; i < mr; i++) {
             __m256 xv = _mm256_maskload_ps(x + (size_t)i * g->ldx + k, mask);
             for (int j = 0; j < nr; j++)
-                acc[i][j] = _mm256_fmadd_ps(_mm256_maskload_ps(w + (size_t)j * g->ldw + k, mask), xv, acc[i][j]);
+                acc[i][j] = _mm256_fmadd_ps(_mm256_maskload_ps(w + (size_t)j * g->ldw + k, mask),
+                                            xv, acc[i][j]);
         }
     }
     for (int i = 0; i < mr; i++) {
@@ -319,7 +327,8 @@ RR_INLINE void scores_rows(const struct rr_attn_scores *a, int nq)
         for (int i = 0; i < nq; i++)
             acc[i][0] = acc[i][1] = _mm256_setzero_ps();
         for (int d = 0; d < a->head_dim; d++) {
-            __m256 k0 = _mm256_loadu_ps(k + d * RR_PANEL), k1 = _mm256_loadu_ps(k + d * RR_PANEL + 8);
+            __m256 k0 = _mm256_loadu_ps(k + d * RR_PANEL),
+                   k1 = _mm256_loadu_ps(k + d * RR_PANEL + 8);
             for (int i = 0; i < nq; i++) {
                 __m256 q = _mm256_broadcast_ss(a->q + (size_t)i * a->ldq + d);
                 acc[i][0] = _mm256_fmadd_ps(q, k0, acc[i][0]);
@@ -391,7 +400,8 @@ RR_INLINE __m256 exp8(__m256 x)
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(0.5f));
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f));
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f));
-    __m256i e = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+    __m256i e =
+        _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
     return _mm256_mul_ps(p, _mm256_castsi256_ps(e));
 }
 

@@ -1,5 +1,5 @@
-/* AVX-512 (F, BW, DQ, VL). As kernel_avx2.c with sixteen lanes: lane l adds the products of k = l mod 16 in
- * ascending order, sum16 folds them in one fixed order. */
+/* AVX-512 (F, BW, DQ, VL). As kernel_avx2.c with sixteen lanes: lane l adds the products of k =
+ * l mod 16 in ascending order, sum16 folds them in one fixed order. */
 #include "engine/kernel/kernel.h"
 
 #if RR_X86
@@ -65,13 +65,17 @@ RR_INLINE __m256i load256(const unsigned char *p)
     return _mm256_loadu_si256((const __m256i *)(const void *)p);
 }
 
-/* The part of 32 numbers from element k of a Q6_K row, as signed bytes; *scales points at its two group scales. */
+/* The part of 32 numbers from element k of a Q6_K row, as signed bytes; *scales points at its
+ * two group scales. */
 RR_INLINE __m256i q6_k_part(const unsigned char *block, int k, const int8_t **scales)
 {
     const int part = k % RR_QK_K / 32, half = part / 4, j = part % 4;
-    const unsigned char *ql = block + 64 * half + 32 * (j % 2), *qh = block + RR_QK_K / 2 + 32 * half;
-    __m256i low = _mm256_srl_epi16(_mm256_loadu_si256((const __m256i *)(const void *)ql), _mm_cvtsi32_si128(4 * (j / 2)));
-    __m256i high = _mm256_srl_epi16(_mm256_loadu_si256((const __m256i *)(const void *)qh), _mm_cvtsi32_si128(2 * j));
+    const unsigned char *ql = block + 64 * half + 32 * (j % 2),
+                        *qh = block + RR_QK_K / 2 + 32 * half;
+    __m256i low = _mm256_srl_epi16(_mm256_loadu_si256((const __m256i *)(const void *)ql),
+                                   _mm_cvtsi32_si128(4 * (j / 2)));
+    __m256i high = _mm256_srl_epi16(_mm256_loadu_si256((const __m256i *)(const void *)qh),
+                                    _mm_cvtsi32_si128(2 * j));
     low = _mm256_and_si256(low, _mm256_set1_epi8(15));
     high = _mm256_slli_epi16(_mm256_and_si256(high, _mm256_set1_epi8(3)), 4);
     *scales = (const int8_t *)block + RR_QK_K / 2 + RR_QK_K / 4 + 2 * part;
@@ -110,8 +114,10 @@ RR_INLINE void load32(__m512 v[2], const unsigned char *row, int k, enum rr_type
         p = row + (size_t)(k / RR_QK_K) * sizeof(struct rr_block_q6_k);
         __m256i q = q6_k_part(p, k, &scales);
         __m512 d = block_scale(p + sizeof(struct rr_block_q6_k) - 2);
-        v[0] = int8_16(_mm256_castsi256_si128(q), _mm512_mul_ps(d, _mm512_set1_ps((float)scales[0])));
-        v[1] = int8_16(_mm256_extracti128_si256(q, 1), _mm512_mul_ps(d, _mm512_set1_ps((float)scales[1])));
+        v[0] =
+            int8_16(_mm256_castsi256_si128(q), _mm512_mul_ps(d, _mm512_set1_ps((float)scales[0])));
+        v[1] = int8_16(_mm256_extracti128_si256(q, 1),
+                       _mm512_mul_ps(d, _mm512_set1_ps((float)scales[1])));
         break;
     }
     default: {
@@ -125,7 +131,8 @@ RR_INLINE void load32(__m512 v[2], const unsigned char *row, int k, enum rr_type
     }
 }
 
-/* Up to 16 numbers from element k, zeros behind them; F32, F16 and BF16 only (quantised rows have no tail). */
+/* Up to 16 numbers from element k, zeros behind them; F32, F16 and BF16 only (quantised rows
+ * have no tail). */
 RR_INLINE __m512 load_tail(const unsigned char *row, int k, __mmask16 mask, enum rr_type type)
 {
     if (type == RR_TYPE_F32)
@@ -136,8 +143,8 @@ RR_INLINE __m512 load_tail(const unsigned char *row, int k, __mmask16 mask, enum
 
 #define GEMV_ROWS 8
 
-RR_INLINE void gemv_rows(float *y, const float *x, const unsigned char *w, size_t row_bytes, int rows, int k,
-                         enum rr_type type)
+RR_INLINE void gemv_rows(float *y, const float *x, const unsigned char *w, size_t row_bytes,
+                         int rows, int k, enum rr_type type)
 {
     __m512 acc[GEMV_ROWS];
     int i = 0;
@@ -156,13 +163,15 @@ RR_INLINE void gemv_rows(float *y, const float *x, const unsigned char *w, size_
         __mmask16 mask = tail_mask(k - i);
         __m512 xt = _mm512_maskz_loadu_ps(mask, x + i);
         for (int r = 0; r < rows; r++)
-            acc[r] = _mm512_fmadd_ps(load_tail(w + (size_t)r * row_bytes, i, mask, type), xt, acc[r]);
+            acc[r] =
+                _mm512_fmadd_ps(load_tail(w + (size_t)r * row_bytes, i, mask, type), xt, acc[r]);
     }
     for (int r = 0; r < rows; r++)
         y[r] = sum16(acc[r]);
 }
 
-RR_INLINE void gemv_any(float *y, const float *x, const void *w, size_t row_bytes, int n, int k, enum rr_type type)
+RR_INLINE void gemv_any(float *y, const float *x, const void *w, size_t row_bytes, int n, int k,
+                        enum rr_type type)
 {
     const unsigned char *row = w;
     int j = 0;
@@ -315,11 +324,13 @@ RR_INLINE void scores_rows(const struct rr_attn_scores *a, int nq)
         for (int d = 0; d < a->head_dim; d++) {
             __m512 kv = _mm512_loadu_ps(k + d * RR_PANEL);
             for (int i = 0; i < nq; i++)
-                acc[i] = _mm512_fmadd_ps(_mm512_set1_ps(a->q[(size_t)i * a->ldq + (size_t)d]), kv, acc[i]);
+                acc[i] = _mm512_fmadd_ps(_mm512_set1_ps(a->q[(size_t)i * a->ldq + (size_t)d]), kv,
+                                         acc[i]);
         }
         __m512 scale = _mm512_set1_ps(a->scale);
         for (int i = 0; i < nq; i++)
-            _mm512_storeu_ps(a->s + (size_t)i * a->lds + (size_t)p * RR_PANEL, _mm512_mul_ps(acc[i], scale));
+            _mm512_storeu_ps(a->s + (size_t)i * a->lds + (size_t)p * RR_PANEL,
+                             _mm512_mul_ps(acc[i], scale));
     }
 }
 
@@ -342,7 +353,8 @@ RR_INLINE void values_strip(const struct rr_attn_values *a, int d, int nq, __mma
     for (int j = 0; j < a->n; j++) {
         __m512 v = _mm512_maskz_loadu_ps(mask, a->v + (size_t)j * a->ldv + d);
         for (int i = 0; i < nq; i++)
-            acc[i] = _mm512_fmadd_ps(_mm512_set1_ps(a->p[(size_t)i * a->ldp + (size_t)j]), v, acc[i]);
+            acc[i] =
+                _mm512_fmadd_ps(_mm512_set1_ps(a->p[(size_t)i * a->ldp + (size_t)j]), v, acc[i]);
     }
     for (int i = 0; i < nq; i++)
         _mm512_mask_storeu_ps(a->o + (size_t)i * a->ldo + d, mask, acc[i]);
@@ -377,7 +389,8 @@ RR_INLINE __m512 exp16(__m512 x)
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.5f));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
-    __m512i e = _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23);
+    __m512i e =
+        _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23);
     return _mm512_mul_ps(p, _mm512_castsi512_ps(e));
 }
 
@@ -420,7 +433,8 @@ static void silu_mul(float *g, const float *u, int n)
         __mmask16 mask = tail_mask(n - i);
         __m512 v = _mm512_maskz_loadu_ps(mask, g + i);
         __m512 e = exp16(_mm512_sub_ps(zero, v));
-        v = _mm512_mul_ps(_mm512_div_ps(v, _mm512_add_ps(one, e)), _mm512_maskz_loadu_ps(mask, u + i));
+        v = _mm512_mul_ps(_mm512_div_ps(v, _mm512_add_ps(one, e)),
+                          _mm512_maskz_loadu_ps(mask, u + i));
         _mm512_mask_storeu_ps(g + i, mask, v);
     }
 }

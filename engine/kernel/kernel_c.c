@@ -6,7 +6,8 @@
 #include <string.h>
 
 #define LANES 8
-#define CHUNK 256 /* weights converted at a time by gemv; a multiple of every block size and of LANES */
+#define CHUNK                                                                                      \
+    256 /* weights converted at a time by gemv; a multiple of every block size and of LANES */
 
 float rr_f16_to_f32(uint16_t h)
 {
@@ -137,8 +138,8 @@ static float lanes_sum(const float acc[LANES])
     return ((acc[0] + acc[4]) + (acc[2] + acc[6])) + ((acc[1] + acc[5]) + (acc[3] + acc[7]));
 }
 
-static void gemv_any(float *y, const float *x, const void *w, size_t row_bytes, int n, int k, enum rr_type type,
-                     void (*row_f32)(float *, const void *, int))
+static void gemv_any(float *y, const float *x, const void *w, size_t row_bytes, int n, int k,
+                     enum rr_type type, void (*row_f32)(float *, const void *, int))
 {
     float part[CHUNK];
     const size_t chunk_bytes = rr_row_bytes(type, CHUNK);
@@ -223,9 +224,10 @@ static void attn_values(const struct rr_attn_values *a)
     }
 }
 
-/* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln2 / 2, exp(r) by its Taylor series to r^6 (the rest is below
- * 1.3e-7 of the value). ln 2 is subtracted in two parts, the first exact in few bits, so that n ln 2 does not round.
- * Inputs are clamped so that the result stays finite and normal. */
+/* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln2 / 2, exp(r) by its Taylor series to r^6
+ * (the rest is below 1.3e-7 of the value). ln 2 is subtracted in two parts, the first exact in
+ * few bits, so that n ln 2 does not round. Inputs are clamped so that the result stays finite
+ * and normal. */
 static float exp_c(float x)
 {
     const float hi = 88.0f, lo = -87.0f;
@@ -284,7 +286,8 @@ void rr_kernels_init_c(struct rr_kernels *k)
 {
     *k = (struct rr_kernels){
         .level = RR_CPU_C,
-        .row_f32 = {row_f32_f32, row_f32_f16, row_f32_bf16, row_f32_q8_0, row_f32_q4_0, row_f32_q6_k},
+        .row_f32 = {row_f32_f32, row_f32_f16, row_f32_bf16, row_f32_q8_0, row_f32_q4_0,
+                    row_f32_q6_k},
         .gemv = {gemv_f32, gemv_f16, gemv_bf16, gemv_q8_0, gemv_q4_0, gemv_q6_k},
         .gemm_f32 = gemm_f32,
         .attn_scores = attn_scores,

@@ -5,7 +5,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum rr_type { RR_TYPE_F32, RR_TYPE_F16, RR_TYPE_BF16, RR_TYPE_Q8_0, RR_TYPE_Q4_0, RR_TYPE_Q6_K, RR_TYPE_COUNT };
+enum rr_type {
+    RR_TYPE_F32,
+    RR_TYPE_F16,
+    RR_TYPE_BF16,
+    RR_TYPE_Q8_0,
+    RR_TYPE_Q4_0,
+    RR_TYPE_Q6_K,
+    RR_TYPE_COUNT
+};
 
 #define RR_QK 32    /* numbers in a Q8_0 or Q4_0 block */
 #define RR_QK_K 256 /* numbers in a block of the K types */
@@ -24,9 +32,10 @@ struct rr_block_q4_0 {
 };
 _Static_assert(sizeof(struct rr_block_q4_0) == 18, "Q4_0 block is 18 bytes");
 
-/* Sixteen groups of 16, each with its scale: value = d * scales[group] * (q - 32), q of 6 bits: four low ones in ql, two
- * high ones in qh. In each half of 128, number 32 j + l (j < 4, l < 32) has its low bits in nibble j / 2 of ql[32 (j mod 2) + l]
- * and its high bits at bit 2 j of qh[l]. */
+/* Sixteen groups of 16, each with its scale: value = d * scales[group] * (q - 32), q of 6 bits:
+ * four low ones in ql, two high ones in qh. In each half of 128, number 32 j + l (j < 4, l < 32)
+ * has its low bits in nibble j / 2 of ql[32 (j mod 2) + l] and its high bits at bit 2 j of
+ * qh[l]. */
 struct rr_block_q6_k {
     uint8_t ql[RR_QK_K / 2];
     uint8_t qh[RR_QK_K / 4];

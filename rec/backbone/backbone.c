@@ -1,4 +1,5 @@
-/* What all backbones share: names, scores, and the candidate list. Pop is here because it is nothing but a count. */
+/* What all backbones share: names, scores, and the candidate list. Pop is here because it is
+ * nothing but a count. */
 #include "rec/backbone/backbone.h"
 
 #include <math.h>
@@ -13,7 +14,8 @@ const char *rr_backbone_name(enum rr_backbone_kind kind)
 int rr_backbone_fit(struct rr_backbone *b, enum rr_backbone_kind kind, const struct rr_split *split,
                     const struct rr_fit_options *o, struct rr_error *err)
 {
-    *b = (struct rr_backbone){.kind = kind, .n_users = split->data->n_users, .n_items = split->data->n_items};
+    *b = (struct rr_backbone){
+        .kind = kind, .n_users = split->data->n_users, .n_items = split->data->n_items};
     if (kind == RR_BACKBONE_MF)
         return rr_backbone_fit_mf(b, split, o, err);
     b->popularity = rr_alloc((size_t)b->n_items, sizeof *b->popularity);
@@ -49,11 +51,13 @@ void rr_backbone_scores(const struct rr_backbone *b, int user, float *scores)
                 acc[l] += u[d + l] * v[d + l];
         for (; d < b->dim; d++)
             acc[0] += u[d] * v[d];
-        scores[i] = ((acc[0] + acc[4]) + (acc[2] + acc[6])) + ((acc[1] + acc[5]) + (acc[3] + acc[7]));
+        scores[i] =
+            ((acc[0] + acc[4]) + (acc[2] + acc[6])) + ((acc[1] + acc[5]) + (acc[3] + acc[7]));
     }
 }
 
-/* Keeps out[0..n) sorted: larger score first, lower item first among equals (items come in ascending order). */
+/* Keeps out[0..n) sorted: larger score first, lower item first among equals (items come in
+ * ascending order). */
 static int insert(struct rr_candidate *out, int n, int k, struct rr_candidate c)
 {
     if (n == k && !(c.score > out[n - 1].score))
@@ -65,8 +69,8 @@ static int insert(struct rr_candidate *out, int n, int k, struct rr_candidate c)
     return n < k ? n + 1 : n;
 }
 
-int rr_backbone_candidates(struct rr_candidate *out, int k, const struct rr_backbone *b, const struct rr_split *split,
-                           int user, float *scores)
+int rr_backbone_candidates(struct rr_candidate *out, int k, const struct rr_backbone *b,
+                           const struct rr_split *split, int user, float *scores)
 {
     int n = 0;
     rr_backbone_scores(b, user, scores);

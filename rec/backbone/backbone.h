@@ -1,7 +1,8 @@
-/* Conventional recommenders: they propose the candidates that the language model reorders, and give its hints.
+/* Conventional recommenders: they propose the candidates that the language model reorders, and give
+ * its hints.
  *
- * Trained here, on the training part of a split only, in portable C: the same seed gives the same candidates on every
- * machine. */
+ * Trained here, on the training part of a split only, in portable C: the same seed gives the
+ * same candidates on every machine. */
 #ifndef RR_BACKBONE_H
 #define RR_BACKBONE_H
 
@@ -24,16 +25,17 @@ typedef int rr_progress_fn(void *arg, long long done, long long total);
 
 struct rr_fit_options {
     uint64_t seed;
-    int dim, epochs, batch;    /* MF; 0: 64, 100, 2048 */
-    double rate, regularise;   /* MF; 0: 1e-3, 1e-4 */
-    rr_progress_fn *progress;  /* may be NULL */
+    int dim, epochs, batch;   /* MF; 0: 64, 100, 2048 */
+    double rate, regularise;  /* MF; 0: 1e-3, 1e-4 */
+    rr_progress_fn *progress; /* may be NULL */
     void *progress_arg;
 };
 
 const char *rr_backbone_name(enum rr_backbone_kind kind); /* "pop", "mf" */
 
-/* Trains on split->train. MF: Bayesian personalised ranking (Rendle et al., arXiv 1205.2618) with the details of
- * spec/method.md section 8; the epoch with the best HR@10 on the validation items is kept. */
+/* Trains on split->train. MF: Bayesian personalised ranking (Rendle et al., arXiv 1205.2618)
+ * with the details of spec/method.md section 8; the epoch with the best HR@10 on the validation
+ * items is kept. */
 int rr_backbone_fit(struct rr_backbone *b, enum rr_backbone_kind kind, const struct rr_split *split,
                     const struct rr_fit_options *o, struct rr_error *err);
 void rr_backbone_free(struct rr_backbone *b);
@@ -45,23 +47,26 @@ struct rr_candidate {
     int item;
     float score;
 };
-/* The k best items of training that are not among the user's training likes, best first, equal scores by item number. scores is
- * scratch [n_items]. Returns how many (k unless the catalogue is smaller). */
-int rr_backbone_candidates(struct rr_candidate *out, int k, const struct rr_backbone *b, const struct rr_split *split,
-                           int user, float *scores);
+/* The k best items of training that are not among the user's training likes, best first, equal
+ * scores by item number. scores is scratch [n_items]. Returns how many (k unless the catalogue
+ * is smaller). */
+int rr_backbone_candidates(struct rr_candidate *out, int k, const struct rr_backbone *b,
+                           const struct rr_split *split, int user, float *scores);
 
 /* MF's part, in mf.c. */
-int rr_backbone_fit_mf(struct rr_backbone *b, const struct rr_split *split, const struct rr_fit_options *o,
-                       struct rr_error *err);
+int rr_backbone_fit_mf(struct rr_backbone *b, const struct rr_split *split,
+                       const struct rr_fit_options *o, struct rr_error *err);
 
-/* A predictor of ratings, fitted on split->rated only: mean + biases + factors, by stochastic gradient descent (Koren et al.,
- * "Matrix Factorization Techniques for Recommender Systems", 2009). The pointwise hint comes from it. */
+/* A predictor of ratings, fitted on split->rated only: mean + biases + factors, by stochastic
+ * gradient descent (Koren et al., "Matrix Factorization Techniques for Recommender Systems",
+ * 2009). The pointwise hint comes from it. */
 struct rr_rating_model {
     int n_users, n_items, dim;
     float mean, min, max;
     float *user_bias, *item_bias, *users, *items;
 };
-int rr_rating_fit(struct rr_rating_model *m, const struct rr_split *split, uint64_t seed, struct rr_error *err);
+int rr_rating_fit(struct rr_rating_model *m, const struct rr_split *split, uint64_t seed,
+                  struct rr_error *err);
 void rr_rating_free(struct rr_rating_model *m);
 /* Within the scale of the data set. Thread-safe. */
 float rr_rating_predict(const struct rr_rating_model *m, int user, int item);

@@ -1,6 +1,7 @@
-/* Matrix factorisation with the BPR loss (arXiv 1205.2618), and the settings of spec/method.md section 8: Xavier-uniform start,
- * loss mean of -log(1e-5 + sigmoid(x_ui - x_uj)) over a batch, one negative per like drawn uniformly from the training items
- * outside the user's likes, reg * (||U|| + ||I|| + ||J||) / batch over the batch's embedding matrices, Adam over all parameters. */
+/* Matrix factorisation with the BPR loss (arXiv 1205.2618), and the settings of spec/method.md
+ * section 8: Xavier-uniform start, loss mean of -log(1e-5 + sigmoid(x_ui - x_uj)) over a batch,
+ * one negative per like drawn uniformly from the training items outside the user's likes, reg *
+ * (||U|| + ||I|| + ||J||) / batch over the batch's embedding matrices, Adam over all parameters. */
 #include "rec/backbone/backbone.h"
 
 #include <math.h>
@@ -14,12 +15,12 @@ struct trainer {
     struct rr_fit_options o;
     struct rr_rng rng;
     int n_pairs;
-    int *order;           /* [n_pairs] indices into split->train, shuffled every epoch */
-    int *pool;            /* training items */
+    int *order; /* [n_pairs] indices into split->train, shuffled every epoch */
+    int *pool;  /* training items */
     int n_pool;
     unsigned char *liked; /* [n_users, n_items] bit set */
     size_t liked_row;
-    int (*triples)[3];    /* [batch] user, item, negative */
+    int (*triples)[3];              /* [batch] user, item, negative */
     float *params, *grad, *m1, *m2; /* users then items, [(n_users + n_items) dim] */
     float *best;
     size_t n_params;
@@ -46,7 +47,8 @@ static int allocate(struct trainer *t, struct rr_error *err)
     t->m1 = rr_zalloc(t->n_params, sizeof *t->m1);
     t->m2 = rr_zalloc(t->n_params, sizeof *t->m2);
     t->best = rr_alloc(t->n_params, sizeof *t->best);
-    if (!t->order || !t->pool || !t->liked || !t->triples || !t->params || !t->grad || !t->m1 || !t->m2 || !t->best)
+    if (!t->order || !t->pool || !t->liked || !t->triples || !t->params || !t->grad || !t->m1 ||
+        !t->m2 || !t->best)
         return rr_fail_memory(err, "matrix factorisation", t->n_params * 5 * sizeof(float));
     return RR_OK;
 }
@@ -83,7 +85,8 @@ static void prepare(struct trainer *t)
     for (int i = 0; i < t->n_pairs; i++) {
         const struct rr_rating *r = &t->split->train[i];
         t->order[i] = i;
-        t->liked[(size_t)r->user * t->liked_row + (size_t)r->item / 8] |= (unsigned char)(1u << (r->item % 8));
+        t->liked[(size_t)r->user * t->liked_row + (size_t)r->item / 8] |=
+            (unsigned char)(1u << (r->item % 8));
     }
     for (int i = 0; i < t->b->n_items; i++)
         if (t->split->train_count[i] > 0)
@@ -108,7 +111,8 @@ static float dot(const float *a, const float *b, int n)
     return ((acc[0] + acc[4]) + (acc[2] + acc[6])) + ((acc[1] + acc[5]) + (acc[3] + acc[7]));
 }
 
-/* A user who likes every training item has no negative to draw: after so many tries any item will do. */
+/* A user who likes every training item has no negative to draw: after so many tries any item
+ * will do. */
 static int draw_negative(struct trainer *t, int user)
 {
     int item = 0;
@@ -135,8 +139,10 @@ static void batch_gradient(struct trainer *t, int n)
         pull[c] = norm[c] > 0 ? (float)(t->o.regularise / (sqrt(norm[c]) * n)) : 0;
     for (int i = 0; i < n; i++) {
         const int *tr = t->triples[i];
-        const float *u = row(t, t->params, 0, tr[0]), *p = row(t, t->params, 1, tr[1]), *q = row(t, t->params, 1, tr[2]);
-        float *gu = row(t, t->grad, 0, tr[0]), *gp = row(t, t->grad, 1, tr[1]), *gq = row(t, t->grad, 1, tr[2]);
+        const float *u = row(t, t->params, 0, tr[0]), *p = row(t, t->params, 1, tr[1]),
+                    *q = row(t, t->params, 1, tr[2]);
+        float *gu = row(t, t->grad, 0, tr[0]), *gp = row(t, t->grad, 1, tr[1]),
+              *gq = row(t, t->grad, 1, tr[2]);
         const double s = 1 / (1 + exp(-(double)(dot(u, p, dim) - dot(u, q, dim))));
         const float g = (float)(-s * (1 - s) / (1e-5 + s) / n); /* d loss / d (x_ui - x_uj) */
         for (int d = 0; d < dim; d++) {
@@ -178,7 +184,8 @@ static void train_epoch(struct trainer *t)
     }
 }
 
-/* HR@10 of the validation items among the training items, training likes masked: the ceiling of whatever reorders the ten. */
+/* HR@10 of the validation items among the training items, training likes masked: the ceiling of
+ * whatever reorders the ten. */
 static double validate(struct trainer *t, float *scores)
 {
     int n = 0, hits = 0;
@@ -190,7 +197,9 @@ static double validate(struct trainer *t, float *scores)
         int better = 0;
         for (int i = 0; i < t->n_pool && better < 10; i++) {
             const int other = t->pool[i];
-            better += (scores[other] > scores[item] || (scores[other] == scores[item] && other < item)) && !is_liked(t, u, other);
+            const bool ahead = scores[other] > scores[item] ||
+                               (other < item && scores[other] == scores[item]);
+            better += ahead && !is_liked(t, u, other);
         }
         hits += better < 10;
         n++;
@@ -209,16 +218,18 @@ static void set_options(struct trainer *t, const struct rr_fit_options *o)
     rr_rng_seed(&t->rng, o->seed);
 }
 
-int rr_backbone_fit_mf(struct rr_backbone *b, const struct rr_split *split, const struct rr_fit_options *o,
-                       struct rr_error *err)
+int rr_backbone_fit_mf(struct rr_backbone *b, const struct rr_split *split,
+                       const struct rr_fit_options *o, struct rr_error *err)
 {
     struct trainer t = {.b = b, .split = split};
     float *scores = rr_alloc((size_t)b->n_items, sizeof *scores);
     double best = -1;
     set_options(&t, o);
-    int rc = scores ? allocate(&t, err) : rr_fail_memory(err, "scores", (size_t)b->n_items * sizeof *scores);
+    int rc = scores ? allocate(&t, err)
+                    : rr_fail_memory(err, "scores", (size_t)b->n_items * sizeof *scores);
     if (!rc && !t.n_pairs)
-        rc = rr_fail(err, RR_ERR_DATA, "NO_TRAINING", RR_AT_FILE(split->data->path), "no user has likes to train on");
+        rc = rr_fail(err, RR_ERR_DATA, "NO_TRAINING", RR_AT_FILE(split->data->path),
+                     "no user has likes to train on");
     if (!rc) {
         prepare(&t);
         start(&t);
@@ -234,7 +245,8 @@ int rr_backbone_fit_mf(struct rr_backbone *b, const struct rr_split *split, cons
             memcpy(t.best, t.params, t.n_params * sizeof *t.best);
         }
         if (t.o.progress && t.o.progress(t.o.progress_arg, epoch, t.o.epochs))
-            rc = rr_fail(err, RR_ERR_INTERRUPTED, "INTERRUPTED", RR_NOWHERE, "training stopped after epoch %d", epoch);
+            rc = rr_fail(err, RR_ERR_INTERRUPTED, "INTERRUPTED", RR_NOWHERE,
+                         "training stopped after epoch %d", epoch);
     }
     b->users = b->items = NULL;
     if (!rc) {

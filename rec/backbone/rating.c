@@ -1,5 +1,5 @@
-/* Predicts ratings for the pointwise hint: r = mean + b_u + b_i + p_u . q_i (Koren, Bell, Volinsky 2009), fitted by stochastic gradient
- * descent on the training ratings alone. */
+/* Predicts ratings for the pointwise hint: r = mean + b_u + b_i + p_u . q_i (Koren, Bell,
+ * Volinsky 2009), fitted by stochastic gradient descent on the training ratings alone. */
 #include "rec/backbone/backbone.h"
 
 #include "engine/base/mem.h"
@@ -37,12 +37,17 @@ static void small_random(float *v, size_t n, struct rr_rng *rng)
         v[i] = (float)(0.2 * (rr_rng_unit(rng) - 0.5));
 }
 
-int rr_rating_fit(struct rr_rating_model *m, const struct rr_split *split, uint64_t seed, struct rr_error *err)
+int rr_rating_fit(struct rr_rating_model *m, const struct rr_split *split, uint64_t seed,
+                  struct rr_error *err)
 {
     const struct rr_dataset *d = split->data;
-    const size_t n = split->rated_start[d->n_users], users = (size_t)d->n_users, items = (size_t)d->n_items;
+    const size_t n = split->rated_start[d->n_users], users = (size_t)d->n_users,
+                 items = (size_t)d->n_items;
     struct rr_rng rng;
-    *m = (struct rr_rating_model){.n_users = d->n_users, .n_items = d->n_items, .dim = DIM, .min = d->rating_min,
+    *m = (struct rr_rating_model){.n_users = d->n_users,
+                                  .n_items = d->n_items,
+                                  .dim = DIM,
+                                  .min = d->rating_min,
                                   .max = d->rating_max};
     int *order = rr_alloc(n, sizeof *order);
     m->user_bias = rr_zalloc(users, sizeof(float));

@@ -5,7 +5,8 @@
 #include "engine/base/file.h"
 #include "engine/base/sha256.h"
 
-static int map_in(struct rr_map *map, char **path, const char *dir, const char *name, struct rr_error *err)
+static int map_in(struct rr_map *map, char **path, const char *dir, const char *name,
+                  struct rr_error *err)
 {
     *path = rr_path_join(dir, name);
     *map = (struct rr_map){0};
@@ -30,8 +31,9 @@ static int open_ml100k(struct rr_dataset *d, const char *dir, struct rr_error *e
     if (!rc)
         rc = map_in(&items, &item_path, dir, "u.item", err);
     if (!rc)
-        rc = rr_dataset_parse_ml100k(d, &(struct rr_bytes){(const char *)data.data, data.size, data_path},
-                                     &(struct rr_bytes){(const char *)items.data, items.size, item_path}, err);
+        rc = rr_dataset_parse_ml100k(
+            d, &(struct rr_bytes){(const char *)data.data, data.size, data_path},
+            &(struct rr_bytes){(const char *)items.data, items.size, item_path}, err);
     if (!rc) {
         struct rr_sha256 sum;
         rr_sha256_init(&sum);
@@ -50,7 +52,8 @@ int rr_dataset_open(struct rr_dataset *d, const char *dir, struct rr_error *err)
 {
     *d = (struct rr_dataset){0};
     if (!rr_path_is_dir(dir))
-        return rr_fail(err, RR_ERR_OPEN, "NO_DATA", RR_AT_FILE(dir), "%s; expected the folder of a data set",
+        return rr_fail(err, RR_ERR_OPEN, "NO_DATA", RR_AT_FILE(dir),
+                       "%s; expected the folder of a data set",
                        rr_path_exists(dir) ? "is not a folder" : "does not exist");
     if (!has(dir, "u.data") && !has(dir, "u.item"))
         return rr_fail(err, RR_ERR_OPEN, "NO_DATA", RR_AT_FILE(dir),

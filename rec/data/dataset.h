@@ -1,7 +1,9 @@
-/* A data set: users, items with titles, ratings in file order; from a folder in one of the known formats.
+/* A data set: users, items with titles, ratings in file order; from a folder in one of the known
+ * formats.
  *
- * Users and items are dense numbers here, in ascending order of their ids as the files spell them; ids and titles are kept as
- * text. Two items may have the same title: only the number tells them apart. Titles are valid UTF-8 without control characters. */
+ * Users and items are dense numbers here, in ascending order of their ids as the files spell
+ * them; ids and titles are kept as text. Two items may have the same title: only the number
+ * tells them apart. Titles are valid UTF-8 without control characters. */
 #ifndef RR_DATASET_H
 #define RR_DATASET_H
 
@@ -24,26 +26,27 @@ struct rr_dataset {
     const char **titles;               /* [n_items] */
     struct rr_rating *ratings;         /* in file order */
     size_t n_ratings;
-    float rating_min, rating_max;      /* the scale */
-    float like, dislike;               /* >= like is liked, <= dislike disliked */
-    char fingerprint[65];              /* sha256 of the files read */
+    float rating_min, rating_max; /* the scale */
+    float like, dislike;          /* >= like is liked, <= dislike disliked */
+    char fingerprint[65];         /* sha256 of the files read */
     struct rr_arena arena;
 };
 
-/* Opens dir. RR_ERR_OPEN: no known data set there, or a file missing; RR_ERR_DATA with file and line otherwise. */
+/* Opens dir. RR_ERR_OPEN: no known data set there, or a file missing; RR_ERR_DATA with file and
+ * line otherwise. */
 int rr_dataset_open(struct rr_dataset *d, const char *dir, struct rr_error *err);
 void rr_dataset_close(struct rr_dataset *d);
 /* The number of the user whose id is the text, or -1. */
 int rr_dataset_user(const struct rr_dataset *d, const char *id);
 
-/* The MovieLens-100K files in memory (also what the fuzz target calls). d must be zero-initialised; on failure the caller
- * closes it. */
+/* The MovieLens-100K files in memory (also what the fuzz target calls). d must be
+ * zero-initialised; on failure the caller closes it. */
 struct rr_bytes {
     const char *p;
     size_t n;
     const char *file;
 };
-int rr_dataset_parse_ml100k(struct rr_dataset *d, const struct rr_bytes *ratings, const struct rr_bytes *items,
-                            struct rr_error *err);
+int rr_dataset_parse_ml100k(struct rr_dataset *d, const struct rr_bytes *ratings,
+                            const struct rr_bytes *items, struct rr_error *err);
 
 #endif

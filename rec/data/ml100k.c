@@ -1,5 +1,6 @@
-/* MovieLens-100K: u.data (user, item, rating, time; tabs) and u.item (id | title | date | video date | URL | 19 genre flags, in
- * ISO-8859-1). Ids are numbers; they become dense in ascending order. */
+/* MovieLens-100K: u.data (user, item, rating, time; tabs) and u.item (id | title | date | video
+ * date | URL | 19 genre flags, in ISO-8859-1). Ids are numbers; they become dense in ascending
+ * order. */
 #include "rec/data/dataset.h"
 
 #include <stdlib.h>
@@ -36,19 +37,22 @@ struct parser {
 };
 
 #define BAD(l, code, object, column, ...)                                                          \
-    rr_fail(p->err, RR_ERR_DATA, code, RR_AT_LINE((l)->file, object, (l)->number, column), __VA_ARGS__)
+    rr_fail(p->err, RR_ERR_DATA, code, RR_AT_LINE((l)->file, object, (l)->number, column),         \
+            __VA_ARGS__)
 
-static int parse_id(struct parser *p, const struct rr_lines *l, int64_t *out, const struct rr_field *f, const char *line,
-                    const char *name)
+static int parse_id(struct parser *p, const struct rr_lines *l, int64_t *out,
+                    const struct rr_field *f, const char *line, const char *name)
 {
     uint64_t v;
     if (!rr_parse_u64(&v, f->s, f->n, MAX_ID) || v == 0)
-        return BAD(l, "ID", name, f->s - line + 1, "'%s'; expected a whole number from 1 to 2^31-1", rr_show(f->s, f->n).s);
+        return BAD(l, "ID", name, f->s - line + 1, "'%s'; expected a whole number from 1 to 2^31-1",
+                   rr_show(f->s, f->n).s);
     *out = (int64_t)v;
     return RR_OK;
 }
 
-/* A title as UTF-8 without control characters. Bytes that are already valid UTF-8 beyond ASCII are kept as they are. */
+/* A title as UTF-8 without control characters. Bytes that are already valid UTF-8 beyond ASCII
+ * are kept as they are. */
 static const char *clean_title(struct parser *p, const struct rr_field *f)
 {
     bool latin1 = !rr_utf8_valid(f->s, f->n, NULL);
@@ -72,8 +76,10 @@ static int parse_item(struct parser *p, const struct rr_lines *l, const char *li
     struct rr_field f[ITEM_FIELDS];
     size_t n = rr_fields_split(f, ITEM_FIELDS, line, len, '|');
     if (n != ITEM_FIELDS)
-        return BAD(l, "COLUMNS", NULL, 1, "%zu columns separated by '|'; expected %d: id, title, dates, URL and 19 genre flags", n,
-                   ITEM_FIELDS);
+        return BAD(
+            l, "COLUMNS", NULL, 1,
+            "%zu columns separated by '|'; expected %d: id, title, dates, URL and 19 genre flags",
+            n, ITEM_FIELDS);
     struct item it = {.line = l->number};
     int rc = parse_id(p, l, &it.id, &f[0], line, "item id");
     if (rc)
@@ -82,7 +88,8 @@ static int parse_item(struct parser *p, const struct rr_lines *l, const char *li
         return BAD(l, "TITLE", "title", f[1].s - line + 1, "the title is empty");
     for (size_t i = 5; i < ITEM_FIELDS; i++)
         if (f[i].n != 1 || (f[i].s[0] != '0' && f[i].s[0] != '1'))
-            return BAD(l, "GENRE", "genre flag", f[i].s - line + 1, "'%s'; expected 0 or 1", rr_show(f[i].s, f[i].n).s);
+            return BAD(l, "GENRE", "genre flag", f[i].s - line + 1, "'%s'; expected 0 or 1",
+                       rr_show(f[i].s, f[i].n).s);
     it.title = clean_title(p, &f[1]);
     if (!it.title || !rr_grow(&p->items, &p->cap_items, p->n_items + 1, sizeof *p->items))
         return rr_fail_memory(p->err, "items", p->n_items * sizeof *p->items);
@@ -95,11 +102,13 @@ static int parse_rating(struct parser *p, const struct rr_lines *l, const char *
     struct rr_field f[4];
     size_t n = rr_fields_split(f, 4, line, len, '\t');
     if (n != 4)
-        return BAD(l, "COLUMNS", NULL, 1, "%zu column%s separated by tabs; expected 4: user, item, rating, time%s", n,
+        return BAD(l, "COLUMNS", NULL, 1,
+                   "%zu column%s separated by tabs; expected 4: user, item, rating, time%s", n,
                    n == 1 ? "" : "s",
                    memchr(line, '|', len) ? " (this looks like u.item)"
-                   : n == 1 && strstr(rr_show(line, len).s, "::") ? " (this looks like ratings.dat of MovieLens-1M)"
-                                                                     : "");
+                   : n == 1 && strstr(rr_show(line, len).s, "::")
+                       ? " (this looks like ratings.dat of MovieLens-1M)"
+                       : "");
     struct raw_rating r = {.line = l->number};
     uint64_t value, time;
     int rc = parse_id(p, l, &r.user, &f[0], line, "user id");
@@ -108,10 +117,11 @@ static int parse_rating(struct parser *p, const struct rr_lines *l, const char *
     if (rc)
         return rc;
     if (!rr_parse_u64(&value, f[2].s, f[2].n, 5) || value < 1)
-        return BAD(l, "RATING", "rating", f[2].s - line + 1, "'%s'; expected a whole number from 1 to 5",
-                   rr_show(f[2].s, f[2].n).s);
+        return BAD(l, "RATING", "rating", f[2].s - line + 1,
+                   "'%s'; expected a whole number from 1 to 5", rr_show(f[2].s, f[2].n).s);
     if (!rr_parse_u64(&time, f[3].s, f[3].n, LATEST))
-        return BAD(l, "TIME", "time", f[3].s - line + 1, "'%s'; expected seconds since 1970", rr_show(f[3].s, f[3].n).s);
+        return BAD(l, "TIME", "time", f[3].s - line + 1, "'%s'; expected seconds since 1970",
+                   rr_show(f[3].s, f[3].n).s);
     r.value = (float)value;
     r.time = (int64_t)time;
     if (!rr_grow(&p->ratings, &p->cap_ratings, p->n_ratings + 1, sizeof *p->ratings))
@@ -162,13 +172,15 @@ static const char *id_text(struct parser *p, int64_t id)
 static int number_items(struct parser *p, const char *file)
 {
     struct rr_dataset *d = p->d;
+    if (!p->n_items || p->n_items > RR_MAX_ITEMS)
+        return rr_fail(p->err, RR_ERR_DATA, "EMPTY", RR_AT_FILE(file), "%zu items", p->n_items);
     qsort(p->items, p->n_items, sizeof *p->items, item_order);
     for (size_t i = 1; i < p->n_items; i++)
         if (p->items[i].id == p->items[i - 1].id)
-            return rr_fail(p->err, RR_ERR_DATA, "DUPLICATE", RR_AT_LINE(file, "item id", p->items[i].line, 0),
-                           "item %lld is on line %lld already", (long long)p->items[i].id, p->items[i - 1].line);
-    if (!p->n_items || p->n_items > RR_MAX_ITEMS)
-        return rr_fail(p->err, RR_ERR_DATA, "EMPTY", RR_AT_FILE(file), "%zu items", p->n_items);
+            return rr_fail(p->err, RR_ERR_DATA, "DUPLICATE",
+                           RR_AT_LINE(file, "item id", p->items[i].line, 0),
+                           "item %lld is on line %lld already", (long long)p->items[i].id,
+                           p->items[i - 1].line);
     d->n_items = (int)p->n_items;
     d->item_ids = rr_arena_alloc(&d->arena, p->n_items, sizeof *d->item_ids);
     d->titles = rr_arena_alloc(&d->arena, p->n_items, sizeof *d->titles);
@@ -188,6 +200,9 @@ static int number_users(struct parser *p, int64_t **ids, const char *file)
 {
     struct rr_dataset *d = p->d;
     size_t n = 0;
+    *ids = NULL;
+    if (!p->n_ratings)
+        return rr_fail(p->err, RR_ERR_DATA, "EMPTY", RR_AT_FILE(file), "no ratings");
     *ids = rr_alloc(p->n_ratings, sizeof **ids);
     if (!*ids)
         return rr_fail_memory(p->err, "users", p->n_ratings * sizeof **ids);
@@ -230,9 +245,10 @@ static int check_duplicates(struct parser *p, const char *file)
     qsort(sorted, p->n_ratings, sizeof *sorted, pair_order);
     for (size_t i = 1; i < p->n_ratings && !rc; i++)
         if (sorted[i]->user == sorted[i - 1]->user && sorted[i]->item == sorted[i - 1]->item)
-            rc = rr_fail(p->err, RR_ERR_DATA, "DUPLICATE", RR_AT_LINE(file, "rating", sorted[i]->line, 0),
-                         "user %lld has rated item %lld on line %lld already", (long long)sorted[i]->user,
-                         (long long)sorted[i]->item, sorted[i - 1]->line);
+            rc = rr_fail(
+                p->err, RR_ERR_DATA, "DUPLICATE", RR_AT_LINE(file, "rating", sorted[i]->line, 0),
+                "user %lld has rated item %lld on line %lld already", (long long)sorted[i]->user,
+                (long long)sorted[i]->item, sorted[i - 1]->line);
     rr_free(sorted);
     return rc;
 }
@@ -254,14 +270,15 @@ static int number_ratings(struct parser *p, const char *file)
             rc = rr_fail(p->err, RR_ERR_DATA, "ITEM", RR_AT_LINE(file, "item id", r->line, 0),
                          "item %lld is not in u.item", (long long)r->item);
         else
-            d->ratings[d->n_ratings++] = (struct rr_rating){(int)(u - ids), (int)(it - p->items), r->value, r->time};
+            d->ratings[d->n_ratings++] =
+                (struct rr_rating){(int)(u - ids), (int)(it - p->items), r->value, r->time};
     }
     rr_free(ids);
     return rc;
 }
 
-int rr_dataset_parse_ml100k(struct rr_dataset *d, const struct rr_bytes *ratings, const struct rr_bytes *items,
-                            struct rr_error *err)
+int rr_dataset_parse_ml100k(struct rr_dataset *d, const struct rr_bytes *ratings,
+                            const struct rr_bytes *items, struct rr_error *err)
 {
     struct parser p = {.d = d, .err = err};
     d->name = "ml-100k";

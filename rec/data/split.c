@@ -21,7 +21,8 @@ static int by_user_and_time(const void *a, const void *b)
 }
 
 /* One user's ratings, in order: the last two likes are held out when there are three. */
-static void split_user(struct rr_split *s, int user, const struct ordered *r, size_t n, size_t *n_train, size_t *n_rated)
+static void split_user(struct rr_split *s, int user, const struct ordered *r, size_t n,
+                       size_t *n_train, size_t *n_rated)
 {
     const float like = s->data->like;
     size_t likes = 0, seen = 0;
@@ -59,7 +60,8 @@ int rr_split_make(struct rr_split *s, const struct rr_dataset *d, struct rr_erro
     s->valid = rr_zalloc(users, sizeof *s->valid);
     s->test = rr_zalloc(users, sizeof *s->test);
     s->train_count = rr_zalloc((size_t)d->n_items, sizeof *s->train_count);
-    if (!sorted || !s->train || !s->rated || !s->train_start || !s->rated_start || !s->valid || !s->test || !s->train_count) {
+    if (!sorted || !s->train || !s->rated || !s->train_start || !s->rated_start || !s->valid ||
+        !s->test || !s->train_count) {
         rr_free(sorted);
         rr_split_free(s);
         return rr_fail_memory(err, "split", n * sizeof *sorted);
@@ -99,7 +101,8 @@ void rr_split_free(struct rr_split *s)
 
 static void write_line(struct rr_buf *out, const struct rr_dataset *d, const struct rr_rating *r)
 {
-    rr_buf_printf(out, "%s %s %g %lld\n", d->user_ids[r->user], d->item_ids[r->item], (double)r->value, (long long)r->time);
+    rr_buf_printf(out, "%s %s %g %lld\n", d->user_ids[r->user], d->item_ids[r->item],
+                  (double)r->value, (long long)r->time);
 }
 
 void rr_split_write(struct rr_buf *out, const struct rr_split *s, enum rr_split_part part)

@@ -28,7 +28,8 @@ int rr_lines_next(struct rr_lines *l, const char **line, size_t *len, struct rr_
     return 1;
 }
 
-size_t rr_fields_split(struct rr_field *fields, size_t cap, const char *line, size_t len, char separator)
+size_t rr_fields_split(struct rr_field *fields, size_t cap, const char *line, size_t len,
+                       char separator)
 {
     size_t n = 0, from = 0;
     for (size_t i = 0; i <= len; i++) {
@@ -53,5 +54,6 @@ int rr_text_check(const char *text, size_t n, const char *file, struct rr_error 
         what = "a gzip file; unpack it first";
     else if (n >= 4 && memcmp(text, "PK\3\4", 4) == 0)
         what = "a zip file; unpack it first";
-    return what ? rr_fail(err, RR_ERR_DATA, "ENCODING", RR_AT_BYTE(file, NULL, 0), "%s", what) : RR_OK;
+    return what ? rr_fail(err, RR_ERR_DATA, "ENCODING", RR_AT_BYTE(file, NULL, 0), "%s", what)
+                : RR_OK;
 }

@@ -13,18 +13,21 @@ struct rr_lines {
     long long number; /* of the current line, from 1 */
 };
 
-/* 1: *line[0..*len) is the next line, without its end; 0: no more; negative: a status ("LINE" with the place: a zero byte or a line
- * longer than RR_MAX_LINE). */
+/* 1: *line[0..*len) is the next line, without its end; 0: no more; negative: a status ("LINE"
+ * with the place: a zero byte or a line longer than RR_MAX_LINE). */
 int rr_lines_next(struct rr_lines *l, const char **line, size_t *len, struct rr_error *err);
 
-/* Cuts line[0..len) at every separator byte into at most cap fields; returns how many fields there are (may exceed cap). */
+/* Cuts line[0..len) at every separator byte into at most cap fields; returns how many fields
+ * there are (may exceed cap). */
 struct rr_field {
     const char *s;
     size_t n;
 };
-size_t rr_fields_split(struct rr_field *fields, size_t cap, const char *line, size_t len, char separator);
+size_t rr_fields_split(struct rr_field *fields, size_t cap, const char *line, size_t len,
+                       char separator);
 
-/* Refuses what is no plain text for us before any line is read: nothing at all, UTF-16, gzip, zip. */
+/* Refuses what is no plain text for us before any line is read: nothing at all, UTF-16, gzip,
+ * zip. */
 int rr_text_check(const char *text, size_t n, const char *file, struct rr_error *err);
 
 #endif

@@ -1,4 +1,5 @@
-/* See evaluate.h. Every user that counts is reranked, also those whose test item was not retrieved. */
+/* See evaluate.h. Every user that counts is reranked, also those whose test item was not
+ * retrieved. */
 #include "rec/eval/evaluate.h"
 
 #include <math.h>
@@ -10,8 +11,8 @@ static int by_number(const void *a, const void *b)
 }
 
 /* The users to evaluate, ascending, in *users (rr_free). */
-static int choose_users(int **users, int *n, const struct rr_split *split, const struct rr_evaluate_options *o,
-                        struct rr_error *err)
+static int choose_users(int **users, int *n, const struct rr_split *split,
+                        const struct rr_evaluate_options *o, struct rr_error *err)
 {
     *n = 0;
     *users = rr_alloc((size_t)split->data->n_users, sizeof **users);
@@ -44,8 +45,8 @@ struct sums {
     int n_found;
 };
 
-static int evaluate_user(struct sums *s, const struct rr_source *source, struct rr_ranker *ranker, struct rr_user_request *u,
-                         int user, struct rr_error *err)
+static int evaluate_user(struct sums *s, const struct rr_source *source, struct rr_ranker *ranker,
+                         struct rr_user_request *u, int user, struct rr_error *err)
 {
     double scores[RR_MAX_CANDIDATES];
     struct rr_ranked order[RR_MAX_CANDIDATES];
@@ -94,19 +95,21 @@ int rr_evaluate(struct rr_evaluation *e, const struct rr_source *source, struct 
     int *users = NULL, rc;
     *e = (struct rr_evaluation){.k = source->n_candidates};
     if (source->n_candidates < 1 || source->n_candidates > RR_MAX_CANDIDATES)
-        return rr_fail(err, RR_ERR_USAGE, "REQUEST", RR_NOWHERE, "%d candidates; expected 1 to %d", source->n_candidates,
-                       RR_MAX_CANDIDATES);
+        return rr_fail(err, RR_ERR_USAGE, "REQUEST", RR_NOWHERE, "%d candidates; expected 1 to %d",
+                       source->n_candidates, RR_MAX_CANDIDATES);
     rc = choose_users(&users, &e->n, source->split, o, err);
     if (!rc)
         rc = rr_user_request_init(&u, source, err);
     if (!rc && !e->n)
         rc = rr_fail(err, RR_ERR_DATA, "NO_USERS", RR_AT_FILE(source->split->data->path),
                      "no user has a test item that occurs in training");
-    const long long computed = ranker ? rr_session_tokens(ranker->session) : 0, asked = ranker ? ranker->tokens_asked : 0;
+    const long long computed = ranker ? rr_session_tokens(ranker->session) : 0,
+                    asked = ranker ? ranker->tokens_asked : 0;
     for (int i = 0; i < e->n && !rc; i++) {
         rc = evaluate_user(&s, source, ranker, &u, users[i], err);
         if (!rc && o->progress && o->progress(o->progress_arg, i + 1, e->n))
-            rc = rr_fail(err, RR_ERR_INTERRUPTED, "INTERRUPTED", RR_NOWHERE, "stopped after %d of %d users", i + 1, e->n);
+            rc = rr_fail(err, RR_ERR_INTERRUPTED, "INTERRUPTED", RR_NOWHERE,
+                         "stopped after %d of %d users", i + 1, e->n);
     }
     if (!rc) {
         fill_rows(e, &s, ranker != NULL);

@@ -1,4 +1,5 @@
-/* Evaluation on the test items: the backbone's order, the model's, and the lines that bound them. */
+/* Evaluation on the test items: the backbone's order, the model's, and the lines that bound
+ * them. */
 #ifndef RR_EVALUATE_H
 #define RR_EVALUATE_H
 
@@ -7,7 +8,7 @@
 #include "rec/rank/user.h"
 
 struct rr_evaluation_row {
-    const char *name; /* "backbone", "random", "ceiling", "pointwise" */
+    const char *name;          /* "backbone", "random", "ceiling", "pointwise" */
     struct rr_metrics metrics; /* means over n users */
 };
 
@@ -18,14 +19,16 @@ struct rr_evaluation {
     int n_found; /* users whose test item is among the candidates */
     struct rr_evaluation_row rows[RR_MAX_ROWS];
     int n_rows;
-    long long tokens_asked, tokens_computed; /* what the questions would cost one by one; what was computed */
-    long long n_cut;                         /* users whose history was cut to the context */
-    /* The model's HR@5 lies within two standard errors of the random order's: what an untuned model gives. */
+    long long tokens_asked,
+        tokens_computed; /* what the questions would cost one by one; what was computed */
+    long long n_cut;     /* users whose history was cut to the context */
+    /* The model's HR@5 lies within two standard errors of the random order's: what an untuned
+     * model gives. */
     bool like_random;
 };
 
 struct rr_evaluate_options {
-    int n_users;   /* evaluate this many, drawn without replacement by seed; 0: all that count */
+    int n_users; /* evaluate this many, drawn without replacement by seed; 0: all that count */
     uint64_t seed;
     rr_progress_fn *progress; /* may be NULL; nonzero stops with RR_ERR_INTERRUPTED */
     void *progress_arg;
@@ -42,7 +45,9 @@ struct rr_run {
     double seconds;
     int n_context, model_context; /* 0: no model */
 };
-void rr_evaluation_text(struct rr_buf *out, const struct rr_evaluation *e, const struct rr_run *run);
-void rr_evaluation_json(struct rr_buf *out, const struct rr_evaluation *e, const struct rr_run *run);
+void rr_evaluation_text(struct rr_buf *out, const struct rr_evaluation *e,
+                        const struct rr_run *run);
+void rr_evaluation_json(struct rr_buf *out, const struct rr_evaluation *e,
+                        const struct rr_run *run);
 
 #endif

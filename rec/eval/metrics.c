@@ -33,7 +33,8 @@ struct rr_metrics rr_metrics_mean(const struct rr_metrics *sums)
 
 struct rr_metrics rr_metrics_random(int n, int found, int length)
 {
-    /* Every rank is equally likely: the mean over ranks 1..length, for the users whose item is there. */
+    /* Every rank is equally likely: the mean over ranks 1..length, for the users whose item is
+     * there. */
     struct rr_metrics over_ranks = {0};
     for (int rank = 1; rank <= length; rank++)
         rr_metrics_add(&over_ranks, rank);

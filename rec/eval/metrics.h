@@ -1,4 +1,5 @@
-/* Ranking metrics with one relevant item per user (spec/method.md section 7), and the lines that bound them. */
+/* Ranking metrics with one relevant item per user (spec/method.md section 7), and the lines that
+ * bound them. */
 #ifndef RR_METRICS_H
 #define RR_METRICS_H
 
@@ -14,8 +15,8 @@ struct rr_metrics {
 void rr_metrics_add(struct rr_metrics *m, int rank);
 struct rr_metrics rr_metrics_mean(const struct rr_metrics *sums);
 
-/* What a random order of a list of `length` gives when `found` of `n` users have their item in it (exactly), and what a perfect one
- * gives. Both as means. */
+/* What a random order of a list of `length` gives when `found` of `n` users have their item in
+ * it (exactly), and what a perfect one gives. Both as means. */
 struct rr_metrics rr_metrics_random(int n, int found, int length);
 struct rr_metrics rr_metrics_ceiling(int n, int found);
 

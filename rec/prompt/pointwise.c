@@ -3,7 +3,8 @@
 
 #include <math.h>
 
-/* A title in double quotes. Line breaks and other control characters would let a title pretend to be the prompt's own text. */
+/* A title in double quotes. Line breaks and other control characters would let a title pretend
+ * to be the prompt's own text. */
 static void add_title(struct rr_buf *out, const char *title)
 {
     rr_buf_add(out, "\"", 1);
@@ -14,12 +15,14 @@ static void add_title(struct rr_buf *out, const char *title)
     rr_buf_add(out, "\"", 1);
 }
 
-void rr_prompt_pointwise(struct rr_buf *out, const struct rr_prompt_style *style, const struct rr_rated *history, int n_history,
+void rr_prompt_pointwise(struct rr_buf *out, const struct rr_prompt_style *style,
+                         const struct rr_rated *history, int n_history,
                          const struct rr_asked *candidate)
 {
     rr_buf_clear(out);
     rr_buf_printf(out,
-                  "You predict how a user rates a %s. The user's ratings so far are listed, from 1 (worst) to %d (best). Answer with one"
+                  "You predict how a user rates a %s. The user's ratings so far are listed, from 1 "
+                  "(worst) to %d (best). Answer with one"
                   " whole number from 1 to %d and nothing else.\n\nRatings:\n",
                   style->noun, style->levels, style->levels);
     for (int i = 0; i < n_history; i++) {

@@ -1,4 +1,5 @@
-/* See ranker.h. Prompts are tokenized whole and cut at their longest common prefix, so that sharing cannot change a token. */
+/* See ranker.h. Prompts are tokenized whole and cut at their longest common prefix, so that
+ * sharing cannot change a token. */
 #include "rec/rank/ranker.h"
 
 #include <math.h>
@@ -19,7 +20,8 @@ void rr_ranker_defaults(struct rr_ranker_options *o, const struct rr_model *mode
         o->style.levels = 5;
 }
 
-/* The token of each answer: encode "Answer: 1", "Answer: 2", ...; all but the last token must be the same. */
+/* The token of each answer: encode "Answer: 1", "Answer: 2", ...; all but the last token must be
+ * the same. */
 static int find_answers(struct rr_ranker *r, struct rr_error *err)
 {
     int common[64], n_common = 0;
@@ -36,27 +38,32 @@ static int find_answers(struct rr_ranker *r, struct rr_error *err)
             for (int i = 0; fits && i < n; i++)
                 common[i] = r->encoding.ids[i];
         }
-        fits = fits && n == n_common && memcmp(common, r->encoding.ids, (size_t)(n - 1) * sizeof *common) == 0;
+        fits = fits && n == n_common &&
+               memcmp(common, r->encoding.ids, (size_t)(n - 1) * sizeof *common) == 0;
         r->answers[level - 1] = fits ? r->encoding.ids[n - 1] : -1;
         for (int other = 0; fits && other < level - 1; other++)
             fits = r->answers[other] != r->answers[level - 1];
         if (!fits)
             return rr_fail(err, RR_ERR_DATA, "ANSWER_TOKENS", RR_NOWHERE,
-                           "the tokenizer does not give the answer \"%d\" one token of its own; pointwise scoring needs that", level);
+                           "the tokenizer does not give the answer \"%d\" one token of its own; "
+                           "pointwise scoring needs that",
+                           level);
     }
     return RR_OK;
 }
 
-int rr_ranker_init(struct rr_ranker *r, struct rr_engine *e, const struct rr_model *m, const struct rr_tokenizer *t,
-                   const struct rr_ranker_options *o, struct rr_error *err)
+int rr_ranker_init(struct rr_ranker *r, struct rr_engine *e, const struct rr_model *m,
+                   const struct rr_tokenizer *t, const struct rr_ranker_options *o,
+                   struct rr_error *err)
 {
     *r = (struct rr_ranker){.tokenizer = t, .o = *o};
     rr_ranker_defaults(&r->o, m);
     if (r->o.style.levels < 2 || r->o.style.levels > RR_MAX_LEVELS || r->o.max_history < 0)
-        return rr_fail(err, RR_ERR_USAGE, "RANKER", RR_NOWHERE, "%d rating levels; expected 2 to %d", r->o.style.levels,
-                       RR_MAX_LEVELS);
+        return rr_fail(err, RR_ERR_USAGE, "RANKER", RR_NOWHERE,
+                       "%d rating levels; expected 2 to %d", r->o.style.levels, RR_MAX_LEVELS);
     /* Room for a full trunk and its leaves; when they are longer, they go in groups. */
-    const struct rr_session_options so = {.n_context = r->o.n_context, .n_cells = 2 * r->o.n_context + 1024};
+    const struct rr_session_options so = {.n_context = r->o.n_context,
+                                          .n_cells = 2 * r->o.n_context + 1024};
     int rc = find_answers(r, err);
     if (!rc)
         rc = rr_session_open(&r->session, e, m, &so, err);
@@ -79,11 +86,15 @@ void rr_ranker_release(struct rr_ranker *r)
     *r = (struct rr_ranker){0};
 }
 
-/* Tokenizes one prompt with the newest history from `from` on into r->encoding, without the answer itself. */
-static int encode_prompt(struct rr_ranker *r, const struct rr_request *q, int from, int candidate, struct rr_error *err)
+/* Tokenizes one prompt with the newest history from `from` on into r->encoding, without the
+ * answer itself. */
+static int encode_prompt(struct rr_ranker *r, const struct rr_request *q, int from, int candidate,
+                         struct rr_error *err)
 {
-    rr_prompt_pointwise(&r->text, &r->o.style, q->history + from, q->n_history - from, &q->candidates[candidate]);
-    /* With an answer behind it, the text ends in the tokens that the trained answer had before its own. */
+    rr_prompt_pointwise(&r->text, &r->o.style, q->history + from, q->n_history - from,
+                        &q->candidates[candidate]);
+    /* With an answer behind it, the text ends in the tokens that the trained answer had before
+     * its own. */
     rr_buf_add(&r->text, "1", 1);
     if (r->text.failed)
         return rr_fail_memory(err, "prompt", r->text.n);
@@ -92,7 +103,8 @@ static int encode_prompt(struct rr_ranker *r, const struct rr_request *q, int fr
         return rc;
     if (!r->encoding.n || r->encoding.ids[r->encoding.n - 1] != r->answers[0])
         return rr_fail(err, RR_ERR_DATA, "ANSWER_TOKENS", RR_NOWHERE,
-                       "the answer merges with the prompt before it; pointwise scoring needs a token of its own");
+                       "the answer merges with the prompt before it; pointwise scoring needs a "
+                       "token of its own");
     r->encoding.n--;
     return RR_OK;
 }
@@ -112,8 +124,10 @@ static int keep_prompt(struct rr_ranker *r, int candidate, struct rr_error *err)
     return RR_OK;
 }
 
-/* All prompts with the history from `from` on; *longest receives the length of the longest, *which its candidate. */
-static int encode_all(struct rr_ranker *r, const struct rr_request *q, int from, int *longest, int *which, struct rr_error *err)
+/* All prompts with the history from `from` on; *longest receives the length of the longest,
+ * *which its candidate. */
+static int encode_all(struct rr_ranker *r, const struct rr_request *q, int from, int *longest,
+                      int *which, struct rr_error *err)
 {
     r->n_ids = 0;
     *longest = 0;
@@ -133,8 +147,10 @@ static int encode_all(struct rr_ranker *r, const struct rr_request *q, int from,
     return RR_OK;
 }
 
-/* The least number of oldest history entries to drop so that the longest prompt fits, by bisection: lengths grow with history. */
-static int cut_history(struct rr_ranker *r, const struct rr_request *q, int *from, int which, struct rr_error *err)
+/* The least number of oldest history entries to drop so that the longest prompt fits, by
+ * bisection: lengths grow with history. */
+static int cut_history(struct rr_ranker *r, const struct rr_request *q, int *from, int which,
+                       struct rr_error *err)
 {
     const int most = r->o.n_context - (rr_tokenizer_bos(r->tokenizer) >= 0);
     int low = *from + 1, high = q->n_history;
@@ -159,8 +175,9 @@ static int encode_fitting(struct rr_ranker *r, const struct rr_request *q, struc
     while (!rc && longest > r->o.n_context) {
         if (from >= q->n_history)
             return rr_fail(err, RR_ERR_DATA, "PROMPT_TOO_LONG", RR_NOWHERE,
-                           "%d tokens without any history; the context holds %d: shorten the titles or raise the context", longest,
-                           r->o.n_context);
+                           "%d tokens without any history; the context holds %d: shorten the "
+                           "titles or raise the context",
+                           longest, r->o.n_context);
         rc = cut_history(r, q, &from, which, err);
         if (!rc)
             rc = encode_all(r, q, from, &longest, &which, err);
@@ -175,7 +192,8 @@ static int make_room(struct rr_ranker *r, int n, struct rr_error *err)
     if (rr_grow(&r->prompts, &r->cap_prompts, k, sizeof *r->prompts) &&
         rr_grow(&r->starts, &r->cap_starts, k + 1, sizeof *r->starts) &&
         rr_grow(&r->logits, &r->cap_logits, k * RR_MAX_LEVELS, sizeof *r->logits) &&
-        rr_grow(&r->feeds, &r->cap_feeds, k + 1, sizeof *r->feeds) && rr_grow(&r->wants, &r->cap_wants, k, sizeof *r->wants))
+        rr_grow(&r->feeds, &r->cap_feeds, k + 1, sizeof *r->feeds) &&
+        rr_grow(&r->wants, &r->cap_wants, k, sizeof *r->wants))
         return RR_OK;
     return rr_fail_memory(err, "candidates", k * sizeof *r->wants);
 }
@@ -194,11 +212,13 @@ static double expected_rating(const float *logits, int levels)
     return sum / weight;
 }
 
-int rr_ranker_pointwise(struct rr_ranker *r, const struct rr_request *q, double *scores, struct rr_error *err)
+int rr_ranker_pointwise(struct rr_ranker *r, const struct rr_request *q, double *scores,
+                        struct rr_error *err)
 {
     const int n = q->n_candidates, levels = r->o.style.levels;
     if (n < 1 || n > RR_MAX_CANDIDATES || q->n_history < 0)
-        return rr_fail(err, RR_ERR_USAGE, "REQUEST", RR_NOWHERE, "%d candidates (1 to %d), %d rated titles", n, RR_MAX_CANDIDATES,
+        return rr_fail(err, RR_ERR_USAGE, "REQUEST", RR_NOWHERE,
+                       "%d candidates (1 to %d), %d rated titles", n, RR_MAX_CANDIDATES,
                        q->n_history);
     int rc = make_room(r, n, err);
     if (!rc)
@@ -206,9 +226,15 @@ int rr_ranker_pointwise(struct rr_ranker *r, const struct rr_request *q, double 
     if (rc)
         return rc;
     for (int i = 0; i < n; i++)
-        r->prompts[i] = (struct rr_prompt_ids){r->ids + r->starts[i], (int)(r->starts[i + 1] - r->starts[i])};
-    const struct rr_tree_job job = {.prompts = r->prompts, .n_prompts = n, .answers = r->answers, .n_answers = levels,
-                                    .logits = r->logits, .feeds = r->feeds, .wants = r->wants};
+        r->prompts[i] =
+            (struct rr_prompt_ids){r->ids + r->starts[i], (int)(r->starts[i + 1] - r->starts[i])};
+    const struct rr_tree_job job = {.prompts = r->prompts,
+                                    .n_prompts = n,
+                                    .answers = r->answers,
+                                    .n_answers = levels,
+                                    .logits = r->logits,
+                                    .feeds = r->feeds,
+                                    .wants = r->wants};
     rc = rr_tree_answers(r->session, &job, err);
     if (rc)
         return rc;

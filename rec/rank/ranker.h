@@ -1,4 +1,5 @@
-/* The ranker: a model's session and tokenizer, and the questions asked with them. Behind rr_recrank and the evaluation. */
+/* The ranker: a model's session and tokenizer, and the questions asked with them. Behind
+ * rr_recrank and the evaluation. */
 #ifndef RR_RANKER_H
 #define RR_RANKER_H
 
@@ -36,21 +37,24 @@ struct rr_ranker {
     size_t cap_prompts, cap_starts, cap_logits, cap_feeds, cap_wants;
 };
 
-/* Shortest context that a ranking session is opened with: a model trained on less is run beyond its training length. */
+/* Shortest context that a ranking session is opened with: a model trained on less is run beyond
+ * its training length. */
 #define RR_MIN_RANK_CONTEXT 1024
 
-/* Fills defaults into *o: n_context 0 becomes the larger of the model's and RR_MIN_RANK_CONTEXT, max_history 0 50, noun NULL "movie",
- * levels 0 5. */
+/* Fills defaults into *o: n_context 0 becomes the larger of the model's and RR_MIN_RANK_CONTEXT,
+ * max_history 0 50, noun NULL "movie", levels 0 5. */
 void rr_ranker_defaults(struct rr_ranker_options *o, const struct rr_model *model);
 
-/* Engine, model and tokenizer must outlive the ranker. RR_ERR_DATA "ANSWER_TOKENS": the tokenizer does not give each answer a
- * token of its own. */
-int rr_ranker_init(struct rr_ranker *r, struct rr_engine *e, const struct rr_model *m, const struct rr_tokenizer *t,
-                   const struct rr_ranker_options *o, struct rr_error *err);
+/* Engine, model and tokenizer must outlive the ranker. RR_ERR_DATA "ANSWER_TOKENS": the
+ * tokenizer does not give each answer a token of its own. */
+int rr_ranker_init(struct rr_ranker *r, struct rr_engine *e, const struct rr_model *m,
+                   const struct rr_tokenizer *t, const struct rr_ranker_options *o,
+                   struct rr_error *err);
 void rr_ranker_release(struct rr_ranker *r);
 
 /* scores[n_candidates] = expected rating of each candidate. */
-int rr_ranker_pointwise(struct rr_ranker *r, const struct rr_request *q, double *scores, struct rr_error *err);
+int rr_ranker_pointwise(struct rr_ranker *r, const struct rr_request *q, double *scores,
+                        struct rr_error *err);
 
 /* out = candidates by descending score, equal ones in the order given. NaN cannot occur. */
 void rr_order_by_score(struct rr_ranked *out, const double *scores, int n);

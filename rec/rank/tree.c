@@ -15,9 +15,10 @@ static int common_prefix(const struct rr_prompt_ids *p, int n)
     return n > 1 ? len : 0;
 }
 
-/* Opens leaves for prompts[first..] until the session is full; returns how many, or a status when not even one fits. */
-static int open_leaves(struct rr_session *s, const struct rr_tree_job *job, int trunk, int n_trunk, int first,
-                       struct rr_feed *feeds, struct rr_error *err)
+/* Opens leaves for prompts[first..] until the session is full; returns how many, or a status
+ * when not even one fits. */
+static int open_leaves(struct rr_session *s, const struct rr_tree_job *job, int trunk, int n_trunk,
+                       int first, struct rr_feed *feeds, struct rr_error *err)
 {
     int n = 0;
     for (; first + n < job->n_prompts; n++) {
@@ -55,7 +56,8 @@ int rr_tree_answers(struct rr_session *s, const struct rr_tree_job *job, struct 
                                              .offset = leaves[i].n_tokens - 1,
                                              .ids = job->answers,
                                              .n_ids = job->n_answers,
-                                             .logits = job->logits + (size_t)(first + i) * (size_t)job->n_answers};
+                                             .logits = job->logits + (size_t)(first + i) *
+                                                                         (size_t)job->n_answers};
         rc = rr_session_eval(s, job->feeds, n_before + n, job->wants, n, err);
         rr_session_rewind(s, leaves[0].node);
         first += n;

@@ -1,4 +1,5 @@
-/* From prompts to a tree: what several prompts begin with is computed once (spec/method.md section 9). */
+/* From prompts to a tree: what several prompts begin with is computed once (spec/method.md
+ * section 9). */
 #ifndef RR_TREE_H
 #define RR_TREE_H
 
@@ -19,9 +20,10 @@ struct rr_tree_job {
     struct rr_want *wants; /* [n_prompts], scratch */
 };
 
-/* job->logits = what the model gives the answers after each prompt. The prompts' longest common prefix is one trunk node, the rest of each
- * a leaf; leaves that do not fit into the session together are computed in groups. The numbers are those that each prompt
- * alone would give, bit for bit. Afterwards the session is as it was found. */
+/* job->logits = what the model gives the answers after each prompt. The prompts' longest common
+ * prefix is one trunk node, the rest of each a leaf; leaves that do not fit into the session
+ * together are computed in groups. The numbers are those that each prompt alone would give, bit
+ * for bit. Afterwards the session is as it was found. */
 int rr_tree_answers(struct rr_session *s, const struct rr_tree_job *job, struct rr_error *err);
 
 #endif

@@ -34,11 +34,14 @@ void rr_user_request_make(struct rr_user_request *u, const struct rr_source *s, 
     if (end - begin > (size_t)s->max_history)
         begin = end - (size_t)s->max_history;
     for (size_t i = begin; i < end; i++)
-        u->history[i - begin] = (struct rr_rated){d->titles[s->split->rated[i].item], s->split->rated[i].value};
-    const int n = rr_backbone_candidates(u->candidates, s->n_candidates, s->backbone, s->split, user, u->scores);
+        u->history[i - begin] =
+            (struct rr_rated){d->titles[s->split->rated[i].item], s->split->rated[i].value};
+    const int n = rr_backbone_candidates(u->candidates, s->n_candidates, s->backbone, s->split,
+                                         user, u->scores);
     for (int i = 0; i < n; i++) {
         const int item = u->candidates[i].item;
-        u->asked[i] = (struct rr_asked){d->titles[item], s->hints ? rr_rating_predict(s->hints, user, item) : RR_NO_HINT};
+        u->asked[i] = (struct rr_asked){
+            d->titles[item], s->hints ? rr_rating_predict(s->hints, user, item) : RR_NO_HINT};
     }
     u->request = (struct rr_request){u->history, (int)(end - begin), u->asked, n};
 }

@@ -1,5 +1,5 @@
-/* A user of a data set as a request: history from the training ratings, candidates from the backbone, hints from the rating
- * model. Nothing here reads a validation or test rating. */
+/* A user of a data set as a request: history from the training ratings, candidates from the
+ * backbone, hints from the rating model. Nothing here reads a validation or test rating. */
 #ifndef RR_USER_H
 #define RR_USER_H
 
@@ -16,13 +16,15 @@ struct rr_source {
 
 struct rr_user_request {
     struct rr_request request;
-    struct rr_candidate *candidates; /* [request.n_candidates] item and backbone score, in retrieval order */
+    struct rr_candidate
+        *candidates; /* [request.n_candidates] item and backbone score, in retrieval order */
     struct rr_rated *history;
     struct rr_asked *asked;
     float *scores; /* scratch [n_items] */
 };
 
-int rr_user_request_init(struct rr_user_request *u, const struct rr_source *s, struct rr_error *err);
+int rr_user_request_init(struct rr_user_request *u, const struct rr_source *s,
+                         struct rr_error *err);
 void rr_user_request_release(struct rr_user_request *u);
 /* Refills u for one user. Cannot fail. */
 void rr_user_request_make(struct rr_user_request *u, const struct rr_source *s, int user);

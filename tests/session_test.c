@@ -1,0 +1,778 @@
+/* Scoring over trees: what a token gets depends on its path and on nothing else, bit for bit, at every
+ * CPU level; and what is refused is refused by name and leaves the session usable. */
+#include "tests/test.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "engine/session.h"
+#include "tests/make_model.h"
+
+#define CHECK(cond, ...)                                                                           \
+    do {                                                                                           \
+        if (!(cond))                                                                               \
+            cr_assert((cond), __VA_ARGS__);                                                        \
+    } while (0)
+
+static const struct model_shape shapes[] = {
+    {"F32 gqa3 dim8 tied", 2, 48, 6, 2, 8, 80, 97, 256, RR_TYPE_F32, true, true},
+    {"Q8_0 mha dim16", 2, 64, 4, 4, 16, 96, 130, 256, RR_TYPE_Q8_0, false, false},
+    {"Q4_0 mqa dim32 wide", 1, 64, 4, 1, 32, 128, 101, 256, RR_TYPE_Q4_0, false, true},
+    {"F16 mha dim10", 2, 50, 5, 5, 10, 70, 61, 256, RR_TYPE_F16, false, false},
+    {"BF16 gqa2 dim64 tied", 1, 96, 2, 1, 64, 300, 77, 256, RR_TYPE_BF16, true, false},
+    {"Q6_K gqa2 dim64", 1, 256, 4, 2, 64, 256, 90, 256, RR_TYPE_Q6_K, false, true},
+    {"F32 one head dim2", 1, 7, 1, 1, 2, 5, 11, 256, RR_TYPE_F32, false, true},
+};
+enum { N_SHAPES = sizeof shapes / sizeof shapes[0] };
+
+#define EACH_LEVEL(level) for (int level = 0; level <= (int)rr_cpu_best(); level++)
+
+static const char *level_name(int level)
+{
+    return rr_cpu_level_name((enum rr_cpu_level)level);
+}
+
+static void engine_open(struct rr_engine *e, int level, int n_threads)
+{
+    struct rr_error err = {0};
+    int rc = rr_engine_init(e, n_threads, (enum rr_cpu_level)level, &err);
+    cr_assert(rc == 0, "%s, %d threads: %s", level_name(level), n_threads, err.text);
+}
+
+static struct rr_session *session_open(struct rr_engine *e, const struct rr_model *m,
+                                       struct rr_session_options o)
+{
+    struct rr_error err = {0};
+    struct rr_session *s;
+    int rc = rr_session_open(&s, e, m, &o, &err);
+    cr_assert(rc == 0, "the session does not open: %s", err.text);
+    return s;
+}
+
+static int branch(struct rr_session *s, int parent, int n)
+{
+    struct rr_error err = {0};
+    int node = -1, rc = rr_session_branch(s, parent, n, &node, &err);
+    CHECK(rc == 0, "no node of %d tokens under %d: %s", n, parent, err.text);
+    return node;
+}
+
+static void eval(struct rr_session *s, const struct rr_feed *feeds, int n_feeds,
+                 const struct rr_want *wants, int n_wants)
+{
+    struct rr_error err = {0};
+    int rc = rr_session_eval(s, feeds, n_feeds, wants, n_wants, &err);
+    CHECK(rc == 0, "evaluating %d feeds, %d wants: [%s] %s", n_feeds, n_wants, err.code, err.text);
+}
+
+/* ---- trees ------------------------------------------------------------------------------------ */
+
+enum { MAX_NODES = 24, MAX_TOKENS = 320 };
+
+struct tree {
+    int n_nodes, n_tokens;
+    struct {
+        int parent, first, n; /* tokens[first .. first + n) */
+    } nodes[MAX_NODES];
+    int tokens[MAX_TOKENS];
+};
+
+static int tree_add(struct tree *t, int parent, int n, int n_vocab, struct rr_rng *r)
+{
+    t->nodes[t->n_nodes].parent = parent;
+    t->nodes[t->n_nodes].first = t->n_tokens;
+    t->nodes[t->n_nodes].n = n;
+    for (int i = 0; i < n; i++)
+        t->tokens[t->n_tokens++] = (int)rr_rng_below(r, (uint64_t)n_vocab);
+    return t->n_nodes++;
+}
+
+/* A trunk of 37 tokens, branches that end before, on and behind a panel's edge (one is empty), leaves of
+ * 1 to 20 tokens, a leaf of a leaf, and a second root. */
+static void tree_make(struct tree *t, int n_vocab, uint64_t seed)
+{
+    static const int branches[] = {1, 16, 17, 0, 5}, leaves[] = {3, 1, 20};
+    struct rr_rng r;
+    rr_rng_seed(&r, seed);
+    *t = (struct tree){0};
+    int trunk = tree_add(t, -1, 37, n_vocab, &r), last = trunk;
+    for (size_t b = 0; b < sizeof branches / sizeof branches[0]; b++) {
+        int at = tree_add(t, trunk, branches[b], n_vocab, &r);
+        for (size_t l = 0; l < sizeof leaves / sizeof leaves[0]; l++)
+            last = tree_add(t, at, leaves[l], n_vocab, &r);
+    }
+    tree_add(t, last, 2, n_vocab, &r);
+    tree_add(t, -1, 9, n_vocab, &r);
+}
+
+/* Logits of every token of a tree: [n_tokens][n_vocab]. */
+static float *logits_new(const struct tree *t, int n_vocab)
+{
+    float *p = malloc((size_t)t->n_tokens * (size_t)n_vocab * sizeof *p);
+    cr_assert(p != NULL, "no memory for %d rows of logits", t->n_tokens);
+    memset(p, 0xFF, (size_t)t->n_tokens * (size_t)n_vocab * sizeof *p);
+    return p;
+}
+
+/* Tokens of the path down to the end of a node, with their places in the tree. */
+static int tree_path(const struct tree *t, int node, int *places)
+{
+    int n = t->nodes[node].parent >= 0 ? tree_path(t, t->nodes[node].parent, places) : 0;
+    for (int i = 0; i < t->nodes[node].n; i++)
+        places[n++] = t->nodes[node].first + i;
+    return n;
+}
+
+/* The truth: each path in a session of its own, one token per call. */
+static void tree_alone(float *out, const struct tree *t, struct rr_engine *e, const struct rr_model *m)
+{
+    struct rr_session *s = session_open(e, m, (struct rr_session_options){.n_batch = 1});
+    const int n_vocab = m->h.n_vocab;
+    for (int node = 0; node < t->n_nodes; node++) {
+        int places[MAX_TOKENS], n = tree_path(t, node, places);
+        int at = branch(s, -1, n);
+        for (int i = 0; i < n; i++) {
+            struct rr_want w = {.logits = out + (size_t)places[i] * (size_t)n_vocab};
+            struct rr_feed f = {at, &t->tokens[places[i]], 1};
+            const int own = n - t->nodes[node].n; /* before: the ancestors', done already */
+            eval(s, &f, 1, &w, i >= own);
+        }
+        rr_session_rewind(s, 0);
+    }
+    rr_session_close(s);
+}
+
+enum way { AT_ONCE, NODE_BY_NODE, TOKEN_BY_TOKEN, IN_SEVENS };
+static const char *const way_names[] = {"at once", "node by node", "token by token", "in sevens"};
+
+/* All nodes are opened first, under numbers of their own, then fed. */
+static void tree_eval(float *out, const struct tree *t, struct rr_session *s, int n_vocab, enum way way)
+{
+    static struct rr_want wants[MAX_TOKENS];
+    struct rr_feed feeds[MAX_NODES];
+    int at[MAX_NODES], n_wants = 0;
+    const int step = way == TOKEN_BY_TOKEN ? 1 : way == IN_SEVENS ? 7 : MAX_TOKENS;
+    for (int i = 0; i < t->n_nodes; i++) {
+        const int parent = t->nodes[i].parent;
+        at[i] = branch(s, parent < 0 ? -1 : at[parent], t->nodes[i].n);
+    }
+    for (int i = 0; i < t->n_nodes; i++) {
+        const int first = t->nodes[i].first, n = t->nodes[i].n;
+        if (way == AT_ONCE) {
+            feeds[i] = (struct rr_feed){at[i], t->tokens + first, n};
+            for (int j = 0; j < n; j++)
+                wants[n_wants++] = (struct rr_want){
+                    .feed = i, .offset = j, .logits = out + (size_t)(first + j) * (size_t)n_vocab};
+            continue;
+        }
+        for (int j = 0; j < n; j += step) {
+            const int len = n - j < step ? n - j : step;
+            feeds[0] = (struct rr_feed){at[i], t->tokens + first + j, len};
+            for (int l = 0; l < len; l++)
+                wants[l] = (struct rr_want){
+                    .offset = l, .logits = out + (size_t)(first + j + l) * (size_t)n_vocab};
+            eval(s, feeds, 1, wants, len);
+        }
+    }
+    if (way == AT_ONCE)
+        eval(s, feeds, t->n_nodes, wants, n_wants);
+    for (int i = 0; i < t->n_nodes; i++) {
+        int places[MAX_TOKENS], n = tree_path(t, i, places);
+        CHECK(rr_session_length(s, at[i]) == t->nodes[i].n, "node %d holds %d tokens; expected %d", i,
+              rr_session_length(s, at[i]), t->nodes[i].n);
+        CHECK(rr_session_path(s, at[i]) == n, "the path to node %d has %d tokens; expected %d", i,
+              rr_session_path(s, at[i]), n);
+    }
+}
+
+/* First token whose logits differ, or -1. */
+static int first_difference(const float *a, const float *b, const struct tree *t, int n_vocab)
+{
+    for (int i = 0; i < t->n_tokens; i++)
+        if (memcmp(a + (size_t)i * (size_t)n_vocab, b + (size_t)i * (size_t)n_vocab,
+                   (size_t)n_vocab * sizeof *a) != 0)
+            return i;
+    return -1;
+}
+
+static int node_of(const struct tree *t, int token)
+{
+    for (int i = 0; i < t->n_nodes; i++)
+        if (token >= t->nodes[i].first && token < t->nodes[i].first + t->nodes[i].n)
+            return i;
+    return -1;
+}
+
+static void check_tree(int level, const struct model_shape *shape)
+{
+    static const struct {
+        enum way way;
+        int n_batch, n_threads;
+    } tries[] = {
+        {AT_ONCE, 0, 1},      {AT_ONCE, 1, 2},       {AT_ONCE, 3, 3},         {AT_ONCE, 17, 4},
+        {AT_ONCE, 256, 8},    {AT_ONCE, 16, 2},      {NODE_BY_NODE, 256, 2},  {NODE_BY_NODE, 5, 1},
+        {IN_SEVENS, 256, 3},  {IN_SEVENS, 4, 8},     {TOKEN_BY_TOKEN, 17, 4},
+    };
+    struct rr_model *m = make_model(shape, 99);
+    const int n_vocab = shape->n_vocab;
+    struct tree t;
+    struct rr_engine e;
+    tree_make(&t, n_vocab, 5);
+    float *expected = logits_new(&t, n_vocab), *got = logits_new(&t, n_vocab);
+    engine_open(&e, level, 1);
+    tree_alone(expected, &t, &e, m);
+    rr_engine_release(&e);
+    for (int i = 0; i < t.n_tokens * n_vocab; i++)
+        CHECK(isfinite(expected[i]), "%s, %s: logit %d is %g", level_name(level), shape->name, i,
+              (double)expected[i]);
+    for (size_t i = 0; i < sizeof tries / sizeof tries[0]; i++) {
+        engine_open(&e, level, tries[i].n_threads);
+        struct rr_session_options o = {.n_cells = 1024, .n_batch = tries[i].n_batch, .n_nodes = 64};
+        struct rr_session *s = session_open(&e, m, o);
+        for (int again = 0; again < 2; again++) { /* once in fresh memory, once over old cells */
+            memset(got, 0xFF, (size_t)t.n_tokens * (size_t)n_vocab * sizeof *got);
+            tree_eval(got, &t, s, n_vocab, tries[i].way);
+            const int at = first_difference(got, expected, &t, n_vocab);
+            CHECK(at < 0, "%s, %s: %s, batch %d, %d threads%s: token %d of node %d differs from its path alone",
+                  level_name(level), shape->name, way_names[tries[i].way], tries[i].n_batch,
+                  tries[i].n_threads, again ? ", again" : "", at, node_of(&t, at));
+            rr_session_rewind(s, 0);
+        }
+        cr_assert(rr_session_tokens(s) == 2LL * t.n_tokens, "%lld tokens counted; expected %d",
+                  rr_session_tokens(s), 2 * t.n_tokens);
+        rr_session_close(s);
+        rr_engine_release(&e);
+    }
+    free(expected);
+    free(got);
+    free_model(m);
+}
+
+Test(session, tree_is_its_paths)
+{
+    EACH_LEVEL(level)
+    for (int i = 0; i < N_SHAPES; i++)
+        check_tree(level, &shapes[i]);
+}
+
+/* The trunk matters: else the tests above could pass on leaves that see nothing. */
+Test(session, leaves_see_their_trunk_and_not_each_other)
+{
+    EACH_LEVEL(level)
+    {
+        struct rr_model *m = make_model(&shapes[0], 3);
+        const int n_vocab = shapes[0].n_vocab;
+        struct tree t, u;
+        struct rr_engine e;
+        tree_make(&t, n_vocab, 5);
+        float *a = logits_new(&t, n_vocab), *b = logits_new(&t, n_vocab);
+        engine_open(&e, level, 1);
+        struct rr_session *s = session_open(&e, m, (struct rr_session_options){.n_cells = 1024});
+        tree_eval(a, &t, s, n_vocab, AT_ONCE);
+        for (int changed = 0; changed < t.n_nodes; changed++) {
+            if (!t.nodes[changed].n)
+                continue;
+            u = t;
+            u.tokens[t.nodes[changed].first] = (t.tokens[t.nodes[changed].first] + 1) % n_vocab;
+            rr_session_rewind(s, 0);
+            tree_eval(b, &u, s, n_vocab, AT_ONCE);
+            for (int i = 0; i < t.n_nodes; i++) {
+                int places[MAX_TOKENS], n = tree_path(&t, i, places);
+                bool below = false;
+                for (int j = 0; j < n; j++)
+                    below = below || places[j] == t.nodes[changed].first;
+                const size_t last = (size_t)(t.nodes[i].first + t.nodes[i].n - 1) * (size_t)n_vocab;
+                const bool same = !t.nodes[i].n || memcmp(a + last, b + last, (size_t)n_vocab * sizeof *a) == 0;
+                CHECK(!t.nodes[i].n || same == !below, "%s: node %d %s when node %d does", level_name(level),
+                      i, same ? "stays" : "changes", changed);
+            }
+        }
+        rr_session_close(s);
+        rr_engine_release(&e);
+        free(a);
+        free(b);
+        free_model(m);
+    }
+}
+
+/* ---- wants ------------------------------------------------------------------------------------ */
+
+static void check_wants(int level, const struct model_shape *shape, int n_batch)
+{
+    enum { N = 40 };
+    static float whole[N][256], few[N][4], mixed[N][4];
+    static double norm[N], norm_only[N];
+    struct rr_model *m = make_model(shape, 7);
+    struct rr_want wants[4 * N];
+    struct rr_engine e;
+    struct rr_rng r;
+    int tokens[N], ids[N][4], n_wants = 0;
+    rr_rng_seed(&r, 8);
+    engine_open(&e, level, 2);
+    struct rr_session *s = session_open(&e, m, (struct rr_session_options){.n_batch = n_batch});
+    for (int i = 0; i < N; i++) {
+        tokens[i] = (int)rr_rng_below(&r, (uint64_t)shape->n_vocab);
+        for (int j = 0; j < 4; j++)
+            ids[i][j] = (int)rr_rng_below(&r, (uint64_t)shape->n_vocab);
+        ids[i][1] = i % 2 ? 0 : shape->n_vocab - 1;
+        /* Every kind of want, several at one token, more than the head takes at once. */
+        wants[n_wants++] = (struct rr_want){.offset = i, .ids = ids[i], .n_ids = 4, .logits = few[i]};
+        wants[n_wants++] = (struct rr_want){.offset = i, .logits = whole[i], .log_norm = &norm[i]};
+        wants[n_wants++] = (struct rr_want){.offset = i, .log_norm = &norm_only[i]};
+        if (i % 3)
+            wants[n_wants++] = (struct rr_want){
+                .offset = i, .ids = ids[i], .n_ids = 4, .logits = mixed[i], .log_norm = &norm_only[i]};
+    }
+    struct rr_feed f = {branch(s, -1, N), tokens, N};
+    eval(s, &f, 1, wants, n_wants);
+    for (int i = 0; i < N; i++) {
+        double sum = 0;
+        for (int j = 0; j < 4; j++) {
+            CHECK(memcmp(&few[i][j], &whole[i][ids[i][j]], sizeof(float)) == 0,
+                  "%s, %s, batch %d, token %d: id %d alone is %a, in the whole head %a", level_name(level),
+                  shape->name, n_batch, i, ids[i][j], (double)few[i][j], (double)whole[i][ids[i][j]]);
+            CHECK(i % 3 == 0 || memcmp(&mixed[i][j], &few[i][j], sizeof(float)) == 0,
+                  "%s, %s, batch %d, token %d: id %d beside log_norm is %a; expected %a", level_name(level),
+                  shape->name, n_batch, i, ids[i][j], (double)mixed[i][j], (double)few[i][j]);
+        }
+        for (int j = 0; j < shape->n_vocab; j++)
+            sum += exp((double)whole[i][j]);
+        CHECK(fabs(norm[i] - log(sum)) < 1e-10 * (1 + fabs(norm[i])),
+              "%s, %s: log_norm of token %d is %.15g; expected %.15g", level_name(level), shape->name, i,
+              norm[i], log(sum));
+        CHECK(memcmp(&norm[i], &norm_only[i], sizeof(double)) == 0,
+              "%s, %s: log_norm of token %d is %a, without logits %a", level_name(level), shape->name, i,
+              norm[i], norm_only[i]);
+    }
+    rr_session_close(s);
+    rr_engine_release(&e);
+    free_model(m);
+}
+
+Test(session, wants_of_all_kinds_agree)
+{
+    EACH_LEVEL(level)
+    for (int i = 0; i < N_SHAPES; i++) {
+        check_wants(level, &shapes[i], 256);
+        check_wants(level, &shapes[i], 5);
+    }
+}
+
+/* Log norms of logits so large that a plain sum of exponentials would overflow. */
+Test(session, log_norm_of_large_logits)
+{
+    struct rr_model *m = make_model(&shapes[6], 7);
+    struct rr_engine e;
+    static float *gain;
+    float whole[16];
+    double norm = 0, sum = 0;
+    int token = 3;
+    gain = malloc((size_t)m->h.n_embd * sizeof *gain);
+    cr_assert(gain != NULL, "no memory");
+    for (int i = 0; i < m->h.n_embd; i++)
+        gain[i] = 1e5f;
+    m->out_norm = gain;
+    engine_open(&e, 0, 1);
+    struct rr_session *s = session_open(&e, m, (struct rr_session_options){0});
+    struct rr_want w = {.logits = whole, .log_norm = &norm};
+    struct rr_feed f = {branch(s, -1, 1), &token, 1};
+    eval(s, &f, 1, &w, 1);
+    double max = (double)whole[0];
+    for (int i = 0; i < m->h.n_vocab; i++)
+        max = fmax(max, (double)whole[i]);
+    for (int i = 0; i < m->h.n_vocab; i++)
+        sum += exp((double)whole[i] - max);
+    cr_assert(max > 1000, "the largest logit is %g; the test wants a large one", max);
+    cr_assert(fabs(norm - max - log(sum)) < 1e-9 * norm, "log_norm is %.15g; expected %.15g", norm,
+              max + log(sum));
+    rr_session_close(s);
+    rr_engine_release(&e);
+    free(gain);
+    free_model(m);
+}
+
+/* ---- rewinding -------------------------------------------------------------------------------- */
+
+static void score_leaf(float *out, struct rr_session *s, int parent, const int *tokens, int n)
+{
+    struct rr_feed f = {branch(s, parent, n), tokens, n};
+    struct rr_want w = {.offset = n - 1, .logits = out};
+    eval(s, &f, 1, &w, 1);
+}
+
+Test(session, trunk_outlives_its_leaves)
+{
+    enum { TRUNK = 21, LEAF = 18 };
+    const struct model_shape *shape = &shapes[1];
+    static float first[256], again[256], fresh[256];
+    int trunk[TRUNK], other[TRUNK], leaf[LEAF];
+    for (int i = 0; i < TRUNK; i++) {
+        trunk[i] = (i * 7 + 1) % shape->n_vocab;
+        other[i] = (i * 11 + 5) % shape->n_vocab;
+    }
+    for (int i = 0; i < LEAF; i++)
+        leaf[i] = (i * 5 + 2) % shape->n_vocab;
+    EACH_LEVEL(level)
+    {
+        struct rr_model *m = make_model(shape, 21);
+        struct rr_engine e;
+        engine_open(&e, level, 2);
+        /* Cells for the trunk and two leaves, not more: what is rewound must be free again. */
+        struct rr_session *s = session_open(&e, m, (struct rr_session_options){.n_cells = 96, .n_nodes = 3});
+        int root = branch(s, -1, TRUNK);
+        eval(s, &(struct rr_feed){root, trunk, TRUNK}, 1, NULL, 0);
+        score_leaf(first, s, root, leaf, LEAF);
+        for (int round = 0; round < 20; round++) {
+            rr_session_rewind(s, root + 1);
+            for (int i = 0; i < round % 3; i++)
+                score_leaf(again, s, root, other, 1 + round);
+            rr_session_rewind(s, root + 1);
+            score_leaf(again, s, root, leaf, LEAF);
+            CHECK(memcmp(first, again, (size_t)shape->n_vocab * sizeof(float)) == 0,
+                  "%s: the leaf differs after rewinding, round %d", level_name(level), round);
+        }
+        /* Another trunk in the same cells. */
+        rr_session_rewind(s, 0);
+        root = branch(s, -1, TRUNK);
+        eval(s, &(struct rr_feed){root, other, TRUNK}, 1, NULL, 0);
+        score_leaf(again, s, root, leaf, LEAF);
+        struct rr_session *u = session_open(&e, m, (struct rr_session_options){0});
+        root = branch(u, -1, TRUNK);
+        eval(u, &(struct rr_feed){root, other, TRUNK}, 1, NULL, 0);
+        score_leaf(fresh, u, root, leaf, LEAF);
+        cr_assert(memcmp(fresh, again, (size_t)shape->n_vocab * sizeof(float)) == 0,
+                  "%s: a reused session differs from a fresh one", level_name(level));
+        cr_assert(memcmp(first, again, (size_t)shape->n_vocab * sizeof(float)) != 0,
+                  "%s: another trunk makes no difference", level_name(level));
+        rr_session_rewind(u, 1000); /* nodes that are not open: nothing happens */
+        rr_session_rewind(u, -1);
+        cr_assert(rr_session_length(u, root) == TRUNK && rr_session_length(u, 99) == 0 &&
+                      rr_session_path(u, -1) == 0,
+                  "%s: lengths after rewinding to nodes that are not open", level_name(level));
+        rr_session_close(s);
+        rr_session_close(u);
+        rr_engine_release(&e);
+        free_model(m);
+    }
+}
+
+/* ---- refusals --------------------------------------------------------------------------------- */
+
+struct bench {
+    struct rr_model *model;
+    struct rr_engine engine;
+    struct rr_session *session;
+    float good[256];
+};
+
+static const int bench_tokens[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
+
+static void bench_score(struct bench *b, float *out)
+{
+    rr_session_rewind(b->session, 0);
+    score_leaf(out, b->session, -1, bench_tokens, 20);
+    rr_session_rewind(b->session, 0);
+}
+
+static void bench_open(struct bench *b, struct rr_session_options o)
+{
+    b->model = make_model(&shapes[0], 31);
+    engine_open(&b->engine, (int)rr_cpu_best(), 2);
+    b->session = session_open(&b->engine, b->model, o);
+    bench_score(b, b->good);
+}
+
+static void bench_close(struct bench *b)
+{
+    rr_session_close(b->session);
+    rr_engine_release(&b->engine);
+    free_model(b->model);
+}
+
+/* The call must have failed like this, and the session must still score as it did. */
+static void check_refused(struct bench *b, const char *what, int rc, int status, const char *code,
+                          const struct rr_error *err)
+{
+    float now[256];
+    cr_assert(rc == status, "%s: status %d; expected %d", what, rc, status);
+    cr_assert(err->status == status && strcmp(err->code, code) == 0, "%s: error %d [%s]; expected %d [%s]", what,
+              err->status, err->code, status, code);
+    cr_assert(err->text[0] != 0, "%s: no text", what);
+    bench_score(b, now);
+    cr_assert(memcmp(now, b->good, (size_t)b->model->h.n_vocab * sizeof(float)) == 0,
+              "%s: the session scores differently afterwards", what);
+}
+
+static void refuse_branch(struct bench *b, const char *what, int parent, int n, int status, const char *code)
+{
+    struct rr_error err = {0};
+    int node = -77, rc = rr_session_branch(b->session, parent, n, &node, &err);
+    check_refused(b, what, rc, status, code, &err);
+    cr_assert(node == -77, "%s: a node number %d was given", what, node);
+    rc = rr_session_branch(b->session, parent, n, &node, NULL); /* without a place for the error */
+    cr_assert(rc != 0, "%s: accepted the second time", what);
+}
+
+Test(session, branch_refusals)
+{
+    struct bench b;
+    bench_open(&b, (struct rr_session_options){.n_cells = 64, .n_context = 40, .n_nodes = 40});
+    refuse_branch(&b, "parent that is not open", 0, 1, RR_ERR_USAGE, "NODE");
+    refuse_branch(&b, "parent -2", -2, 1, RR_ERR_USAGE, "NODE");
+    refuse_branch(&b, "a negative length", -1, -1, RR_ERR_USAGE, "NODE");
+    refuse_branch(&b, "41 tokens in a context of 40", -1, 41, RR_ERR_USAGE, "CONTEXT");
+    refuse_branch(&b, "2^31-1 tokens", -1, INT32_MAX, RR_ERR_USAGE, "CONTEXT");
+    int trunk = branch(b.session, -1, 30);
+    refuse_branch(&b, "11 tokens behind 30", trunk, 11, RR_ERR_USAGE, "CONTEXT");
+    trunk = branch(b.session, -1, 30);
+    branch(b.session, trunk, 10);
+    branch(b.session, trunk, 0);
+    branch(b.session, trunk, 10);
+    refuse_branch(&b, "80 cells of 64", trunk, 1, RR_ERR_MEMORY, "CACHE_FULL");
+    for (int i = 0; i < 40; i++)
+        branch(b.session, -1, 0);
+    refuse_branch(&b, "node 41 of 40", -1, 0, RR_ERR_MEMORY, "CACHE_FULL");
+    int at = -1;
+    for (int i = 0; i < RR_MAX_DEPTH; i++)
+        at = branch(b.session, at, 1 - i % 2 * 1 > 0 ? 0 : 0);
+    refuse_branch(&b, "a path of too many nodes", at, 0, RR_ERR_USAGE, "DEPTH");
+    bench_close(&b);
+}
+
+static void refuse_eval(struct bench *b, const char *what, const struct rr_feed *feeds, int n_feeds,
+                        const struct rr_want *wants, int n_wants, int status, const char *code)
+{
+    struct rr_error err = {0};
+    const long long before = rr_session_tokens(b->session);
+    int rc = rr_session_eval(b->session, feeds, n_feeds, wants, n_wants, &err);
+    cr_assert(rr_session_tokens(b->session) == before, "%s: tokens were computed", what);
+    check_refused(b, what, rc, status, code, &err);
+}
+
+Test(session, feed_refusals)
+{
+    struct bench b;
+    const int *t = bench_tokens, n_vocab = shapes[0].n_vocab;
+    const int low[] = {1, -1}, high[] = {n_vocab}, huge[] = {INT32_MAX, 1};
+    bench_open(&b, (struct rr_session_options){0});
+    struct rr_session *s = b.session;
+    const struct {
+        const char *what, *code;
+        struct rr_feed feeds[2];
+        int n;
+    } cases[] = {
+        {"token -1", "TOKEN_ID", {{0, low, 2}}, 1},
+        {"the first token behind the vocabulary", "TOKEN_ID", {{0, high, 1}}, 1},
+        {"token 2^31-1", "TOKEN_ID", {{0, huge, 2}}, 1},
+        {"a node that is not open", "FEED", {{3, t, 1}}, 1},
+        {"node -1", "FEED", {{-1, t, 1}}, 1},
+        {"more than the node was opened for", "FEED", {{0, t, 6}}, 1},
+        {"fewer than no tokens", "FEED", {{0, t, -1}}, 1},
+        {"a leaf before its trunk is fed", "FEED", {{1, t, 1}}, 1},
+        {"a leaf after a part of its trunk", "FEED", {{0, t, 4}, {1, t, 1}}, 2},
+        {"a leaf before its trunk", "FEED", {{1, t, 1}, {0, t, 5}}, 2},
+        {"leaves out of order", "FEED", {{0, t, 5}, {0, t, 0}}, 2},
+        {"a bad token in the second feed", "TOKEN_ID", {{0, t, 5}, {1, high, 1}}, 2},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int trunk = branch(s, -1, 5);
+        branch(s, trunk, 3);
+        branch(s, trunk, 3);
+        refuse_eval(&b, cases[i].what, cases[i].feeds, cases[i].n, NULL, 0, RR_ERR_USAGE, cases[i].code);
+    }
+    /* The nodes of a refused call are as they were: the same call put right goes through. */
+    float after[256], expected[256];
+    int trunk = branch(s, -1, 5), leaf = branch(s, trunk, 3);
+    struct rr_feed bad[] = {{trunk, t, 5}, {leaf, high, 1}}, right[] = {{trunk, t, 5}, {leaf, t + 5, 3}};
+    struct rr_want w = {.feed = 1, .offset = 2, .logits = after};
+    int rc = rr_session_eval(s, bad, 2, NULL, 0, NULL);
+    cr_assert(rc == RR_ERR_USAGE, "a bad token without a place for the error: status %d", rc);
+    eval(s, right, 2, &w, 1);
+    rr_session_rewind(s, 0);
+    score_leaf(expected, s, -1, t, 8);
+    cr_assert(memcmp(after, expected, (size_t)n_vocab * sizeof(float)) == 0,
+              "the call after a refused one scores differently");
+    bench_close(&b);
+}
+
+Test(session, want_refusals)
+{
+    struct bench b;
+    const int *t = bench_tokens, n_vocab = shapes[0].n_vocab;
+    const int bad_ids[] = {3, n_vocab}, low_ids[] = {-1};
+    float out[256];
+    bench_open(&b, (struct rr_session_options){0});
+    const struct {
+        const char *what, *code;
+        struct rr_want wants[2];
+        int n;
+    } cases[] = {
+        {"feed 2 of 2", "WANT", {{.feed = 2, .logits = out}}, 1},
+        {"feed -1", "WANT", {{.feed = -1, .logits = out}}, 1},
+        {"token 5 of 5", "WANT", {{.feed = 0, .offset = 5, .logits = out}}, 1},
+        {"token -1", "WANT", {{.feed = 0, .offset = -1, .logits = out}}, 1},
+        {"tokens out of order", "WANT", {{.offset = 3, .logits = out}, {.offset = 2, .logits = out}}, 2},
+        {"feeds out of order", "WANT", {{.feed = 1, .logits = out}, {.offset = 2, .logits = out}}, 2},
+        {"an id behind the vocabulary", "TOKEN_ID", {{.ids = bad_ids, .n_ids = 2, .logits = out}}, 1},
+        {"an id below it", "TOKEN_ID", {{.ids = low_ids, .n_ids = 1, .logits = out}}, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int trunk = branch(b.session, -1, 5);
+        struct rr_feed feeds[] = {{trunk, t, 5}, {branch(b.session, trunk, 1), t, 1}};
+        refuse_eval(&b, cases[i].what, feeds, 2, cases[i].wants, cases[i].n, RR_ERR_USAGE, cases[i].code);
+    }
+    struct rr_want lone = {.logits = out};
+    refuse_eval(&b, "a want without feeds", NULL, 0, &lone, 1, RR_ERR_USAGE, "WANT");
+    eval(b.session, NULL, 0, NULL, 0); /* nothing at all is fine */
+    bench_close(&b);
+}
+
+Test(session, open_refusals_and_sizes)
+{
+    struct rr_model *m = make_model(&shapes[0], 31);
+    struct rr_engine e;
+    engine_open(&e, 0, 1);
+    const struct {
+        const char *what, *code;
+        struct rr_session_options o;
+    } cases[] = {
+        {"a negative context", "CONTEXT", {.n_context = -1}},
+        {"a context of 2^31-1", "CONTEXT", {.n_context = INT32_MAX}},
+        {"a negative batch", "SESSION", {.n_batch = -1}},
+        {"a batch of 2^20", "SESSION", {.n_batch = 1 << 20}},
+        {"negative nodes", "SESSION", {.n_nodes = -5}},
+        {"2^30 nodes", "SESSION", {.n_nodes = 1 << 30}},
+        {"negative cells", "SESSION", {.n_cells = -1}},
+        {"2^31-1 cells", "SESSION", {.n_cells = INT32_MAX}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct rr_error err = {0};
+        struct rr_session *s = (struct rr_session *)1;
+        int rc = rr_session_open(&s, &e, m, &cases[i].o, &err);
+        cr_assert(rc == RR_ERR_USAGE && strcmp(err.code, cases[i].code) == 0 && !s, "%s: status %d [%s]",
+                  cases[i].what, rc, err.code);
+        cr_assert(rr_session_bytes(&e, m, &cases[i].o) == 0, "%s has a size", cases[i].what);
+    }
+    struct rr_session_options small = {.n_cells = 16, .n_context = 16, .n_batch = 1, .n_nodes = 1};
+    struct rr_session_options more = small;
+    more.n_cells += 160;
+    const size_t a = rr_session_bytes(&e, m, &small), b = rr_session_bytes(&e, m, &more);
+    const size_t cell = 2u * (size_t)shapes[0].n_layers * (size_t)shapes[0].n_kv_heads *
+                        (size_t)shapes[0].head_dim * sizeof(float);
+    cr_assert(b - a == 160 * cell, "160 more cells cost %zu bytes; expected %zu", b - a, 160 * cell);
+    struct rr_error err = {0};
+    int rc = rr_engine_init(&e, 65, RR_CPU_C, &err);
+    cr_assert(rc == RR_ERR_USAGE, "65 threads: status %d", rc);
+    rr_engine_release(&e);
+    rc = rr_engine_init(&e, -1, RR_CPU_C, &err);
+    cr_assert(rc == RR_ERR_USAGE, "-1 threads: status %d", rc);
+    rr_engine_release(&e);
+    if ((int)rr_cpu_best() + 1 < (int)RR_CPU_COUNT) {
+        rc = rr_engine_init(&e, 1, (enum rr_cpu_level)(rr_cpu_best() + 1), &err);
+        cr_assert(rc == RR_ERR_USAGE && strcmp(err.code, "CPU_LEVEL") == 0,
+                  "a level this machine lacks: status %d", rc);
+        rr_engine_release(&e);
+    }
+    rr_session_close(NULL);
+    free_model(m);
+}
+
+/* ---- damaged weights -------------------------------------------------------------------------- */
+
+Test(session, nan_in_the_head)
+{
+    EACH_LEVEL(level)
+    {
+        const int bad = 40, ids_with[] = {3, bad}, ids_without[] = {3, 41};
+        float out[256];
+        double norm;
+        struct rr_model *m = make_model(&shapes[1], 41);
+        struct rr_error err;
+        struct rr_engine e;
+        uint16_t nan16 = 0x7E00;
+        memcpy(model_row(&m->head, bad), &nan16, sizeof nan16); /* the scale of its first block */
+        engine_open(&e, level, 2);
+        struct rr_session *s = session_open(&e, m, (struct rr_session_options){0});
+        const struct {
+            const char *what;
+            struct rr_want want;
+            int status;
+        } cases[] = {
+            {"the whole vocabulary", {.offset = 7, .logits = out}, RR_ERR_DATA},
+            {"the damaged id", {.offset = 7, .ids = ids_with, .n_ids = 2, .logits = out}, RR_ERR_DATA},
+            {"other ids", {.offset = 7, .ids = ids_without, .n_ids = 2, .logits = out}, RR_OK},
+            {"log_norm alone", {.offset = 7, .log_norm = &norm}, RR_ERR_DATA},
+            {"other ids and log_norm",
+             {.offset = 7, .ids = ids_without, .n_ids = 2, .logits = out, .log_norm = &norm},
+             RR_ERR_DATA},
+        };
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+            struct rr_feed f = {branch(s, -1, 20), bench_tokens, 20};
+            err = (struct rr_error){0};
+            int rc = rr_session_eval(s, &f, 1, &cases[i].want, 1, &err);
+            cr_assert(rc == cases[i].status, "%s, %s: status %d; expected %d", level_name(level),
+                      cases[i].what, rc, cases[i].status);
+            cr_assert(rc == 0 || (strcmp(err.code, "NONFINITE_LOGITS") == 0 && strstr(err.text, "position 7")),
+                      "%s, %s: [%s] %s", level_name(level), cases[i].what, err.code, err.text);
+            rr_session_rewind(s, 0);
+        }
+        rr_session_close(s);
+        rr_engine_release(&e);
+        free_model(m);
+    }
+}
+
+/* A token whose embedding is NaN spoils what comes after it on its path: not what came before, not other
+ * leaves, and not what is computed later in the same cells. */
+Test(session, nan_stays_on_its_path)
+{
+    enum { N = 20 };
+    static float clean[N][256], out[N][256];
+    EACH_LEVEL(level)
+    for (int at = 1; at < 10; at++) {
+        const int n_vocab = shapes[3].n_vocab;
+        int tokens[N];
+        struct rr_model *m = make_model(&shapes[3], 51);
+        struct rr_error err = {0};
+        struct rr_engine e;
+        struct rr_want wants[N];
+        uint16_t nan16 = 0x7E00;
+        memcpy(model_row(&m->embed, 60), &nan16, sizeof nan16);
+        for (int i = 0; i < N; i++)
+            tokens[i] = i + 1;
+        engine_open(&e, level, 1);
+        struct rr_session *s = session_open(&e, m, (struct rr_session_options){0});
+        struct rr_feed f = {branch(s, -1, N), tokens, N};
+        for (int i = 0; i < N; i++)
+            wants[i] = (struct rr_want){.offset = i, .logits = clean[i]};
+        eval(s, &f, 1, wants, N);
+        tokens[at] = 60;
+        for (int i = 0; i < N; i++)
+            wants[i].logits = out[i];
+        rr_session_rewind(s, 0);
+        f.node = branch(s, -1, N);
+        int rc = rr_session_eval(s, &f, 1, wants, N, &err);
+        cr_assert(rc == RR_ERR_DATA && strcmp(err.code, "NONFINITE_LOGITS") == 0, "%s: status %d [%s]",
+                  level_name(level), rc, err.code);
+        for (int i = 0; i < at; i++)
+            cr_assert(memcmp(clean[i], out[i], (size_t)n_vocab * sizeof(float)) == 0,
+                      "%s: a damaged token at %d changes the logits of token %d before it",
+                      level_name(level), at, i);
+        char place[32];
+        snprintf(place, sizeof place, "(position %d)", at);
+        cr_assert(strstr(err.text, place) != NULL, "%s: '%s' does not name %s", level_name(level), err.text,
+                  place);
+        rr_session_rewind(s, 0);
+        tokens[at] = at + 1;
+        f.node = branch(s, -1, N);
+        eval(s, &f, 1, wants, N);
+        for (int i = 0; i < N; i++)
+            cr_assert(memcmp(clean[i], out[i], (size_t)n_vocab * sizeof(float)) == 0,
+                      "%s: cells that once held NaN change token %d", level_name(level), i);
+        rr_session_close(s);
+        rr_engine_release(&e);
+        free_model(m);
+    }
+}
