@@ -74,22 +74,29 @@ static void attend_tile(const struct attention_job *job, const int *path, int n_
         float *row = scores + (size_t)i * s->score_stride;
         int n = s->rows[row0 + i].position + 1;
         norm[i] = 1.0f / kern->softmax_exp(row, n);
-        for (int j = n; j <= last; j++)
-            row[j] = 0; /* positions that only later queries of the tile may see */
         memset(s->att + at + (size_t)i * q_dim, 0, (size_t)hd * sizeof(float));
     }
-    struct rr_attn_values b = {.o = s->att + at,
-                               .ldo = q_dim,
-                               .ldp = s->score_stride,
-                               .ldv = (size_t)hd,
-                               .n_q = n_q,
-                               .head_dim = hd};
+    /* In the last node all queries see what the first one sees; then each its own few more, alone:
+     * a damaged value must not reach those before it, not even times zero. */
+    struct rr_attn_values b = {
+        .ldo = q_dim, .ldp = s->score_stride, .ldv = (size_t)hd, .head_dim = hd};
     for (int i = 0; i < n_path; i++) {
         const struct node *nd = &s->nodes[path[i]];
-        b.n = i + 1 < n_path ? nd->n : last - nd->start + 1;
+        const bool inner = i + 1 < n_path;
+        b.o = s->att + at;
+        b.n_q = n_q;
+        b.n = inner ? nd->n : s->rows[row0].position - nd->start + 1;
         b.p = scores + nd->start;
         b.v = values + (size_t)nd->cell * (size_t)hd;
         kern->attn_values(&b);
+        b.p += b.n;
+        b.v += (size_t)b.n * (size_t)hd;
+        b.n_q = 1;
+        for (b.n = 1; b.n < n_q && !inner; b.n++) {
+            b.o += q_dim;
+            b.p += s->score_stride;
+            kern->attn_values(&b);
+        }
     }
     for (int i = 0; i < n_q; i++)
         for (int d = 0; d < hd; d++)

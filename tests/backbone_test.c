@@ -1,4 +1,5 @@
-/* Backbones and metrics: closed forms, determinism, masks and ties on small data; the published numbers on MovieLens-100K. */
+/* Backbones and metrics: closed forms, determinism, masks and ties on small data; the published
+ * numbers on MovieLens-100K. */
 #include <math.h>
 #include <string.h>
 #include "rec/backbone/backbone.h"
@@ -45,7 +46,8 @@ Test(metrics, closed_forms)
     rr_metrics_add(&m, 10);
     rr_metrics_add(&m, 0);
     m = rr_metrics_mean(&m);
-    cr_assert(m.n == 4 && m.hr[0] == 0.25 && m.hr[1] == 0.5 && m.hr[2] == 0.75, "HR %g %g %g", m.hr[0], m.hr[1], m.hr[2]);
+    cr_assert(m.n == 4 && m.hr[0] == 0.25 && m.hr[1] == 0.5 && m.hr[2] == 0.75, "HR %g %g %g",
+              m.hr[0], m.hr[1], m.hr[2]);
     cr_assert(fabs(m.ndcg[1] - (1 + 1 / log2(5)) / 4) < 1e-12, "NDCG@5 %g", m.ndcg[1]);
 }
 
@@ -53,10 +55,14 @@ Test(metrics, closed_forms)
 Test(metrics, random_floor_and_ceiling)
 {
     struct rr_metrics r = rr_metrics_random(1000, 200, 10), c = rr_metrics_ceiling(1000, 200);
-    cr_assert(fabs(r.hr[0] - .3 * .2) < 1e-12 && fabs(r.hr[1] - .5 * .2) < 1e-12 && fabs(r.hr[2] - .2) < 1e-12, "HR");
-    cr_assert(fabs(r.ndcg[0] / .2 - .2131) < 1e-4 && fabs(r.ndcg[1] / .2 - .2949) < 1e-4, "NDCG %g %g", r.ndcg[0], r.ndcg[1]);
+    cr_assert(fabs(r.hr[0] - .3 * .2) < 1e-12 && fabs(r.hr[1] - .5 * .2) < 1e-12 &&
+                  fabs(r.hr[2] - .2) < 1e-12,
+              "HR");
+    cr_assert(fabs(r.ndcg[0] / .2 - .2131) < 1e-4 && fabs(r.ndcg[1] / .2 - .2949) < 1e-4,
+              "NDCG %g %g", r.ndcg[0], r.ndcg[1]);
     for (int i = 0; i < RR_N_CUTS; i++)
-        cr_assert(fabs(c.hr[i] - .2) < 1e-12 && fabs(c.ndcg[i] - .2) < 1e-12, "ceiling at %d", rr_cuts[i]);
+        cr_assert(fabs(c.hr[i] - .2) < 1e-12 && fabs(c.ndcg[i] - .2) < 1e-12, "ceiling at %d",
+                  rr_cuts[i]);
 }
 
 Test(backbone, candidates_mask_training_and_break_ties_by_item)
@@ -68,16 +74,19 @@ Test(backbone, candidates_mask_training_and_break_ties_by_item)
     float scores[64];
     struct rr_candidate top[64];
     open_data(&d, &s, make_data_dir(40, 30, 7));
-    cr_assert(rr_backbone_fit(&b, RR_BACKBONE_POP, &s, &(struct rr_fit_options){0}, &err) == 0, "%s", err.text);
+    cr_assert(rr_backbone_fit(&b, RR_BACKBONE_POP, &s, &(struct rr_fit_options){0}, &err) == 0,
+              "%s", err.text);
     for (int u = 0; u < d.n_users; u++) {
         int n = rr_backbone_candidates(top, 64, &b, &s, u, scores), open = 0;
         for (int i = 0; i < d.n_items; i++)
             open += s.train_count[i] > 0 && !rr_split_is_train(&s, u, i);
         cr_assert(n == open, "user %d: %d candidates of %d possible", u, n, open);
         for (int i = 0; i < n; i++) {
-            cr_assert(!rr_split_is_train(&s, u, top[i].item), "user %d: a training item is a candidate", u);
+            cr_assert(!rr_split_is_train(&s, u, top[i].item),
+                      "user %d: a training item is a candidate", u);
             cr_assert(top[i].score == (float)s.train_count[top[i].item], "popularity");
-            cr_assert(!i || top[i - 1].score > top[i].score || (top[i - 1].score == top[i].score && top[i - 1].item < top[i].item),
+            cr_assert(!i || top[i - 1].score > top[i].score ||
+                          (top[i - 1].score == top[i].score && top[i - 1].item < top[i].item),
                       "user %d: order at %d", u, i);
         }
     }
@@ -114,7 +123,8 @@ Test(backbone, mf_is_deterministic_learns_and_can_be_stopped)
     for (int u = 0; u < d.n_users; u++) {
         rr_backbone_scores(&a, u, scores);
         for (int i = 0; i < d.n_items; i++)
-            *(u % 3 == i % 3 ? &own : &foreign) += (double)scores[i] / d.n_users / (d.n_items / 3.0) / (u % 3 == i % 3 ? 1 : 2);
+            *(u % 3 == i % 3 ? &own : &foreign) +=
+                (double)scores[i] / d.n_users / (d.n_items / 3.0) / (u % 3 == i % 3 ? 1 : 2);
     }
     cr_assert(own > foreign + 0.5, "own %g, foreign %g", own, foreign);
     rr_backbone_free(&a);
@@ -122,7 +132,8 @@ Test(backbone, mf_is_deterministic_learns_and_can_be_stopped)
     rr_backbone_free(&c);
     struct rr_fit_options stopped = o;
     stopped.progress = stop_at_once;
-    cr_assert(rr_backbone_fit(&a, RR_BACKBONE_MF, &s, &stopped, &err) == RR_ERR_INTERRUPTED, "status %d", err.status);
+    cr_assert(rr_backbone_fit(&a, RR_BACKBONE_MF, &s, &stopped, &err) == RR_ERR_INTERRUPTED,
+              "status %d", err.status);
     close_data(&d, &s);
 }
 
@@ -137,7 +148,8 @@ Test(backbone, rating_model_beats_the_mean_and_stays_on_the_scale)
     double model = 0, mean = 0;
     const size_t n = s.rated_start[d.n_users];
     for (size_t i = 0; i < n; i++) {
-        const double p = rr_rating_predict(&m, s.rated[i].user, s.rated[i].item), r = s.rated[i].value;
+        const double p = rr_rating_predict(&m, s.rated[i].user, s.rated[i].item),
+                     r = s.rated[i].value;
         cr_assert(p >= 1 && p <= 5, "prediction %g", p);
         model += (p - r) * (p - r);
         mean += (m.mean - r) * (m.mean - r);
@@ -156,17 +168,19 @@ Test(backbone, pop_on_movielens_100k)
     struct rr_backbone b;
     struct rr_error err = {0};
     open_data(&d, &s, dir);
-    cr_assert(rr_backbone_fit(&b, RR_BACKBONE_POP, &s, &(struct rr_fit_options){0}, &err) == 0, "%s", err.text);
+    cr_assert(rr_backbone_fit(&b, RR_BACKBONE_POP, &s, &(struct rr_fit_options){0}, &err) == 0,
+              "%s", err.text);
     const struct rr_metrics m = measure(&b, &s);
     static const double hr[] = {.0324, .0453, .0820}, ndcg[] = {.0236, .0289, .0408};
     for (int c = 0; c < RR_N_CUTS; c++)
-        cr_assert(fabs(m.hr[c] - hr[c]) < 5e-5 && fabs(m.ndcg[c] - ndcg[c]) < 5e-5, "at %d: %.4f %.4f", rr_cuts[c], m.hr[c],
-                  m.ndcg[c]);
+        cr_assert(fabs(m.hr[c] - hr[c]) < 5e-5 && fabs(m.ndcg[c] - ndcg[c]) < 5e-5,
+                  "at %d: %.4f %.4f", rr_cuts[c], m.hr[c], m.ndcg[c]);
     rr_backbone_free(&b);
     close_data(&d, &s);
 }
 
-/* spec/method.md section 8: the mean of five seeds within two of the published standard deviations. */
+/* spec/method.md section 8: the mean of five seeds within two of the published standard deviations.
+ */
 Test(backbone, mf_on_movielens_100k)
 {
     SKIP_WITHOUT(dir, "data/ml-100k");
@@ -177,7 +191,9 @@ Test(backbone, mf_on_movielens_100k)
     open_data(&d, &s, dir);
     for (uint64_t seed = 1; seed <= 5; seed++) {
         struct rr_backbone b;
-        cr_assert(rr_backbone_fit(&b, RR_BACKBONE_MF, &s, &(struct rr_fit_options){.seed = seed}, &err) == 0, "%s", err.text);
+        cr_assert(rr_backbone_fit(&b, RR_BACKBONE_MF, &s, &(struct rr_fit_options){.seed = seed},
+                                  &err) == 0,
+                  "%s", err.text);
         const struct rr_metrics m = measure(&b, &s);
         for (int c = 0; c < RR_N_CUTS; c++)
             hr[c] += m.hr[c] / 5;
@@ -185,7 +201,7 @@ Test(backbone, mf_on_movielens_100k)
     }
     static const double mean[] = {.0429, .0688, .1247}, deviation[] = {.0028, .0046, .0035};
     for (int c = 0; c < RR_N_CUTS; c++)
-        cr_assert(fabs(hr[c] - mean[c]) <= 2 * deviation[c], "HR@%d %.4f, published %.4f +- %.4f", rr_cuts[c], hr[c], mean[c],
-                  deviation[c]);
+        cr_assert(fabs(hr[c] - mean[c]) <= 2 * deviation[c], "HR@%d %.4f, published %.4f +- %.4f",
+                  rr_cuts[c], hr[c], mean[c], deviation[c]);
     close_data(&d, &s);
 }

@@ -1,5 +1,5 @@
-/* The MovieLens-100K reader and the split: what is refused and where it is said to be, what is kept, and the oracles of
- * spec/method.md section 2 when the data is there. */
+/* The MovieLens-100K reader and the split: what is refused and where it is said to be, what is
+ * kept, and the oracles of spec/method.md section 2 when the data is there. */
 #include <string.h>
 #include "engine/base/sha256.h"
 #include "rec/data/split.h"
@@ -10,12 +10,13 @@
 #define ITEM(id, title) id "|" title "|01-Jan-1990||http://example.org/" FLAGS "\n"
 #define TWO_ITEMS ITEM("1", "First Light (1990)") ITEM("2", "Second Wind (1991)")
 
-static int parse(struct rr_dataset *d, const char *data, size_t n_data, const char *items, size_t n_items, struct rr_error *err)
+static int parse(struct rr_dataset *d, const char *data, size_t n_data, const char *items,
+                 size_t n_items, struct rr_error *err)
 {
     *d = (struct rr_dataset){0};
     *err = (struct rr_error){0};
-    return rr_dataset_parse_ml100k(d, &(struct rr_bytes){data, n_data, "u.data"}, &(struct rr_bytes){items, n_items, "u.item"},
-                                   err);
+    return rr_dataset_parse_ml100k(d, &(struct rr_bytes){data, n_data, "u.data"},
+                                   &(struct rr_bytes){items, n_items, "u.item"}, err);
 }
 
 struct row {
@@ -33,8 +34,10 @@ static const struct row rows[] = {
     {"D02 items as data", TWO_ITEMS, TWO_ITEMS, 0, 0, "COLUMNS", "u.data", 1, 1, "u.item"},
     {"D02 data as items", GOOD, GOOD, 0, 0, "COLUMNS", "u.item", 1, 1, "24"},
     {"D03 three fields", GOOD "1\t2\t5\n", TWO_ITEMS, 0, 0, "COLUMNS", "u.data", 2, 1, "3 columns"},
-    {"D03 five fields", "1\t2\t5\t100\t7\n", TWO_ITEMS, 0, 0, "COLUMNS", "u.data", 1, 1, "5 columns"},
-    {"D04 MovieLens-1M", "1::2::5::100\n", TWO_ITEMS, 0, 0, "COLUMNS", "u.data", 1, 1, "ratings.dat"},
+    {"D03 five fields", "1\t2\t5\t100\t7\n", TWO_ITEMS, 0, 0, "COLUMNS", "u.data", 1, 1,
+     "5 columns"},
+    {"D04 MovieLens-1M", "1::2::5::100\n", TWO_ITEMS, 0, 0, "COLUMNS", "u.data", 1, 1,
+     "ratings.dat"},
     {"D04 commas", "1,2,5,100\n", TWO_ITEMS, 0, 0, "COLUMNS", "u.data", 1, 1, "tabs"},
     {"D05 rating 0", "1\t1\t0\t100\n", TWO_ITEMS, 0, 0, "RATING", "u.data", 1, 5, "1 to 5"},
     {"D05 rating 6", "1\t1\t6\t100\n", TWO_ITEMS, 0, 0, "RATING", "u.data", 1, 5, "'6'"},
@@ -43,24 +46,35 @@ static const struct row rows[] = {
     {"D06 rating missing", "1\t1\t\t100\n", TWO_ITEMS, 0, 0, "RATING", "u.data", 1, 5, "''"},
     {"D07 user 0", "0\t1\t5\t100\n", TWO_ITEMS, 0, 0, "ID", "u.data", 1, 1, "user id"},
     {"D07 user -1", "-1\t1\t5\t100\n", TWO_ITEMS, 0, 0, "ID", "u.data", 1, 1, "-1"},
-    {"D07 item 2^31", "1\t2147483648\t5\t100\n", TWO_ITEMS, 0, 0, "ID", "u.data", 1, 3, "2147483648"},
-    {"D07 item 2^64", "1\t18446744073709551616\t5\t100\n", TWO_ITEMS, 0, 0, "ID", "u.data", 1, 3, NULL},
+    {"D07 item 2^31", "1\t2147483648\t5\t100\n", TWO_ITEMS, 0, 0, "ID", "u.data", 1, 3,
+     "2147483648"},
+    {"D07 item 2^64", "1\t18446744073709551616\t5\t100\n", TWO_ITEMS, 0, 0, "ID", "u.data", 1, 3,
+     NULL},
     {"D07 item +1", "1\t+1\t5\t100\n", TWO_ITEMS, 0, 0, "ID", "u.data", 1, 3, "+1"},
     {"D07 item 1.0", "1\t1.0\t5\t100\n", TWO_ITEMS, 0, 0, "ID", "u.data", 1, 3, "1.0"},
     {"D08 time missing", "1\t1\t5\t\n", TWO_ITEMS, 0, 0, "TIME", "u.data", 1, 7, "''"},
     {"D08 time negative", "1\t1\t5\t-5\n", TWO_ITEMS, 0, 0, "TIME", "u.data", 1, 7, "-5"},
-    {"D08 milliseconds", "1\t1\t5\t881250949000\n", TWO_ITEMS, 0, 0, "TIME", "u.data", 1, 7, "seconds"},
-    {"D09 rated twice", GOOD "1\t2\t3\t5\n1\t1\t4\t200\n", TWO_ITEMS, 0, 0, "DUPLICATE", "u.data", 3, 0, "line 1"},
+    {"D08 milliseconds", "1\t1\t5\t881250949000\n", TWO_ITEMS, 0, 0, "TIME", "u.data", 1, 7,
+     "seconds"},
+    {"D09 rated twice", GOOD "1\t2\t3\t5\n1\t1\t4\t200\n", TWO_ITEMS, 0, 0, "DUPLICATE", "u.data",
+     3, 0, "line 1"},
     {"D10 item unknown", GOOD "1\t3\t5\t100\n", TWO_ITEMS, 0, 0, "ITEM", "u.data", 2, 0, "3"},
-    {"D15 UTF-16", "\xFF\xFE" "1\0", TWO_ITEMS, 4, 0, "ENCODING", "u.data", 0, 0, "UTF-16"},
-    {"D18 zero byte", "1\t1\t5\t100\n1\t\0\t5\t1\n", TWO_ITEMS, 19, 0, "LINE", "u.data", 2, 3, "zero"},
+    {"D15 UTF-16",
+     "\xFF\xFE"
+     "1\0",
+     TWO_ITEMS, 4, 0, "ENCODING", "u.data", 0, 0, "UTF-16"},
+    {"D18 zero byte", "1\t1\t5\t100\n1\t\0\t5\t1\n", TWO_ITEMS, 19, 0, "LINE", "u.data", 2, 3,
+     "zero"},
     {"D19 bar in title", GOOD, ITEM("1", "A|B (1990)"), 0, 0, "COLUMNS", "u.item", 1, 1, "25"},
-    {"D24 genre flag 2", GOOD, "1|T|d||u|2|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0\n", 0, 0, "GENRE", "u.item", 1, 10, "0 or 1"},
-    {"D24 18 flags", GOOD, "1|T|d||u|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0\n", 0, 0, "COLUMNS", "u.item", 1, 1, "23"},
+    {"D24 genre flag 2", GOOD, "1|T|d||u|2|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0\n", 0, 0, "GENRE",
+     "u.item", 1, 10, "0 or 1"},
+    {"D24 18 flags", GOOD, "1|T|d||u|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0\n", 0, 0, "COLUMNS",
+     "u.item", 1, 1, "23"},
     {"D30 gzip", "\x1F\x8B\x08", TWO_ITEMS, 3, 0, "ENCODING", "u.data", 0, 0, "unpack"},
     {"D32 decimal comma", "1\t1\t3,5\t100\n", TWO_ITEMS, 0, 0, "RATING", "u.data", 1, 5, "3,5"},
     {"D33 cut line", GOOD "196\t24", TWO_ITEMS, 0, 0, "COLUMNS", "u.data", 2, 1, "2 columns"},
-    {"item twice", GOOD, ITEM("1", "A") ITEM("1", "B"), 0, 0, "DUPLICATE", "u.item", 0, 0, "already"},
+    {"item twice", GOOD, ITEM("1", "A") ITEM("1", "B"), 0, 0, "DUPLICATE", "u.item", 0, 0,
+     "already"},
     {"title empty", GOOD, ITEM("1", ""), 0, 0, "TITLE", "u.item", 1, 3, "empty"},
 };
 
@@ -70,16 +84,18 @@ Test(data, refuses_by_code_line_and_column)
         const struct row *r = &rows[i];
         struct rr_dataset d;
         struct rr_error err;
-        int rc = parse(&d, r->data, r->n_data ? r->n_data : strlen(r->data), r->items, r->n_items ? r->n_items : strlen(r->items),
-                       &err);
+        int rc = parse(&d, r->data, r->n_data ? r->n_data : strlen(r->data), r->items,
+                       r->n_items ? r->n_items : strlen(r->items), &err);
         cr_assert(rc == RR_ERR_DATA, "%s: status %d", r->name, rc);
-        cr_assert(strcmp(err.code, r->code) == 0, "%s: code %s, expected %s (%s)", r->name, err.code, r->code, err.text);
+        cr_assert(strcmp(err.code, r->code) == 0, "%s: code %s, expected %s (%s)", r->name,
+                  err.code, r->code, err.text);
         cr_assert(strcmp(err.file, r->file) == 0, "%s: file %s", r->name, err.file);
         cr_assert(!r->line || err.line == r->line, "%s: line %lld", r->name, err.line);
         cr_assert(!r->column || err.column == r->column, "%s: column %lld", r->name, err.column);
         char text[2600];
         rr_error_format(text, sizeof text, &err);
-        cr_assert(!r->says || strstr(text, r->says), "%s: '%s' does not say '%s'", r->name, text, r->says);
+        cr_assert(!r->says || strstr(text, r->says), "%s: '%s' does not say '%s'", r->name, text,
+                  r->says);
         rr_dataset_close(&d);
     }
 }
@@ -90,8 +106,10 @@ Test(data, refuses_a_line_longer_than_the_limit)
     struct rr_dataset d;
     struct rr_error err;
     memset(line, '1', sizeof line);
-    cr_assert(parse(&d, line, sizeof line, TWO_ITEMS, strlen(TWO_ITEMS), &err) == RR_ERR_DATA, "a line of 1 MiB was taken");
-    cr_assert(strcmp(err.code, "LINE") == 0 && err.line == 1, "code %s, line %lld", err.code, err.line);
+    cr_assert(parse(&d, line, sizeof line, TWO_ITEMS, strlen(TWO_ITEMS), &err) == RR_ERR_DATA,
+              "a line of 1 MiB was taken");
+    cr_assert(strcmp(err.code, "LINE") == 0 && err.line == 1, "code %s, line %lld", err.code,
+              err.line);
     rr_dataset_close(&d);
 }
 
@@ -103,11 +121,17 @@ Test(data, keeps_what_is_legal)
         size_t n;
     } good[] = {
         {"D12 latin-1", "1\t1\t5\t100\n", ITEM("1", "Caf\xE9 (1990)"), "Caf\xC3\xA9 (1990)", 1},
-        {"D13 UTF-8 stays", "1\t1\t5\t100\n", ITEM("1", "Caf\xC3\xA9 (1990)"), "Caf\xC3\xA9 (1990)", 1},
-        {"D16 byte order mark", "\xEF\xBB\xBF" "1\t1\t5\t100\n", ITEM("1", "T"), "T", 1},
+        {"D13 UTF-8 stays", "1\t1\t5\t100\n", ITEM("1", "Caf\xC3\xA9 (1990)"), "Caf\xC3\xA9 (1990)",
+         1},
+        {"D16 byte order mark",
+         "\xEF\xBB\xBF"
+         "1\t1\t5\t100\n",
+         ITEM("1", "T"), "T", 1},
         {"D17 CRLF", "1\t1\t5\t100\r\n2\t1\t4\t100\r\n", ITEM("1", "T"), "T", 2},
-        {"D17 no final newline, blank lines", "\n1\t1\t5\t100\n\n2\t1\t4\t100", ITEM("1", "T"), "T", 2},
-        {"D23 unknown, empty date and URL", "1\t1\t5\t100\n", "1|unknown|||" FLAGS "\n", "unknown", 1},
+        {"D17 no final newline, blank lines", "\n1\t1\t5\t100\n\n2\t1\t4\t100", ITEM("1", "T"), "T",
+         2},
+        {"D23 unknown, empty date and URL", "1\t1\t5\t100\n", "1|unknown|||" FLAGS "\n", "unknown",
+         1},
         {"D25 no year", "1\t1\t5\t100\n", ITEM("1", "No Year Here"), "No Year Here", 1},
         {"control characters", "1\t1\t5\t100\n", ITEM("1", "Tab\there\x7f"), "Tab here ", 1},
         {"special token text", "1\t1\t5\t100\n", ITEM("1", "</s>[INST]"), "</s>[INST]", 1},
@@ -115,21 +139,25 @@ Test(data, keeps_what_is_legal)
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         struct rr_dataset d;
         struct rr_error err;
-        int rc = parse(&d, good[i].data, strlen(good[i].data), good[i].items, strlen(good[i].items), &err);
+        int rc = parse(&d, good[i].data, strlen(good[i].data), good[i].items, strlen(good[i].items),
+                       &err);
         cr_assert(rc == 0, "%s: %s", good[i].name, err.text);
         cr_assert(d.n_ratings == good[i].n, "%s: %zu ratings", good[i].name, d.n_ratings);
-        cr_assert(strcmp(d.titles[0], good[i].title) == 0, "%s: title '%s'", good[i].name, d.titles[0]);
+        cr_assert(strcmp(d.titles[0], good[i].title) == 0, "%s: title '%s'", good[i].name,
+                  d.titles[0]);
         rr_dataset_close(&d);
     }
 }
 
 Test(data, equal_titles_stay_two_items)
 {
-    const char *items = ITEM("7", "Same (1990)") ITEM("3", "Same (1990)"), *data = "1\t7\t5\t1\n1\t3\t4\t2\n";
+    const char *items = ITEM("7", "Same (1990)") ITEM("3", "Same (1990)"),
+               *data = "1\t7\t5\t1\n1\t3\t4\t2\n";
     struct rr_dataset d;
     struct rr_error err;
     cr_assert(parse(&d, data, strlen(data), items, strlen(items), &err) == 0, "%s", err.text);
-    cr_assert(d.n_items == 2 && strcmp(d.item_ids[0], "3") == 0 && strcmp(d.item_ids[1], "7") == 0, "ids in ascending order");
+    cr_assert(d.n_items == 2 && strcmp(d.item_ids[0], "3") == 0 && strcmp(d.item_ids[1], "7") == 0,
+              "ids in ascending order");
     cr_assert(d.ratings[0].item == 1 && d.ratings[1].item == 0, "ratings point at their own item");
     rr_dataset_close(&d);
 }
@@ -140,42 +168,54 @@ Test(data, folders_without_data_are_named)
     struct rr_error err = {0};
     const char *dir = temporary_dir();
     cr_assert(rr_dataset_open(&d, dir, &err) == RR_ERR_OPEN, "an empty folder");
-    cr_assert(strcmp(err.code, "NO_DATA") == 0 && strstr(err.text, "u.item"), "%s: %s", err.code, err.text);
+    cr_assert(strcmp(err.code, "NO_DATA") == 0 && strstr(err.text, "u.item"), "%s: %s", err.code,
+              err.text);
     write_file(path_in(dir, "u.data"), GOOD, strlen(GOOD));
     cr_assert(rr_dataset_open(&d, dir, &err) == RR_ERR_OPEN, "a folder without u.item");
     cr_assert(strstr(err.file, "u.item"), "the missing file is named: %s", err.file);
-    cr_assert(rr_dataset_open(&d, path_in(dir, "nothing"), &err) == RR_ERR_OPEN, "a folder that is not there");
-    cr_assert(rr_dataset_open(&d, path_in(dir, "u.data"), &err) == RR_ERR_OPEN, "a file instead of a folder");
+    cr_assert(rr_dataset_open(&d, path_in(dir, "nothing"), &err) == RR_ERR_OPEN,
+              "a folder that is not there");
+    cr_assert(rr_dataset_open(&d, path_in(dir, "u.data"), &err) == RR_ERR_OPEN,
+              "a file instead of a folder");
 }
 
-/* Times tie: file order decides; the last like tests, the one before validates; dislikes and threes are rated, not likes. */
+/* Times tie: file order decides; the last like tests, the one before validates; dislikes and threes
+ * are rated, not likes. */
 Test(split, holds_out_by_time_then_file_order)
 {
-    const char *items = ITEM("1", "A") ITEM("2", "B") ITEM("3", "C") ITEM("4", "D") ITEM("5", "E") ITEM("6", "F");
-    const char *data = "9\t1\t5\t50\n9\t2\t4\t10\n9\t3\t5\t50\n9\t4\t2\t99\n9\t5\t3\t20\n9\t6\t4\t30\n8\t1\t5\t1\n8\t2\t5\t2\n";
+    const char *items =
+        ITEM("1", "A") ITEM("2", "B") ITEM("3", "C") ITEM("4", "D") ITEM("5", "E") ITEM("6", "F");
+    const char *data = "9\t1\t5\t50\n9\t2\t4\t10\n9\t3\t5\t50\n9\t4\t2\t99\n9\t5\t3\t20\n9\t6\t4\t3"
+                       "0\n8\t1\t5\t1\n8\t2\t5\t2\n";
     struct rr_dataset d;
     struct rr_split s;
     struct rr_error err;
     cr_assert(parse(&d, data, strlen(data), items, strlen(items), &err) == 0, "%s", err.text);
     cr_assert(rr_split_make(&s, &d, &err) == 0, "%s", err.text);
-    cr_assert(s.test[1].item == 2 && s.valid[1].item == 0, "test %d, valid %d", s.test[1].item, s.valid[1].item);
+    cr_assert(s.test[1].item == 2 && s.valid[1].item == 0, "test %d, valid %d", s.test[1].item,
+              s.valid[1].item);
     cr_assert(s.train_start[2] - s.train_start[1] == 2, "two likes train");
-    cr_assert(s.train[s.train_start[1]].item == 1 && s.train[s.train_start[1] + 1].item == 5, "in the order of time");
+    cr_assert(s.train[s.train_start[1]].item == 1 && s.train[s.train_start[1] + 1].item == 5,
+              "in the order of time");
     cr_assert(s.rated_start[2] - s.rated_start[1] == 4, "rated: two likes, a three, a dislike");
-    cr_assert(s.test[0].item == -1 && s.valid[0].item == -1 && s.n_too_few == 1, "two likes are too few to hold out");
+    cr_assert(s.test[0].item == -1 && s.valid[0].item == -1 && s.n_too_few == 1,
+              "two likes are too few to hold out");
     cr_assert(s.train_start[1] - s.train_start[0] == 2, "they train");
-    cr_assert(!rr_split_counts(&s, 1) && !rr_split_counts(&s, 0), "the test item 3 is in nobody's training");
+    cr_assert(!rr_split_counts(&s, 1) && !rr_split_counts(&s, 0),
+              "the test item 3 is in nobody's training");
     for (size_t i = s.rated_start[1]; i < s.rated_start[2]; i++)
-        cr_assert(s.rated[i].item != s.test[1].item && s.rated[i].item != s.valid[1].item, "a held-out item leaked");
+        cr_assert(s.rated[i].item != s.test[1].item && s.rated[i].item != s.valid[1].item,
+                  "a held-out item leaked");
     rr_split_free(&s);
     rr_dataset_close(&d);
 }
 
 Test(split, equals_the_oracle_on_movielens_100k)
 {
-    static const char *const sums[] = {"43c397bb5c8c78b6bb91dd8d66abc550d4386c4ac2162ec74fcac2d99682562c",
-                                       "98df0098f3e489952358e6f88991867f25703c2f2bf2d3fbab0b36a19ec51952",
-                                       "b9972af9de5bc47ec7fed0b4983ae9ea10836dbcb078451afa79e46aea87b3c3"};
+    static const char *const sums[] = {
+        "43c397bb5c8c78b6bb91dd8d66abc550d4386c4ac2162ec74fcac2d99682562c",
+        "98df0098f3e489952358e6f88991867f25703c2f2bf2d3fbab0b36a19ec51952",
+        "b9972af9de5bc47ec7fed0b4983ae9ea10836dbcb078451afa79e46aea87b3c3"};
     SKIP_WITHOUT(dir, "data/ml-100k");
     struct rr_dataset d;
     struct rr_split s;
@@ -202,8 +242,8 @@ Test(split, equals_the_oracle_on_movielens_100k)
                 utf8_titles++;
                 break;
             }
-    cr_assert(s.n_likes == 55375 && s.n_users_with_likes == 942 && s.n_train_items == 1427, "%d likes, %d users, %d items", s.n_likes,
-              s.n_users_with_likes, s.n_train_items);
+    cr_assert(s.n_likes == 55375 && s.n_users_with_likes == 942 && s.n_train_items == 1427,
+              "%d likes, %d users, %d items", s.n_likes, s.n_users_with_likes, s.n_train_items);
     cr_assert(counted == 927, "%d users count", counted);
     cr_assert(utf8_titles == 9, "%d titles beyond ASCII", utf8_titles);
     rr_split_free(&s);

@@ -1,8 +1,10 @@
-/* The JSON reader and writer: what is valid, what is refused at which byte, and that reading what was written gives the same. */
+/* The JSON reader and writer: what is valid, what is refused at which byte, and that reading what
+ * was written gives the same. */
 #include "tests/test.h"
 
 #include <locale.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include "engine/base/json.h"
 #include "engine/base/limits.h"
@@ -47,7 +49,8 @@ Test(json, accepts)
         struct rr_arena arena = {0};
         const struct rr_json *v = parse_ok(&arena, rows[i].text, strlen(rows[i].text));
         cr_assert(v->type == rows[i].type, "'%s' is %s", rows[i].text, rr_json_type_name(v->type));
-        cr_assert(v->n_children == rows[i].n_children, "'%s' has %zu children", rows[i].text, v->n_children);
+        cr_assert(v->n_children == rows[i].n_children, "'%s' has %zu children", rows[i].text,
+                  v->n_children);
         rr_arena_free(&arena);
     }
 }
@@ -138,8 +141,8 @@ Test(json, refuses)
         rr_free(exact);
         cr_assert(rc == RR_ERR_DATA && root == NULL, "'%s' gave %d", rows[i].text, rc);
         cr_assert(strcmp(err.code, rows[i].code) == 0, "'%s': code %s", rows[i].text, err.code);
-        cr_assert(err.offset == 100 + rows[i].offset, "'%s': offset %lld, expected %lld", rows[i].text, err.offset,
-                  100 + rows[i].offset);
+        cr_assert(err.offset == 100 + rows[i].offset, "'%s': offset %lld, expected %lld",
+                  rows[i].text, err.offset, 100 + rows[i].offset);
         cr_assert(strcmp(err.file, "t.json") == 0, "'%s': file '%s'", rows[i].text, err.file);
         rr_arena_free(&arena);
     }
@@ -151,8 +154,15 @@ Test(json, zero_bytes)
         const char *id, *text;
         size_t n;
         long long offset;
-    } rows[] = {{"behind the value", "1\0", 2, 1}, {"in a string", "\"a\0b\"", 5, 2}, {"before", "\0""1", 2, 0},
-                {"in a number", "[1\0]", 4, 2}, {"in a word", "nu\0l", 4, 0}, {"escape", "\"\\\0\"", 4, 1}};
+    } rows[] = {{"behind the value", "1\0", 2, 1},
+                {"in a string", "\"a\0b\"", 5, 2},
+                {"before",
+                 "\0"
+                 "1",
+                 2, 0},
+                {"in a number", "[1\0]", 4, 2},
+                {"in a word", "nu\0l", 4, 0},
+                {"escape", "\"\\\0\"", 4, 1}};
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct rr_arena arena = {0};
         struct rr_json *root;
@@ -185,23 +195,27 @@ Test(json, depth)
         parse_ok(&arena, b.data, b.n);
         nest(&b, RR_MAX_JSON_DEPTH + 1, objects);
         int rc = rr_json_parse(&root, &arena, b.data, b.n, "t.json", 0, &err);
-        cr_assert(rc == RR_ERR_DATA && strcmp(err.code, "JSON_DEPTH") == 0, "one level too deep: %d %s", rc, err.code);
-        cr_assert(err.offset == (RR_MAX_JSON_DEPTH + 1) * (objects ? 5 : 1), "offset %lld", err.offset);
+        cr_assert(rc == RR_ERR_DATA && strcmp(err.code, "JSON_DEPTH") == 0,
+                  "one level too deep: %d %s", rc, err.code);
+        cr_assert(err.offset == (RR_MAX_JSON_DEPTH + 1) * (objects ? 5 : 1), "offset %lld",
+                  err.offset);
         nest(&b, 200000, objects);
         rc = rr_json_parse(&root, &arena, b.data, b.n, "t.json", 0, &err);
-        cr_assert(rc == RR_ERR_DATA && strcmp(err.code, "JSON_DEPTH") == 0, "200000 levels: %d %s", rc, err.code);
+        cr_assert(rc == RR_ERR_DATA && strcmp(err.code, "JSON_DEPTH") == 0, "200000 levels: %d %s",
+                  rc, err.code);
         rr_arena_free(&arena);
     }
     rr_buf_free(&b);
 }
 
-/* Few keys are compared by pairs, many through a table: the repeated one is found wherever it stands. */
+/* Few keys are compared by pairs, many through a table: the repeated one is found wherever it
+ * stands. */
 Test(json, duplicate_keys)
 {
     static const int sizes[] = {2, 16, 17, 18, 100, 5000};
     for (size_t s = 0; s < COUNT(sizes); s++) {
         const int n = sizes[s];
-        for (int repeat = -1; repeat < n; repeat += n > 100 ? n / 3 : 1) {
+        for (int repeat = -1; repeat<n; repeat += n> 100 ? n / 3 : 1) {
             struct rr_buf b = {0};
             struct rr_arena arena = {0};
             struct rr_json *root;
@@ -213,13 +227,17 @@ Test(json, duplicate_keys)
             rr_buf_puts(&b, "}");
             int rc = rr_json_parse(&root, &arena, b.data, b.n, "t.json", 0, &err);
             if (repeat < 0) {
-                cr_assert(rc == RR_OK && root->n_children == (size_t)n, "%d keys: %d, %s", n, rc, err.text);
+                cr_assert(rc == RR_OK && root->n_children == (size_t)n, "%d keys: %d, %s", n, rc,
+                          err.text);
             } else {
                 char name[32];
                 snprintf(name, sizeof name, "key%d", repeat);
-                cr_assert(rc == RR_ERR_DATA && strcmp(err.code, "JSON_DUPLICATE_KEY") == 0, "%d keys: %d %s", n, rc, err.code);
-                cr_assert(strcmp(err.object, name) == 0, "%d keys: '%s', expected '%s'", n, err.object, name);
-                cr_assert(err.offset == (long long)b.n - 2, "%d keys: offset %lld, expected that of the second", n, err.offset);
+                cr_assert(rc == RR_ERR_DATA && strcmp(err.code, "JSON_DUPLICATE_KEY") == 0,
+                          "%d keys: %d %s", n, rc, err.code);
+                cr_assert(strcmp(err.object, name) == 0, "%d keys: '%s', expected '%s'", n,
+                          err.object, name);
+                cr_assert(err.offset == (long long)b.n - 2,
+                          "%d keys: offset %lld, expected that of the second", n, err.offset);
             }
             rr_arena_free(&arena);
             rr_buf_free(&b);
@@ -246,8 +264,10 @@ Test(json, strings)
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct rr_arena arena = {0};
         const struct rr_json *v = parse_ok(&arena, rows[i].text, strlen(rows[i].text));
-        cr_assert(v->n_text == rows[i].n, "%s has %zu bytes, expected %zu", rows[i].text, v->n_text, rows[i].n);
-        cr_assert(memcmp(v->text, rows[i].value, rows[i].n) == 0, "%s was decoded to '%s'", rows[i].text, v->text);
+        cr_assert(v->n_text == rows[i].n, "%s has %zu bytes, expected %zu", rows[i].text, v->n_text,
+                  rows[i].n);
+        cr_assert(memcmp(v->text, rows[i].value, rows[i].n) == 0, "%s was decoded to '%s'",
+                  rows[i].text, v->text);
         cr_assert(v->text[v->n_text] == 0, "%s is not terminated", rows[i].text);
         rr_arena_free(&arena);
     }
@@ -293,7 +313,8 @@ Test(json, int_ranges)
 {
     struct rr_arena arena = {0};
     int64_t x = 77;
-    const struct rr_json *v = parse_ok(&arena, "[5,5.0,\"5\",null,-1]", 19), *five = v->child, *point = five->next;
+    const struct rr_json *v = parse_ok(&arena, "[5,5.0,\"5\",null,-1]", 19), *five = v->child,
+                         *point = five->next;
     cr_assert(rr_json_int(&x, five, 5, 5) && x == 5, "5 lies in [5, 5]");
     cr_assert(rr_json_int(&x, point, 5, 5) && x == 5, "5.0 lies in [5, 5]");
     x = 77;
@@ -303,7 +324,8 @@ Test(json, int_ranges)
     cr_assert(!rr_json_int(&x, point->next, 0, 9), "a string was taken for a number");
     cr_assert(!rr_json_int(&x, point->next->next, 0, 9), "null was taken for a number");
     cr_assert(!rr_json_int(&x, NULL, 0, 9), "nothing was taken for a number");
-    cr_assert(!rr_json_int(&x, point->next->next->next, 0, 9) && x == 77, "-1 was taken for a number in [0, 9]");
+    cr_assert(!rr_json_int(&x, point->next->next->next, 0, 9) && x == 77,
+              "-1 was taken for a number in [0, 9]");
     rr_arena_free(&arena);
 }
 
@@ -311,12 +333,17 @@ Test(json, members)
 {
     static const char text[] = "{\"a\":1,\"b\":{\"c\":\"x\"},\"a\\u0000\":2}";
     struct rr_arena arena = {0};
-    const struct rr_json *v = parse_ok(&arena, text, sizeof text - 1), *c = rr_json_get(rr_json_get(v, "b"), "c");
-    cr_assert(rr_json_is_string(c, "x") && !rr_json_is_string(c, "xy") && !rr_json_is_string(c, ""), "b.c is not just \"x\"");
+    const struct rr_json *v = parse_ok(&arena, text, sizeof text - 1),
+                         *c = rr_json_get(rr_json_get(v, "b"), "c");
+    cr_assert(rr_json_is_string(c, "x") && !rr_json_is_string(c, "xy") && !rr_json_is_string(c, ""),
+              "b.c is not just \"x\"");
     cr_assert(!rr_json_is_string(rr_json_get(v, "a"), "1"), "a number was taken for a string");
-    cr_assert(rr_json_get(v, "c") == NULL && rr_json_get(NULL, "c") == NULL && rr_json_get(c, "c") == NULL, "a member too many");
+    cr_assert(rr_json_get(v, "c") == NULL && rr_json_get(NULL, "c") == NULL &&
+                  rr_json_get(c, "c") == NULL,
+              "a member too many");
     cr_assert(rr_json_get(v, "a")->number == 1, "\"a\" was taken for \"a\\0\"");
-    cr_assert(rr_json_get(v, "a")->offset == 5 && c->offset == 16, "offsets %zu and %zu", rr_json_get(v, "a")->offset, c->offset);
+    cr_assert(rr_json_get(v, "a")->offset == 5 && c->offset == 16, "offsets %zu and %zu",
+              rr_json_get(v, "a")->offset, c->offset);
     rr_arena_free(&arena);
 }
 
@@ -331,7 +358,11 @@ Test(json, written_strings_read_back)
         {"a\"b\\c", 5, "\"a\\\"b\\\\c\""},
         {"\n\r\t\0\x1F\x7F", 6, "\"\\n\\u000d\\u0009\\u0000\\u001f\\u007f\""},
         {"caf\xC3\xA9 \xF0\x9F\x98\x80", 10, "\"caf\xC3\xA9 \xF0\x9F\x98\x80\""},
-        {"a\xFF" "b\xE2\x82", 5, "\"a\xEF\xBF\xBD" "b\xEF\xBF\xBD\xEF\xBF\xBD\""},
+        {"a\xFF"
+         "b\xE2\x82",
+         5,
+         "\"a\xEF\xBF\xBD"
+         "b\xEF\xBF\xBD\xEF\xBF\xBD\""},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct rr_buf b = {0};
@@ -340,7 +371,8 @@ Test(json, written_strings_read_back)
         cr_assert(strcmp(b.data, rows[i].written) == 0, "row %zu was written as %s", i, b.data);
         const struct rr_json *v = parse_ok(&arena, b.data, b.n);
         if (i < 4)
-            cr_assert(v->n_text == rows[i].n && memcmp(v->text, rows[i].s, rows[i].n) == 0, "row %zu reads back otherwise", i);
+            cr_assert(v->n_text == rows[i].n && memcmp(v->text, rows[i].s, rows[i].n) == 0,
+                      "row %zu reads back otherwise", i);
         rr_arena_free(&arena);
         rr_buf_free(&b);
     }
@@ -351,20 +383,31 @@ Test(json, written_numbers)
     static const struct {
         double v;
         const char *written;
-    } rows[] = {{0, "0"}, {1, "1"}, {-2.5, "-2.5"}, {0.1, "0.1"}, {1e100, "1e+100"}, {100000, "100000"}, {NAN, "null"},
-                {INFINITY, "null"}, {-INFINITY, "null"}, {1.0 / 1024, "0.0009765625"}};
+    } rows[] = {{0, "0"},
+                {1, "1"},
+                {-2.5, "-2.5"},
+                {0.1, "0.1"},
+                {1e100, "1e+100"},
+                {100000, "100000"},
+                {NAN, "null"},
+                {INFINITY, "null"},
+                {-INFINITY, "null"},
+                {1.0 / 1024, "0.0009765625"}};
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct rr_buf b = {0};
         rr_json_add_double(&b, rows[i].v);
-        cr_assert(strcmp(b.data, rows[i].written) == 0, "%.17g was written as %s", rows[i].v, b.data);
+        cr_assert(strcmp(b.data, rows[i].written) == 0, "%.17g was written as %s", rows[i].v,
+                  b.data);
         rr_buf_free(&b);
     }
 }
 
-/* Numbers are written and read with '.' whatever the program's locale says. Skips where no such locale is installed. */
+/* Numbers are written and read with '.' whatever the program's locale says. Skips where no such
+ * locale is installed. */
 Test(json, any_locale)
 {
-    static const char *const names[] = {"de_DE.UTF-8", "de_DE.utf8", "de_DE", "fr_FR.UTF-8", "fr_FR.utf8"};
+    static const char *const names[] = {"de_DE.UTF-8", "de_DE.utf8", "de_DE", "fr_FR.UTF-8",
+                                        "fr_FR.utf8"};
     struct rr_arena arena = {0};
     struct rr_buf b = {0};
     bool found = false;

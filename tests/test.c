@@ -60,7 +60,8 @@ const char *temporary_dir(void)
     if (n_made == 64)
         abort();
     const char *base = getenv("TMPDIR");
-    snprintf(made[n_made], sizeof made[0], "%s/recrank-test-XXXXXX", base && base[0] ? base : "/tmp");
+    snprintf(made[n_made], sizeof made[0], "%s/recrank-test-XXXXXX",
+             base && base[0] ? base : "/tmp");
     if (!mkdtemp(made[n_made]))
         abort();
     return made[n_made++];
@@ -126,7 +127,8 @@ void mini_skip(void)
     skipped = &yes;
 }
 
-/* Each test in a process of its own, as Criterion does; with an argument only the suites whose names begin with it. */
+/* Each test in a process of its own, as Criterion does; with an argument only the suites whose
+ * names begin with it. */
 int main(int argc, char **argv)
 {
     int passed = 0, failed = 0, n_skipped = 0;

@@ -1,5 +1,6 @@
-/* The few macros the unit tests use: Criterion's, or with RR_MINI a shim with the same names, so that the same files run where
- * Criterion does not (thread sanitizer, static and cross builds). Test names are unique within a suite. */
+/* The few macros the unit tests use: Criterion's, or with RR_MINI a shim with the same names, so
+ * that the same files run where Criterion does not (thread sanitizer, static and cross builds).
+ * Test names are unique within a suite. */
 #ifndef TESTS_TEST_H
 #define TESTS_TEST_H
 
@@ -18,35 +19,38 @@ void mini_register(struct mini_test *t);
 void mini_fail(const char *file, int line, const char *text);
 void mini_skip(void);
 
-#define Test(suite_, name_)                                                                                            \
-    static void test_##suite_##_##name_(void);                                                                         \
-    static struct mini_test mini_##suite_##_##name_ = {#suite_, #name_, test_##suite_##_##name_, NULL};                \
-    __attribute__((constructor)) static void register_##suite_##_##name_(void)                                         \
-    {                                                                                                                  \
-        mini_register(&mini_##suite_##_##name_);                                                                       \
-    }                                                                                                                  \
+#define Test(suite_, name_)                                                                        \
+    static void test_##suite_##_##name_(void);                                                     \
+    static struct mini_test mini_##suite_##_##name_ = {#suite_, #name_, test_##suite_##_##name_,   \
+                                                       NULL};                                      \
+    __attribute__((constructor)) static void register_##suite_##_##name_(void)                     \
+    {                                                                                              \
+        mini_register(&mini_##suite_##_##name_);                                                   \
+    }                                                                                              \
     static void test_##suite_##_##name_(void)
-#define cr_assert(cond, ...)                                                                                           \
-    do {                                                                                                               \
-        if (!(cond)) {                                                                                                 \
-            mini_fail(__FILE__, __LINE__, #cond);                                                                      \
-            fprintf(stderr, "  " __VA_ARGS__);                                                                         \
-            fputc('\n', stderr);                                                                                       \
-            exit(1);                                                                                                   \
-        }                                                                                                              \
+#define cr_assert(cond, ...)                                                                       \
+    do {                                                                                           \
+        if (!(cond)) {                                                                             \
+            mini_fail(__FILE__, __LINE__, #cond);                                                  \
+            fprintf(stderr, "  " __VA_ARGS__);                                                     \
+            fputc('\n', stderr);                                                                   \
+            exit(1);                                                                               \
+        }                                                                                          \
     } while (0)
-#define cr_skip_test(...)                                                                                              \
-    do {                                                                                                               \
-        printf("skip: " __VA_ARGS__);                                                                                  \
-        putchar('\n');                                                                                                 \
-        mini_skip();                                                                                                   \
-        return;                                                                                                        \
+#define cr_skip_test(...)                                                                          \
+    do {                                                                                           \
+        printf("skip: " __VA_ARGS__);                                                              \
+        putchar('\n');                                                                             \
+        mini_skip();                                                                               \
+        return;                                                                                    \
     } while (0)
 #endif
 
-/* The data beside the project, or NULL (the test then skips by name): "../shared/" + name when it exists. */
+/* The data beside the project, or NULL (the test then skips by name): "../shared/" + name when it
+ * exists. */
 const char *shared_path(const char *name);
-/* A fresh folder for this test under the system's temporary directory; removed when the process ends. */
+/* A fresh folder for this test under the system's temporary directory; removed when the process
+ * ends. */
 const char *temporary_dir(void);
 /* dir + "/" + name in a static ring of buffers. */
 const char *path_in(const char *dir, const char *name);
@@ -55,9 +59,9 @@ void write_file(const char *path, const void *bytes, size_t n);
 /* Reads a whole file into malloc'd memory. */
 unsigned char *read_file(const char *path, size_t *n);
 
-#define SKIP_WITHOUT(path, name)                                                                                       \
-    const char *path = shared_path(name);                                                                              \
-    if (!path)                                                                                                         \
+#define SKIP_WITHOUT(path, name)                                                                   \
+    const char *path = shared_path(name);                                                          \
+    if (!path)                                                                                     \
     cr_skip_test("%s is not beside the project", name)
 
 #endif

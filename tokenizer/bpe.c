@@ -113,7 +113,9 @@ static bool cut_symbols(const struct rr_tokenizer *t, struct rr_bpe_scratch *b)
         } else {
             uint32_t cp;
             sym->n = (uint32_t)rr_utf8_decode(s + at, b->text.n - at, &cp);
-            sym->id = rr_pair_find(&t->pairs, rr_char_key(cp));
+            /* Behind a user piece that ends inside a character: one byte on its own. */
+            sym->id = sym->n ? rr_pair_find(&t->pairs, rr_char_key(cp)) : -1;
+            sym->n = sym->n ? sym->n : 1;
         }
         at += sym->n;
     }
@@ -238,6 +240,7 @@ static bool emit_symbol(const struct rr_tokenizer *t, struct rr_encoding *e,
             continue;
         }
         size_t len = rr_utf8_decode(s, b->text.n - (size_t)(s - b->text.data), NULL);
+        len = len ? len : 1;
         if (id >= 0 && id < t->n) {
             len = t->pieces[id].n;
             if (!emit(e, id))

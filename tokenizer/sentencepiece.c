@@ -8,6 +8,8 @@
 #include "engine/base/limits.h"
 
 struct reader {
+    bool *is_bpe; /* set once the trainer settings say so: the format's default is another algorithm
+                   */
     const char *file;
     struct rr_error *err;
 };
@@ -150,6 +152,8 @@ static int read_trainer(const struct reader *r, struct rr_cursor c, size_t base,
                            RR_AT_BYTE(r->file, "model_type", f.at),
                            "model type %llu (1 unigram, 3 word, 4 char); only 2 (BPE) is supported",
                            (unsigned long long)f.value);
+        if (f.number == 3)
+            *r->is_bpe = true;
         if (f.number == 35)
             v->byte_fallback = f.value != 0;
         if (f.number == 40)
@@ -221,7 +225,8 @@ static int read_model(const struct reader *r, struct rr_cursor *c, struct rr_voc
 int rr_tokenizer_from_sentencepiece(struct rr_tokenizer **t, const void *bytes, size_t n,
                                     const char *file, struct rr_error *err)
 {
-    struct reader r = {file, err};
+    bool is_bpe = false;
+    struct reader r = {&is_bpe, file, err};
     struct rr_cursor c = rr_cursor_make(bytes, n);
     /* The defaults of sentencepiece_model.proto. */
     struct rr_vocab v = {
@@ -233,6 +238,9 @@ int rr_tokenizer_from_sentencepiece(struct rr_tokenizer **t, const void *bytes, 
                          "the file is empty");
     if (!rc && !v.n)
         rc = bad(&r, "pieces", 0, "no pieces; not a SentencePiece model");
+    if (!rc && !is_bpe)
+        rc = rr_fail(err, RR_ERR_DATA, "UNSUPPORTED", RR_AT_OBJECT(file, "model_type"),
+                     "is not given, which means unigram; only 2 (BPE) is supported");
     if (!rc)
         rc = rr_tokenizer_open(t, &v, file, err);
     rr_free(v.pieces);

@@ -135,6 +135,9 @@ static int check_ids(const struct rr_tokenizer *t, const char *file, struct rr_e
             return rr_fail(err, RR_ERR_DATA, "TOKEN_ID", RR_AT_OBJECT(file, ids[i].name),
                            "the %s id is %d; the vocabulary has 0 to %d", ids[i].name, ids[i].id,
                            t->n - 1);
+    if (t->unk >= 0 && !t->byte_fallback && t->pieces[t->unk].type != RR_PIECE_UNKNOWN)
+        return bad_piece(err, file, t->unk, &t->pieces[t->unk],
+                         "is the unknown piece by its id, but not by its type");
     if (t->unk < 0 && !t->byte_fallback)
         return rr_fail(
             err, RR_ERR_DATA, "VOCAB", RR_AT_FILE(file),
@@ -162,6 +165,9 @@ static int copy_pieces(struct rr_tokenizer *t, const struct rr_vocab *v, const c
             return bad_piece(err, file, id, &p, "has a score that is not finite");
         if (p.type < RR_PIECE_NORMAL || p.type > RR_PIECE_BYTE)
             return bad_piece(err, file, id, &p, "has a type outside 1 to 6");
+        /* Whatever the file calls them: plain text must not make these two. */
+        if (id == v->bos || id == v->eos)
+            p.type = RR_PIECE_CONTROL;
         t->has_unused = t->has_unused || p.type == RR_PIECE_UNUSED;
         p.text = rr_arena_copy(&t->arena, p.text, p.n);
         if (!p.text)
@@ -282,32 +288,44 @@ out:
     return rc;
 }
 
+struct user_piece {
+    const struct rr_piece *piece;
+    int id;
+};
+
 /* First byte, then longest first: user-defined pieces are matched greedily. */
+static int user_order(const void *a, const void *b)
+{
+    const struct user_piece *x = a, *y = b;
+    const unsigned char cx = (unsigned char)x->piece->text[0],
+                        cy = (unsigned char)y->piece->text[0];
+    if (cx != cy)
+        return cx > cy ? 1 : -1;
+    if (x->piece->n != y->piece->n)
+        return x->piece->n < y->piece->n ? 1 : -1;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
 static int index_user_pieces(struct rr_tokenizer *t, struct rr_error *err)
 {
-    int n = 0, at = 0;
-    for (int id = 0; id < t->n; id++)
-        n += t->pieces[id].type == RR_PIECE_USER;
-    t->user_ids = rr_arena_alloc(&t->arena, (size_t)n, sizeof *t->user_ids);
-    if (!t->user_ids)
-        return rr_fail_memory(err, "vocabulary", (size_t)n * sizeof *t->user_ids);
-    for (int id = 0; id < t->n; id++)
+    size_t n = 0;
+    struct user_piece *sorted = rr_alloc((size_t)t->n, sizeof *sorted);
+    for (int id = 0; sorted && id < t->n; id++)
         if (t->pieces[id].type == RR_PIECE_USER)
-            t->user_first[(unsigned char)t->pieces[id].text[0] + 1]++;
+            sorted[n++] = (struct user_piece){&t->pieces[id], id};
+    t->user_ids = rr_arena_alloc(&t->arena, n, sizeof *t->user_ids);
+    if (!sorted || !t->user_ids) {
+        rr_free(sorted);
+        return rr_fail_memory(err, "vocabulary", (size_t)t->n * sizeof *sorted);
+    }
+    qsort(sorted, n, sizeof *sorted, user_order);
+    for (size_t i = 0; i < n; i++) {
+        t->user_ids[i] = sorted[i].id;
+        t->user_first[(unsigned char)sorted[i].piece->text[0] + 1]++;
+    }
     for (int b = 0; b < 256; b++)
         t->user_first[b + 1] += t->user_first[b];
-    int fill[256];
-    memcpy(fill, t->user_first, sizeof fill);
-    for (int id = 0; id < t->n; id++) {
-        const struct rr_piece *p = &t->pieces[id];
-        if (p->type != RR_PIECE_USER)
-            continue;
-        const int begin = t->user_first[(unsigned char)p->text[0]];
-        for (at = fill[(unsigned char)p->text[0]]++;
-             at > begin && t->pieces[t->user_ids[at - 1]].n < p->n; at--)
-            t->user_ids[at] = t->user_ids[at - 1];
-        t->user_ids[at] = id;
-    }
+    rr_free(sorted);
     return RR_OK;
 }
 

@@ -69,6 +69,7 @@ struct reader {
     struct rr_gguf *g;
     struct rr_cursor c;
     struct rr_error *err;
+    size_t *entries; /* [n_tensors] where in the file each tensor is described */
 };
 
 const char *rr_gguf_type_name(enum rr_gguf_type type)
@@ -111,7 +112,8 @@ static int read_magic(struct reader *r)
                    "the file ends inside its header of 24 bytes");
     r->g->version = rr_cursor_u32(&r->c);
     if (r->g->version != 2 && r->g->version != 3)
-        return (r->g->version & 0xFFFF) == 0 && r->g->version >> 24
+        return (r->g->version & 0xFFFFFF) == 0 && r->g->version >> 24 >= 1 &&
+                       r->g->version >> 24 <= 3
                    ? BAD(r, "BYTE_ORDER", "version", 4,
                          "the version reads 0x%08x: a big-endian file", r->g->version)
                    : BAD(r, "VERSION", "version", 4, "version %u; expected 2 or 3", r->g->version);
@@ -399,7 +401,7 @@ static int place_tensors(struct reader *r)
         sorted[i] = t;
         uint64_t end;
         if (!rr_add_u64(&end, t->offset, t->n_bytes) || end > left)
-            rc = BAD(r, t->offset <= left ? "TRUNCATED" : "TENSOR_RANGE", t->name, data + t->offset,
+            rc = BAD(r, t->offset <= left ? "TRUNCATED" : "TENSOR_RANGE", t->name, r->entries[i],
                      "offset %llu + %llu bytes > data size %llu; the file is damaged or truncated",
                      (unsigned long long)t->offset, (unsigned long long)t->n_bytes,
                      (unsigned long long)left);
@@ -434,9 +436,11 @@ static int read_tensors(struct reader *r, uint64_t n)
                    "%llu tensors need at least 33 bytes each; %zu are left", (unsigned long long)n,
                    rr_cursor_left(&r->c));
     g->tensors = rr_arena_zalloc(&g->arena, (size_t)n, sizeof *g->tensors);
-    if (!g->tensors)
+    r->entries = rr_arena_alloc(&g->arena, (size_t)n, sizeof *r->entries);
+    if (!g->tensors || !r->entries)
         return rr_fail_memory(r->err, "tensors", (size_t)n * sizeof *g->tensors);
     for (; g->n_tensors < n; g->n_tensors++) {
+        r->entries[g->n_tensors] = r->c.at;
         int rc = read_tensor(r, &g->tensors[g->n_tensors]);
         if (rc)
             return rc;

@@ -205,6 +205,25 @@ static int add_shards(struct rr_weights *w, struct tensor_list *list, const stru
     return rc;
 }
 
+/* The folder's tensors: the shards that the index names, or the one file. */
+static int add_files(struct rr_weights *w, struct tensor_list *list, struct rr_error *err)
+{
+    struct rr_json *index;
+    const char *index_file;
+    int rc = read_json(w, "model.safetensors.index.json", true, &index_file, &index, err);
+    if (rc)
+        return rc;
+    if (index)
+        return add_shards(w, list, index, index_file, err);
+    rc = add_file(w, list, "model.safetensors", err);
+    char *pickle = rr_path_join(w->path, "pytorch_model.bin");
+    if (rc == RR_ERR_OPEN && pickle && rr_path_exists(pickle))
+        rc = rr_fail(err, RR_ERR_DATA, "UNSUPPORTED", RR_AT_FILE(pickle),
+                     "PyTorch pickle files are not supported: convert to safetensors");
+    rr_free(pickle);
+    return rc;
+}
+
 static int read_tokenizer(struct rr_weights *w, struct rr_error *err)
 {
     char *path = rr_path_join(w->path, "tokenizer.model");
@@ -218,9 +237,8 @@ static int read_tokenizer(struct rr_weights *w, struct rr_error *err)
 int rr_weights_read_hf(struct rr_weights *w, struct rr_error *err)
 {
     struct config c = {.err = err};
-    struct rr_json *root, *index;
+    struct rr_json *root;
     struct tensor_list list = {0};
-    const char *index_file;
     bool tied = false;
     int rc = read_json(w, "config.json", false, &c.file, &root, err);
     c.root = root;
@@ -229,12 +247,14 @@ int rr_weights_read_hf(struct rr_weights *w, struct rr_error *err)
     if (!rc)
         rc = rr_hparams_check(&w->model.h, c.file, err);
     if (!rc)
-        rc = read_json(w, "model.safetensors.index.json", true, &index_file, &index, err);
-    if (!rc)
-        rc = index ? add_shards(w, &list, index, index_file, err)
-                   : add_file(w, &list, "model.safetensors", err);
+        rc = add_files(w, &list, err);
     if (!rc)
         rc = rr_bind_tensors(&w->model, &w->arena, list.v, list.n, &rr_names_hf, w->path, err);
+    if (!rc && tied) {
+        /* As Hugging Face does: the flag wins over a head that is stored all the same. */
+        w->model.head = w->model.embed;
+        w->model.tied = true;
+    }
     if (!rc && w->model.tied && !tied)
         rc = rr_fail(err, RR_ERR_DATA, "TENSORS", RR_AT_OBJECT(w->path, "lm_head.weight"),
                      "is missing, and config.json does not say tie_word_embeddings");

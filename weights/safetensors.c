@@ -41,6 +41,12 @@ struct reader {
     rr_fail((r)->err, RR_ERR_DATA, code,                                                           \
             RR_AT_BYTE((r)->file, object, (r)->base + (json)->offset), __VA_ARGS__)
 
+/* Digits only: 8.0 and 8e0 are numbers of JSON, but no sizes of this format. */
+static bool whole_number(int64_t *out, const struct rr_json *v)
+{
+    return rr_json_int(out, v, 0, INT64_MAX) && !strpbrk(v->text, ".eE");
+}
+
 static int read_shape(struct reader *r, struct rr_stored *t, const struct rr_json *shape,
                       uint64_t *n_elements)
 {
@@ -51,7 +57,7 @@ static int read_shape(struct reader *r, struct rr_stored *t, const struct rr_jso
     *n_elements = 1;
     for (const struct rr_json *d = shape->child; d; d = d->next) {
         int64_t v;
-        if (!rr_json_int(&v, d, 0, INT64_MAX) || strpbrk(d->text, ".eE"))
+        if (!whole_number(&v, d))
             return BAD(r, "SHAPE", t->name, d, "a dimension is %s; expected a whole number from 0",
                        rr_json_type_name(d->type));
         if (!rr_mul_u64(n_elements, *n_elements, (uint64_t)v) || *n_elements > (uint64_t)1 << 60)
@@ -105,8 +111,7 @@ static int read_tensor(struct reader *r, struct rr_stored *t, const struct rr_js
     const struct rr_json *at = rr_json_get(entry, "data_offsets");
     int64_t begin, end;
     if (!at || at->type != RR_JSON_ARRAY || at->n_children != 2 ||
-        !rr_json_int(&begin, at->child, 0, INT64_MAX) ||
-        !rr_json_int(&end, at->child->next, 0, INT64_MAX))
+        !whole_number(&begin, at->child) || !whole_number(&end, at->child->next))
         return rr_fail(r->err, RR_ERR_DATA, "DATA_OFFSETS", RR_AT_OBJECT(r->file, t->name),
                        "\"data_offsets\" is missing or not two whole numbers");
     if (!rr_mul_u64(&n_bits, n_elements, bits) || end < begin ||
@@ -192,7 +197,7 @@ int rr_safetensors_parse(struct rr_stored **list, size_t *n_list, size_t *cap,
         rc = BAD(&r, "COUNT", "header", root, "%zu tensors; at most %u allowed", root->n_children,
                  RR_MAX_TENSORS);
     for (const struct rr_json *m = rc ? NULL : root->child; m && !rc; m = m->next) {
-        if (strcmp(m->key, "__metadata__") == 0) {
+        if (m->n_key == 12 && memcmp(m->key, "__metadata__", 12) == 0) {
             rc = check_metadata(&r, m);
         } else if (!rr_grow(list, cap, *n_list + 1, sizeof **list)) {
             rc = rr_fail_memory(err, "tensors", *n_list * sizeof **list);
@@ -202,7 +207,7 @@ int rr_safetensors_parse(struct rr_stored **list, size_t *n_list, size_t *cap,
         }
     }
     if (!rc)
-        rc = cover_exactly(&r, *list + first, *n_list - first, 8 + n_header);
+        rc = cover_exactly(&r, *list ? *list + first : NULL, *n_list - first, 8 + n_header);
     rr_arena_free(&scratch);
     return rc;
 }

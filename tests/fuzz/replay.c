@@ -1,5 +1,6 @@
-/* A main for the fuzz targets without libFuzzer: runs every seed file given, whole, cut at every length (of the first 4096), and
- * with bytes changed by a fixed generator. usage: TARGET [--mutations N] FILE... */
+/* A main for the fuzz targets without libFuzzer: runs every seed file given, whole, cut at every
+ * length (of the first 4096), and with bytes changed by a fixed generator. usage: TARGET
+ * [--mutations N] FILE... */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,7 +61,7 @@ int main(int argc, char **argv)
         fclose(f);
         files++;
         run(buffer, n);
-        for (size_t cut = 0; cut < n && cut < 4096; cut += n > 1024 ? 7 : 1)
+        for (size_t cut = 0; cut < n && cut<4096; cut += n> 1024 ? 7 : 1)
             run(buffer, cut);
         mutate(buffer, n, mutations);
     }

@@ -1,0 +1,322 @@
+/* Out of memory at every point: a plain program, linked with --wrap for every allocating function,
+ * that lets the 1st, 2nd, 3rd, ... allocation fail (then also all from there on) while a model is
+ * opened and used. Each time the answer must be RR_ERR_MEMORY and everything must have been given
+ * back. Exit 0 when so.
+ *
+ * Models: the tiny ones of make_files.h in all formats, and stories260K where ../shared has it. */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "engine/base/file.h"
+#include "engine/base/json.h"
+#include "engine/session.h"
+#include "tests/make_files.h"
+#include "weights/weights.h"
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t n);
+void *__real_aligned_alloc(size_t align, size_t n);
+void __real_free(void *p);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t n);
+void *__wrap_aligned_alloc(size_t align, size_t n);
+void __wrap_free(void *p);
+
+static long n_calls; /* allocations asked for since the last reset */
+static long fail_at; /* this one fails; 0: none */
+static bool fail_on; /* and all behind it */
+static long n_live;  /* blocks not yet freed */
+
+static bool fails(void)
+{
+    n_calls++;
+    return fail_at && (n_calls == fail_at || (fail_on && n_calls > fail_at));
+}
+
+static void *counted(void *p)
+{
+    n_live += p != NULL;
+    return p;
+}
+
+void *__wrap_malloc(size_t n)
+{
+    return fails() ? NULL : counted(__real_malloc(n));
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return fails() ? NULL : counted(__real_calloc(n, size));
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+    if (fails())
+        return NULL;
+    void *grown = __real_realloc(p, n);
+    return p ? grown : counted(grown);
+}
+
+void *__wrap_aligned_alloc(size_t align, size_t n)
+{
+    return fails() ? NULL : counted(__real_aligned_alloc(align, n));
+}
+
+void __wrap_free(void *p)
+{
+    n_live -= p != NULL;
+    __real_free(p);
+}
+
+/* ---- what is tried ---- */
+
+struct scenario {
+    const char *name, *model, *tokenizer;
+};
+
+static int score(struct rr_session *s, const struct rr_encoding *e, const struct rr_weights *w,
+                 struct rr_error *err)
+{
+    static float logits[1 << 16];
+    int node, n = (int)e->n < 16 ? (int)e->n : 16;
+    int rc = rr_session_branch(s, -1, n, &node, err);
+    if (rc)
+        return rc;
+    struct rr_want want = {.offset = n - 1, .logits = logits};
+    if (w->model.h.n_vocab > (int)(sizeof logits / sizeof logits[0]))
+        want.logits = NULL;
+    return rr_session_eval(s, &(struct rr_feed){node, e->ids, n}, 1, &want, 1, err);
+}
+
+/* A model from its file to logits and text, all memory given back whatever happens. */
+static int use_model(const struct scenario *sc, struct rr_error *err)
+{
+    static const char text[] =
+        "Once upon a time, \xF0\x9F\x8E\xAC there was  a <s> little girl named Lily.";
+    struct rr_weights w;
+    struct rr_engine e = {0};
+    struct rr_session *s = NULL;
+    struct rr_encoding enc = {0};
+    struct rr_buf out = {0};
+    int rc = rr_weights_open(&w, sc->model, sc->tokenizer, err);
+    if (rc)
+        return rc;
+    rc = rr_engine_init(&e, 2, rr_cpu_best(), err);
+    if (!rc)
+        rc = rr_session_open(&s, &e, &w.model, &(struct rr_session_options){.n_batch = 8}, err);
+    if (!rc)
+        rc = rr_tokenizer_encode(w.tokenizer, &enc, text, sizeof text - 1, err);
+    if (!rc)
+        rc = score(s, &enc, &w, err);
+    if (!rc)
+        rc = rr_tokenizer_decode(w.tokenizer, &out, enc.ids, enc.n, err);
+    if (!rc && (out.n != sizeof text - 1 || memcmp(out.data, text, out.n) != 0))
+        rc =
+            rr_fail(err, RR_ERR_FAILED, "TEXT", RR_NOWHERE, "the text came back as '%s'", out.data);
+    rr_buf_free(&out);
+    rr_encoding_free(&enc);
+    rr_session_close(s);
+    rr_engine_release(&e);
+    rr_weights_close(&w);
+    return rc;
+}
+
+/* A tokenizer on its own, from whatever file. Encodes again after a failure: its scratch must still
+ * be good. */
+static int use_tokenizer(const struct scenario *sc, struct rr_error *err)
+{
+    static const char text[] = "a time, \xE2\x82\xAC 100";
+    struct rr_tokenizer *t;
+    struct rr_encoding enc = {0}, again = {0};
+    int rc = rr_weights_tokenizer(&t, sc->tokenizer, err);
+    if (rc)
+        return rc;
+    rc = rr_tokenizer_encode(t, &enc, text, sizeof text - 1, err);
+    if (rc && !fail_on) {
+        if (rr_tokenizer_encode(t, &enc, text, sizeof text - 1, NULL) != 0 ||
+            rr_tokenizer_encode(t, &again, text, sizeof text - 1, NULL) != 0 || enc.n != again.n ||
+            memcmp(enc.ids, again.ids, enc.n * sizeof *enc.ids) != 0)
+            rc = rr_fail(err, RR_ERR_FAILED, "AGAIN", RR_NOWHERE,
+                         "encoding differs after a failure");
+    }
+    rr_encoding_free(&enc);
+    rr_encoding_free(&again);
+    rr_tokenizer_close(t);
+    return rc;
+}
+
+static int use_json(const struct scenario *sc, struct rr_error *err)
+{
+    struct rr_arena arena = {0};
+    struct rr_json *root;
+    struct rr_buf out = {0};
+    int rc = rr_json_parse(&root, &arena, sc->model, strlen(sc->model), "text", 0, err);
+    if (!rc) {
+        rr_json_add_string(&out, sc->model, strlen(sc->model));
+        rr_json_add_double(&out, 0.1);
+        if (out.failed)
+            rc = rr_fail_memory(err, "text", 1);
+    }
+    rr_buf_free(&out);
+    rr_arena_free(&arena);
+    return rc;
+}
+
+static int use_out(const struct scenario *sc, struct rr_error *err)
+{
+    struct rr_out out;
+    int rc = rr_out_open(&out, sc->model, err);
+    if (rc)
+        return rc;
+    fputs("some text\n", out.f);
+    return rr_out_commit(&out, err);
+}
+
+/* ---- the sweep ---- */
+
+typedef int use_fn(const struct scenario *sc, struct rr_error *err);
+
+static bool sweep_one(const struct scenario *sc, use_fn *use, bool on)
+{
+    for (fail_at = 1; fail_at < 1000000; fail_at++) {
+        struct rr_error err = {0};
+        const long live = n_live;
+        n_calls = 0;
+        fail_on = on;
+        int rc = use(sc, &err);
+        if (n_live != live) {
+            fprintf(stderr, "oom: %s, allocation %ld%s: %ld blocks were not freed (status %d)\n",
+                    sc->name, fail_at, on ? " and later" : "", n_live - live, rc);
+            return false;
+        }
+        if (rc == RR_OK && n_calls < fail_at) {
+            printf("oom: %s: %ld allocations%s\n", sc->name, n_calls,
+                   on ? ", all later ones failing" : "");
+            fail_at = 0;
+            return n_calls > 0;
+        }
+        if (rc != RR_ERR_MEMORY || err.status != RR_ERR_MEMORY) {
+            fprintf(stderr,
+                    "oom: %s, allocation %ld of %ld%s failed: status %d [%s] %s; expected %d\n",
+                    sc->name, fail_at, n_calls, on ? " and later" : "", rc, err.code, err.text,
+                    RR_ERR_MEMORY);
+            return false;
+        }
+    }
+    return false;
+}
+
+/* Goes on after a failure of one scenario, so that one run shows all of them. */
+static int sweep(const struct scenario *sc, use_fn *use)
+{
+    bool once = sweep_one(sc, use, false), on = sweep_one(sc, use, true);
+    fail_at = 0;
+    return !(once && on);
+}
+
+/* ---- files ---- */
+
+static char dir[] = "/tmp/recrank-oom-XXXXXX";
+static char paths[16][64];
+static int n_paths;
+
+/* The path of a file in the folder, which will be removed. */
+static const char *place(const char *name)
+{
+    char *p = paths[n_paths++];
+    snprintf(p, sizeof paths[0], "%s/%s", dir, name);
+    return p;
+}
+
+static const char *file(const char *name, struct rr_buf *b)
+{
+    const char *path = place(name);
+    FILE *f = fopen(path, "wb");
+    if (!f || fwrite(b->data, 1, b->n, f) != b->n || fclose(f) != 0) {
+        perror(path);
+        exit(1);
+    }
+    rr_buf_free(b);
+    return path;
+}
+
+static int sweep_made_files(void)
+{
+    struct tiny t;
+    struct gguf_file g = {0};
+    struct rr_buf b = {0};
+    int bad = 0;
+    tiny_make(&t, &tiny_default);
+    gguf_from_tiny(&g, &t);
+    gguf_write(&b, &g);
+    gguf_file_free(&g);
+    const char *gguf = file("tiny.gguf", &b);
+    llama2c_from_tiny(&b, &t);
+    const char *bin = file("tiny.bin", &b);
+    llama2c_tokenizer_from_tiny(&b, &t);
+    const char *tok = file("tok.bin", &b);
+    config_from_tiny(&b, &t);
+    file("config.json", &b);
+    safetensors_from_tiny(&b, &t, 0, t.n_tensors);
+    file("model.safetensors", &b);
+    sentencepiece_from_tiny(&b, &t);
+    const char *sp = file("tokenizer.model", &b);
+    tiny_free(&t);
+    bad += sweep(&(struct scenario){"GGUF", gguf, NULL}, use_model);
+    bad += sweep(&(struct scenario){"GGUF, other tokenizer", gguf, sp}, use_model);
+    bad += sweep(&(struct scenario){"llama2.c", bin, tok}, use_model);
+    bad += sweep(&(struct scenario){"Hugging Face folder", dir, NULL}, use_model);
+    bad += sweep(&(struct scenario){"tokenizer of a GGUF", NULL, gguf}, use_tokenizer);
+    bad += sweep(&(struct scenario){"tokenizer of a folder", NULL, dir}, use_tokenizer);
+    bad += sweep(&(struct scenario){"tokenizer.model", NULL, sp}, use_tokenizer);
+    bad += sweep(&(struct scenario){"llama2.c tokenizer", NULL, tok}, use_tokenizer);
+    return bad;
+}
+
+static int sweep_shared_files(void)
+{
+    const struct scenario stories[] = {
+        {"stories260K.gguf", "../shared/models/stories260K/stories260K.gguf", NULL},
+        {"stories260K.bin", "../shared/models/stories260K/stories260K.bin",
+         "../shared/models/stories260K/tok512.bin"},
+    };
+    int bad = 0;
+    struct stat st;
+    for (size_t i = 0; i < sizeof stories / sizeof stories[0]; i++) {
+        if (stat(stories[i].model, &st) == 0)
+            bad += sweep(&stories[i], use_model);
+        else
+            printf("oom: skipped: %s is not beside the project\n", stories[i].name);
+    }
+    return bad;
+}
+
+int main(void)
+{
+    if (!mkdtemp(dir)) {
+        perror(dir);
+        return 1;
+    }
+    const long live = n_live;
+    int bad = sweep_made_files() + sweep_shared_files();
+    const char *json =
+        "{\"a\": [1, 2.5e3, \"x\\u00e9\\n\", {\"b\": null, \"c\": true}], \"longer key\": \"\"}";
+    bad += sweep(&(struct scenario){"JSON", json, NULL}, use_json);
+    bad += sweep(&(struct scenario){"output file", place("out.txt"), NULL}, use_out);
+    for (int i = 0; i < n_paths; i++)
+        remove(paths[i]);
+    if (rmdir(dir) != 0) {
+        perror(dir); /* a temporary file was left behind */
+        bad++;
+    }
+    if (n_live != live) {
+        fprintf(stderr, "oom: %ld blocks were not freed in all\n", n_live - live);
+        bad++;
+    }
+    return bad != 0;
+}

@@ -1,0 +1,56 @@
+#!/bin/sh
+# Files that are not what they should be: exit 65 or 66 and one line that names code, file and what to do.
+r=$1
+d=$(mktemp -d)
+trap 'rm -rf "$d"' EXIT
+fails=0
+refused() { # EXIT_CODE EXPECTED_TEXT ARGUMENTS...
+    code=$1 want=$2
+    shift 2
+    out=$("$r" "$@" 2>"$d/said" </dev/null)
+    rc=$?
+    lines=$(wc -l <"$d/said")
+    if [ "$rc" != "$code" ] || [ -n "$out" ] || [ "$lines" != 1 ] || ! grep -qF -- "$want" "$d/said"; then
+        echo "bad_files: recrank $*: exit $rc, $lines lines: $(cat "$d/said"); expected $code and '$want'" >&2
+        fails=$((fails + 1))
+    fi
+}
+: >"$d/empty.gguf"
+: >"$d/empty.bin"
+printf 'GGUF' >"$d/four.gguf"
+printf 'PK\003\004xxxxxxxxxxxxxxxxxxxxxxxxxxxx' >"$d/model.bin"
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\n' >"$d/lfs.bin"
+mkdir "$d/empty" "$d/data" "$d/hf"
+printf '1\t1\t5\t100\n1\t2\n' >"$d/data/u.data"
+printf '{"model_type":"gpt2"}' >"$d/hf/config.json"
+refused 66 "CANNOT_OPEN" inspect "$d/nothing.gguf"
+refused 65 "error[TRUNCATED] $d/empty.gguf: magic at byte 0" inspect "$d/empty.gguf"
+refused 65 "error[TRUNCATED]" inspect "$d/empty.bin"
+refused 65 "header at byte 4" inspect "$d/four.gguf"
+refused 65 "pickle" inspect "$d/model.bin"
+refused 65 "git lfs pull" inspect "$d/lfs.bin"
+refused 66 "config.json" inspect "$d/empty"
+refused 65 "expected \"llama\"" inspect "$d/hf"
+refused 66 "u.item" split --data "$d/data" -o "$d/out"
+refused 66 "NO_DATA" split --data "$d/empty" -o "$d/out"
+refused 66 "NO_DATA" split --data "$d/none" -o "$d/out"
+flags='0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0'
+printf '1|A|||http://x|%s\n2|B|||http://x|%s\n' "$flags" "$flags" >"$d/data/u.item"
+refused 65 "u.data:2:1: 2 columns" split --data "$d/data" -o "$d/out"
+printf '1\t1\t5\t100\n1\t2\t3\n' >"$d/data/u.data"
+refused 65 "u.data:2:1: 3 columns" split --data "$d/data" -o "$d/out"
+refused 66 "CANNOT_OPEN" tokenize "$d/nothing.model"
+refused 65 "web page" tokenize "$(printf '<!DOCTYPE html>' >"$d/page.model"; echo "$d/page.model")"
+if [ -d ../shared/models/stories260K ]; then
+    m=../shared/models/stories260K
+    head -c 500000 $m/stories260K.gguf >"$d/cut.gguf"
+    head -c 500000 $m/stories260K.bin >"$d/cut.bin"
+    refused 65 "error[TRUNCATED] $d/cut.gguf: " inspect "$d/cut.gguf"
+    refused 65 "the file has 500000 bytes" inspect "$d/cut.bin"
+    refused 65 "NO_TOKENIZER" generate $m/stories260K.bin -p x
+    refused 65 "do not belong together" generate $m/stories260K.bin -p x --tokenizer ../shared/golden/tokenizer/llama2/tokenizer.model
+    refused 2 "the vocabulary has 0 to 511" logits $m/stories260K.bin --tokens 1,512 -o "$d/l"
+    refused 66 "cannot create" logits $m/stories260K.bin --tokens 1 -o "$d/no/such/folder"
+    [ ! -e "$d/l" ] || { echo "bad_files: a failed command left its output" >&2; fails=$((fails + 1)); }
+fi
+[ "$fails" = 0 ]

@@ -1,0 +1,50 @@
+#!/bin/sh
+# Misuse: exit code 2, one line that says what is wrong, nothing on stdout. Help: exit code 0 on stdout.
+r=$1
+fails=0
+misused() { # EXPECTED_TEXT ARGUMENTS...
+    want=$1
+    shift
+    out=$("$r" "$@" 2>/tmp/recrank-cli-$$ </dev/null)
+    rc=$?
+    said=$(cat /tmp/recrank-cli-$$)
+    rm -f /tmp/recrank-cli-$$
+    case "$rc:$out:$said" in
+    2::*"$want"*) ;;
+    *)
+        echo "usage: recrank $*: exit $rc, stdout '$out', stderr '$said'; expected 2 and '$want'" >&2
+        fails=$((fails + 1))
+        ;;
+    esac
+}
+misused "did you mean 'evaluate'" evalute
+misused "unknown command 'xyzzy'" xyzzy
+misused "did you mean --tokens" logits m --token 1 -o f
+misused "unknown option -z" inspect m -z
+misused "--tokens and --output are needed" logits m
+misused "expected ids like" logits m --tokens 1,,2 -o f
+misused "expected ids like" logits m --tokens 1,x -o f
+misused "too few arguments" inspect
+misused "unexpected argument 'b'" inspect a b
+misused "expected a whole number" generate m -p x -n -5
+misused "expected a whole number" generate m -p x -n 5x
+misused "expected a number" generate m -p x --temperature nan
+misused "has no effect" generate m -p x --temperature 0 --top-k 5
+misused "is given twice" generate m -p x -p y
+misused "takes no value" inspect m --json=yes
+misused "needs a value" generate m -p
+misused "expected none|pointwise" evaluate m --data d --task listwise2
+misused "expected pop|mf" evaluate m --data d --backbone lightgnc
+misused "--data is needed" evaluate m
+misused "needs a MODEL" evaluate --data d
+misused "--data and --user are needed" rank m --data d
+misused "expected c, avx2 or avx512" inspect m --cpu sse
+for c in rank evaluate split inspect tokenize logits generate score; do
+    "$r" $c --help >/dev/null 2>&1 || { echo "usage: $c --help fails" >&2; fails=$((fails + 1)); }
+    "$r" $c --help | grep -q "usage: recrank $c" || { echo "usage: $c --help says nothing" >&2; fails=$((fails + 1)); }
+done
+"$r" --version | grep -q '^recrank [0-9]' || { echo "usage: --version" >&2; fails=$((fails + 1)); }
+"$r" --help >/dev/null || fails=$((fails + 1))
+"$r" --help >/dev/full 2>/dev/null
+[ $? = 74 ] || { echo "usage: a full disk behind stdout is not noticed" >&2; fails=$((fails + 1)); }
+[ "$fails" = 0 ]

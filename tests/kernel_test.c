@@ -1,0 +1,895 @@
+/* Every kernel of every CPU level against the C table and against plain double arithmetic: all
+ * tails, odd addresses, extreme values. Buffers end at a page that may not be touched, so that a
+ * read or write too far stops the test, and begin behind guard bytes. */
+#include "tests/test.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "engine/kernel/kernel.h"
+#include "tests/make_model.h"
+
+/* cr_assert reports every success too, which costs too much in inner loops. */
+#define CHECK(cond, ...)                                                                           \
+    do {                                                                                           \
+        if (!(cond))                                                                               \
+            cr_assert((cond), __VA_ARGS__);                                                        \
+    } while (0)
+
+#define EACH_LEVEL(k)                                                                              \
+    for (int level_ = 0; level_ <= (int)rr_cpu_best(); level_++)                                   \
+        for (struct rr_kernels k = table(level_), *once_ = &k; once_; once_ = NULL)
+
+static struct rr_kernels table(int level)
+{
+    struct rr_kernels k;
+    rr_kernels_init(&k, (enum rr_cpu_level)level);
+    return k;
+}
+
+static const char *level_of(const struct rr_kernels *k)
+{
+    return rr_cpu_level_name(k->level);
+}
+
+static const char *type_of(int type)
+{
+    return rr_type_info((enum rr_type)type)->name;
+}
+
+/* ---- fenced memory ---- */
+
+#define FENCE_BYTES (1u << 20)
+#define GUARD 256
+/* A float of these bytes is NaN: what was not written, or read from outside, shows. */
+#define POISON 0xFF
+
+struct fence {
+    unsigned char *end; /* nothing behind it may be touched */
+};
+
+static void fence_open(struct fence *f)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), n = (FENCE_BYTES + page - 1) / page * page;
+    int fd = open("/dev/zero", O_RDWR);
+    void *p =
+        fd < 0 ? MAP_FAILED : mmap(NULL, n + page, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    cr_assert(p != MAP_FAILED, "no memory for a fence of %zu bytes", n);
+    f->end = (unsigned char *)p + n;
+    int rc = mprotect(f->end, page, PROT_NONE);
+    cr_assert(rc == 0, "the page behind a fence could not be protected");
+    close(fd);
+}
+
+/* n poisoned bytes that end at the fence, less `shift`. */
+static void *fenced(struct fence *f, size_t n, size_t shift)
+{
+    if (!f->end)
+        fence_open(f);
+    CHECK(n + shift + GUARD <= FENCE_BYTES, "the test asks for %zu bytes of a fence", n);
+    memset(f->end - n - shift - GUARD, POISON, n + shift + GUARD);
+    return f->end - n - shift;
+}
+
+static float *fenced_floats(struct fence *f, size_t n)
+{
+    return fenced(f, n * sizeof(float), 0);
+}
+
+static bool guard_is_whole(const void *p)
+{
+    const unsigned char *b = p;
+    for (int i = 1; i <= GUARD; i++)
+        if (b[-i] != POISON)
+            return false;
+    return true;
+}
+
+static bool is_poison(const float *p, size_t n)
+{
+    const unsigned char *b = (const unsigned char *)p;
+    for (size_t i = 0; i < n * sizeof *p; i++)
+        if (b[i] != POISON)
+            return false;
+    return true;
+}
+
+static bool same_bits(const float *a, const float *b, size_t n)
+{
+    return memcmp(a, b, n * sizeof *a) == 0;
+}
+
+/* ---- inputs ---- */
+
+enum kind { PLAIN, LARGE, TINY, ZEROS, CANCELLING, N_KINDS };
+static const char *const kind_names[N_KINDS] = {"plain", "large", "tiny", "zeros", "cancelling"};
+
+static void fill(float *x, size_t n, enum kind kind, struct rr_rng *r)
+{
+    static const float scale[N_KINDS] = {1, 1e15f, 1e-20f, 0, 1e6f};
+    for (size_t i = 0; i < n; i++) {
+        x[i] = scale[kind] * random_float(r);
+        if (kind == CANCELLING && i % 2)
+            x[i] = -x[i - 1] + random_float(r);
+    }
+}
+
+#define MAX_LENGTHS 96
+
+/* Row lengths worth trying for a type. */
+static int lengths(int *out, int type)
+{
+    static const int beyond[] = {127, 128, 255, 256, 257, 300, 511, 512, 513, 700};
+    const int block = rr_type_info((enum rr_type)type)->block;
+    int n = 0;
+    for (int k = block; k <= (block == 1       ? 70
+                              : block == RR_QK ? 12 * RR_QK
+                                               : 4 * RR_QK_K);
+         k += block)
+        out[n++] = k;
+    for (size_t i = 0; block == 1 && i < sizeof beyond / sizeof beyond[0]; i++)
+        out[n++] = beyond[i];
+    if (block != 1)
+        out[n++] = 2 * RR_QK_K * 3;
+    return n;
+}
+
+/* Random bytes whose scales are finite: every pattern a valid file may hold. */
+static void any_row(unsigned char *p, int type, int k, struct rr_rng *r)
+{
+    const struct rr_type_info *t = rr_type_info((enum rr_type)type);
+    for (int i = 0; i < k; i += t->block, p += t->block_bytes) {
+        for (size_t b = 0; b < t->block_bytes; b++)
+            p[b] = (unsigned char)(rr_rng_u64(r) >> 56);
+        unsigned char *high = type == RR_TYPE_Q6_K ? p + t->block_bytes - 1 : p + 1;
+        if (t->block > 1 && (*high & 0x7C) == 0x7C)
+            *high &= 0xBF;
+    }
+}
+
+/* ---- the table, half precision ---- */
+
+Test(kernel, table_is_complete)
+{
+    EACH_LEVEL(k)
+    {
+        cr_assert((int)k.level == level_, "%s: the table says level %d", level_of(&k),
+                  (int)k.level);
+        cr_assert(k.gemm_f32 && k.attn_scores && k.attn_values && k.softmax_exp && k.rmsnorm &&
+                      k.silu_mul && k.add,
+                  "%s: an empty entry", level_of(&k));
+        for (int t = 0; t < RR_TYPE_COUNT; t++)
+            cr_assert(k.row_f32[t] && k.gemv[t], "%s: nothing for %s", level_of(&k), type_of(t));
+        cr_assert(rr_cpu_level_from_name(level_of(&k)) == level_, "%s is not found by its name",
+                  level_of(&k));
+    }
+    cr_assert(rr_cpu_level_from_name("sse9") == -1 && rr_cpu_level_from_name("") == -1,
+              "a name that no level has is found");
+}
+
+Test(kernel, f16_decodes_every_value)
+{
+    for (unsigned h = 0; h < 65536; h++) {
+        const int exp = (int)(h >> 10 & 31), frac = (int)(h & 1023);
+        double v = exp ? ldexp(1024 + frac, exp - 25) : ldexp(frac, -24);
+        v = h & 0x8000 ? -v : v;
+        const float f = rr_f16_to_f32((uint16_t)h);
+        CHECK(!signbit(f) == !(h & 0x8000), "f16 %04x lost its sign", h);
+        if (exp < 31)
+            CHECK((double)f == v, "f16 %04x is %g; expected %g", h, (double)f, v);
+        else if (frac)
+            CHECK(isnan(f), "f16 %04x is %g; expected a NaN", h, (double)f);
+        else
+            CHECK(isinf(f), "f16 %04x is %g; expected infinity", h, (double)f);
+        const uint16_t back = rr_f32_to_f16(f);
+        if (exp == 31 && frac)
+            CHECK((back & 0x7C00) == 0x7C00 && (back & 0x3FF), "f16 NaN %04x comes back as %04x", h,
+                  (unsigned)back);
+        else
+            CHECK(back == h, "f16 %04x comes back as %04x", h, (unsigned)back);
+    }
+}
+
+static void check_f16(float f, unsigned expected)
+{
+    CHECK(rr_f32_to_f16(f) == expected, "%a becomes f16 %04x; expected %04x", (double)f,
+          (unsigned)rr_f32_to_f16(f), expected);
+    CHECK(rr_f32_to_f16(-f) == (expected | 0x8000), "%a becomes f16 %04x; expected %04x",
+          (double)-f, (unsigned)rr_f32_to_f16(-f), expected | 0x8000);
+}
+
+Test(kernel, f16_rounds_to_nearest_even)
+{
+    /* Between each half and the next; the one above 65504 would be 65536, were it not infinity. */
+    for (unsigned h = 0; h < 0x7C00; h++) {
+        const float low = rr_f16_to_f32((uint16_t)h);
+        const float high = h + 1 < 0x7C00 ? rr_f16_to_f32((uint16_t)(h + 1)) : 65536.0f;
+        const float middle = low + (high - low) / 2;
+        check_f16(middle, h & 1 ? h + 1 : h);
+        check_f16(nextafterf(middle, 0), h);
+        check_f16(nextafterf(middle, 1e30f), h + 1);
+    }
+    check_f16(65536.0f, 0x7C00);
+    check_f16(3e38f, 0x7C00);
+    check_f16(INFINITY, 0x7C00);
+    check_f16(0x1p-149f, 0);
+    cr_assert((rr_f32_to_f16(NAN) & 0x7FFF) > 0x7C00, "NaN becomes f16 %04x",
+              (unsigned)rr_f32_to_f16(NAN));
+}
+
+/* ---- rows of stored weights ---- */
+
+/* Element i by the words of type.h, one number at a time. */
+static double stored_value(const unsigned char *row, int type, int i)
+{
+    const struct rr_type_info *t = rr_type_info((enum rr_type)type);
+    const unsigned char *p = row + (size_t)(i / t->block) * t->block_bytes;
+    const int at = i % t->block;
+    uint16_t d;
+    memcpy(&d, type == RR_TYPE_Q6_K ? p + 208 : p, 2);
+    switch (type) {
+    case RR_TYPE_F32: {
+        float f;
+        memcpy(&f, p, 4);
+        return (double)f;
+    }
+    case RR_TYPE_F16:
+        return (double)rr_f16_to_f32(d);
+    case RR_TYPE_BF16: {
+        const double m = 128 + (d & 127), e = d >> 7 & 255;
+        double v = e > 0 ? ldexp(m, (int)e - 134) : ldexp(m - 128, -133);
+        return d & 0x8000 ? -v : v;
+    }
+    case RR_TYPE_Q8_0:
+        return (double)rr_f16_to_f32(d) * (p[2 + at] < 128 ? p[2 + at] : p[2 + at] - 256);
+    case RR_TYPE_Q4_0:
+        return (double)rr_f16_to_f32(d) * ((at < 16 ? p[2 + at] & 15 : p[2 + at - 16] >> 4) - 8);
+    default: {
+        const int half = at / 128, j = at % 128 / 32, l = at % 32;
+        const int low = p[64 * half + 32 * (j % 2) + l] >> (j < 2 ? 0 : 4) & 15;
+        const int high = p[128 + 32 * half + l] >> 2 * j & 3;
+        const int s = p[192 + at / 16] < 128 ? p[192 + at / 16] : p[192 + at / 16] - 256;
+        return (double)rr_f16_to_f32(d) * s * (low + 16 * high - 32);
+    }
+    }
+}
+
+Test(kernel, row_f32_is_what_the_format_says)
+{
+    static struct fence fw, fy;
+    struct rr_rng r;
+    rr_rng_seed(&r, 1);
+    EACH_LEVEL(k)
+    for (int type = 0; type < RR_TYPE_COUNT; type++) {
+        const int len = type <= RR_TYPE_BF16 ? 70 : 2 * RR_QK_K;
+        unsigned char *w = fenced(&fw, rr_row_bytes((enum rr_type)type, (size_t)len), 0);
+        float *y = fenced_floats(&fy, (size_t)len);
+        random_row(w, (enum rr_type)type, len, 1.0f, &r);
+        k.row_f32[type](y, w, len);
+        for (int i = 0; i < len; i++)
+            CHECK((double)y[i] == (double)(float)stored_value(w, type, i),
+                  "%s row_f32 %s element %d is %a; expected %a", level_of(&k), type_of(type), i,
+                  (double)y[i], stored_value(w, type, i));
+    }
+}
+
+Test(kernel, row_f32_same_as_c)
+{
+    static struct fence fw, fy;
+    static float expected[2048];
+    const struct rr_kernels c = table(RR_CPU_C);
+    struct rr_rng r;
+    rr_rng_seed(&r, 2);
+    EACH_LEVEL(k)
+    for (int type = 0; type < RR_TYPE_COUNT; type++) {
+        int len[MAX_LENGTHS], n_len = lengths(len, type);
+        for (int i = 0; i < n_len; i++) {
+            for (int round = 0; round < 8; round++) {
+                const size_t bytes = rr_row_bytes((enum rr_type)type, (size_t)len[i]);
+                unsigned char *w = fenced(&fw, bytes, (size_t)round % 2);
+                float *y = fenced_floats(&fy, (size_t)len[i]);
+                any_row(w, type, len[i], &r);
+                c.row_f32[type](expected, w, len[i]);
+                k.row_f32[type](y, w, len[i]);
+                for (int j = 0; j < len[i]; j++)
+                    CHECK(same_bits(y + j, expected + j, 1) ||
+                              (type == RR_TYPE_F16 && isnan(y[j]) && isnan(expected[j])),
+                          "%s row_f32 %s k=%d element %d is %a; C has %a", level_of(&k),
+                          type_of(type), len[i], j, (double)y[j], (double)expected[j]);
+                CHECK(guard_is_whole(y), "%s row_f32 %s k=%d wrote before its output", level_of(&k),
+                      type_of(type), len[i]);
+            }
+        }
+    }
+}
+
+Test(kernel, row_f32_every_16_bit_value)
+{
+    static uint16_t all[65536];
+    static float y[65536];
+    for (int i = 0; i < 65536; i++)
+        all[i] = (uint16_t)i;
+    EACH_LEVEL(k)
+    {
+        k.row_f32[RR_TYPE_F16](y, all, 65536);
+        for (int i = 0; i < 65536; i++) {
+            const float f = rr_f16_to_f32((uint16_t)i);
+            CHECK(same_bits(&y[i], &f, 1) || (isnan(y[i]) && isnan(f)),
+                  "%s: F16 %04x is %a; C has %a", level_of(&k), (unsigned)i, (double)y[i],
+                  (double)f);
+        }
+        k.row_f32[RR_TYPE_BF16](y, all, 65536);
+        for (int i = 0; i < 65536; i++) {
+            uint32_t bits;
+            memcpy(&bits, &y[i], sizeof bits);
+            CHECK(bits == (uint32_t)i << 16, "%s: BF16 %04x is %08x", level_of(&k), (unsigned)i,
+                  (unsigned)bits);
+        }
+    }
+}
+
+/* ---- products ---- */
+
+/* The tolerance that kernel.h states. size: the sum of the absolute terms. */
+static bool close_enough(double got, double expected, double size)
+{
+    return fabs(got - expected) <= 1e-5 * size + 1e-6;
+}
+
+static void check_gemv(const struct rr_kernels *k, int type, int len, int n, enum kind kind,
+                       size_t shift, struct rr_rng *r)
+{
+    static struct fence fw, fx, fy, fc;
+    const struct rr_kernels c = table(RR_CPU_C);
+    const size_t row_bytes = rr_row_bytes((enum rr_type)type, (size_t)len);
+    unsigned char *w = fenced(&fw, row_bytes * (size_t)n, shift);
+    float *x = fenced_floats(&fx, (size_t)len);
+    float *y = fenced_floats(&fy, (size_t)n), *expected = fenced_floats(&fc, (size_t)n);
+    for (int j = 0; j < n; j++)
+        random_row(w + (size_t)j * row_bytes, (enum rr_type)type, len, 1.0f, r);
+    fill(x, (size_t)len, kind, r);
+    c.gemv[type](expected, x, w, row_bytes, n, len);
+    k->gemv[type](y, x, w, row_bytes, n, len);
+    CHECK(guard_is_whole(y), "%s gemv %s k=%d n=%d wrote before its output", level_of(k),
+          type_of(type), len, n);
+    for (int j = 0; j < n; j++) {
+        double sum = 0, size = 0;
+        for (int i = 0; i < len; i++) {
+            const double t = (double)x[i] * stored_value(w + (size_t)j * row_bytes, type, i);
+            sum += t;
+            size += fabs(t);
+        }
+        CHECK(close_enough((double)y[j], sum, size) &&
+                  close_enough((double)y[j], expected[j], size),
+              "%s gemv %s k=%d n=%d %s row %d is %.9g; C has %.9g, double %.9g", level_of(k),
+              type_of(type), len, n, kind_names[kind], j, (double)y[j], (double)expected[j], sum);
+    }
+}
+
+Test(kernel, gemv_close_to_c)
+{
+    struct rr_rng r;
+    rr_rng_seed(&r, 3);
+    EACH_LEVEL(k)
+    for (int type = 0; type < RR_TYPE_COUNT; type++) {
+        int len[MAX_LENGTHS], n_len = lengths(len, type);
+        for (int i = 0; i < n_len; i++)
+            for (int round = 0; round < 4; round++)
+                check_gemv(&k, type, len[i], 1 + (i * 4 + round) % 19,
+                           round ? (enum kind)((i + round) % N_KINDS) : PLAIN, (size_t)round % 2,
+                           &r);
+        for (int n = 1; n <= 70; n++)
+            check_gemv(&k, type, len[n % n_len], n, PLAIN, 0, &r);
+    }
+}
+
+Test(kernel, gemv_passes_nan_on)
+{
+    static float x[70], w[9 * 70], y[9];
+    struct rr_rng r;
+    rr_rng_seed(&r, 4);
+    EACH_LEVEL(k)
+    for (int len = 1; len <= 70; len++) {
+        const int at = (int)rr_rng_below(&r, (uint64_t)len);
+        fill(x, 70, PLAIN, &r);
+        fill(w, 9 * 70, PLAIN, &r);
+        w[5 * len + at] = NAN;
+        k.gemv[RR_TYPE_F32](y, x, w, (size_t)len * sizeof(float), 9, len);
+        for (int j = 0; j < 9; j++)
+            CHECK(isnan(y[j]) == (j == 5), "%s gemv F32 k=%d: NaN in row 5 at %d, row %d is %g",
+                  level_of(&k), len, at, j, (double)y[j]);
+        struct rr_gemm g = {.y = y,
+                            .ldy = 9,
+                            .x = x,
+                            .ldx = (size_t)len,
+                            .w = w,
+                            .ldw = (size_t)len,
+                            .m = 1,
+                            .n = 9,
+                            .k = len};
+        k.gemm_f32(&g);
+        for (int j = 0; j < 9; j++)
+            CHECK(isnan(y[j]) == (j == 5), "%s gemm k=%d: NaN in row 5 at %d, row %d is %g",
+                  level_of(&k), len, at, j, (double)y[j]);
+    }
+}
+
+/* The promise behind batch independence: a row of x alone (gemv) and in a batch (gemm) has the same
+ * bits. */
+Test(kernel, gemv_has_the_bits_of_gemm)
+{
+    enum { N = 21, M = 5 };
+    static unsigned char w[N * 2048 * 4];
+    static float rows[N * 2048], x[M * 2048], gemm[M * N], gemv[N];
+    struct rr_rng r;
+    rr_rng_seed(&r, 5);
+    EACH_LEVEL(k)
+    for (int type = 0; type < RR_TYPE_COUNT; type++) {
+        int len[MAX_LENGTHS], n_len = lengths(len, type);
+        for (int i = 0; i < n_len; i++) {
+            const size_t row_bytes = rr_row_bytes((enum rr_type)type, (size_t)len[i]);
+            for (int j = 0; j < N; j++) {
+                random_row(w + (size_t)j * row_bytes, (enum rr_type)type, len[i], 1.0f, &r);
+                k.row_f32[type](rows + (size_t)j * (size_t)len[i], w + (size_t)j * row_bytes,
+                                len[i]);
+            }
+            fill(x, (size_t)(M * len[i]), PLAIN, &r);
+            struct rr_gemm g = {.y = gemm,
+                                .ldy = N,
+                                .x = x,
+                                .ldx = (size_t)len[i],
+                                .w = rows,
+                                .ldw = (size_t)len[i],
+                                .m = M,
+                                .n = N,
+                                .k = len[i]};
+            k.gemm_f32(&g);
+            for (int m = 0; m < M; m++) {
+                k.gemv[type](gemv, x + (size_t)m * (size_t)len[i], w, row_bytes, N, len[i]);
+                for (int j = 0; j < N; j++)
+                    CHECK(same_bits(&gemv[j], &gemm[m * N + j], 1),
+                          "%s %s k=%d: gemv row %d is %a, gemm has %a", level_of(&k), type_of(type),
+                          len[i], j, (double)gemv[j], (double)gemm[m * N + j]);
+            }
+        }
+    }
+}
+
+enum { SIDE = 70 };
+
+/* One product of m rows and n columns from the corner (m0, n0) against the elements computed one by
+ * one. */
+static void check_gemm_part(const struct rr_kernels *k, const float *all, int m0, int m, int n0,
+                            int n, int len, const struct rr_gemm *whole)
+{
+    static struct fence fy, fx, fw;
+    const size_t ldy = (size_t)n + 3, ldx = (size_t)len + 5, ldw = (size_t)len + 1;
+    float *y = fenced_floats(&fy, ldy * (size_t)(m - 1) + (size_t)n);
+    float *x = fenced_floats(&fx, ldx * (size_t)(m - 1) + (size_t)len);
+    float *w = fenced_floats(&fw, ldw * (size_t)(n - 1) + (size_t)len);
+    for (int i = 0; i < m; i++)
+        memcpy(x + (size_t)i * ldx, whole->x + (size_t)(m0 + i) * whole->ldx,
+               (size_t)len * sizeof *x);
+    for (int j = 0; j < n; j++)
+        memcpy(w + (size_t)j * ldw, whole->w + (size_t)(n0 + j) * whole->ldw,
+               (size_t)len * sizeof *w);
+    struct rr_gemm g = {
+        .y = y, .ldy = ldy, .x = x, .ldx = ldx, .w = w, .ldw = ldw, .m = m, .n = n, .k = len};
+    k->gemm_f32(&g);
+    CHECK(guard_is_whole(y), "%s gemm m=%d n=%d k=%d wrote before its output", level_of(k), m, n,
+          len);
+    for (int i = 0; i < m; i++) {
+        const float *row = all + (size_t)(m0 + i) * SIDE + n0;
+        for (int j = 0; j < n; j++)
+            CHECK(same_bits(y + (size_t)i * ldy + j, row + j, 1),
+                  "%s gemm m=%d n=%d k=%d (%d, %d) is %a; alone it is %a", level_of(k), m, n, len,
+                  i, j, (double)y[(size_t)i * ldy + (size_t)j], (double)row[j]);
+        CHECK(i + 1 == m || is_poison(y + (size_t)i * ldy + n, ldy - (size_t)n),
+              "%s gemm m=%d n=%d k=%d wrote behind row %d", level_of(k), m, n, len, i);
+    }
+}
+
+Test(kernel, gemm_does_not_depend_on_its_extent)
+{
+    static const int lens[] = {1, 5, 7, 8, 9, 15, 16, 17, 24, 31, 33, 64, 70};
+    static const int widths[] = {1, 2, 3, 4, 5, 7, 8, 11, 70};
+    static float x[SIDE * SIDE], w[SIDE * SIDE], all[SIDE * SIDE];
+    struct rr_rng r;
+    rr_rng_seed(&r, 6);
+    EACH_LEVEL(k)
+    for (size_t l = 0; l < sizeof lens / sizeof lens[0]; l++) {
+        const int len = lens[l];
+        fill(x, SIDE * SIDE, PLAIN, &r);
+        fill(w, SIDE * SIDE, PLAIN, &r);
+        struct rr_gemm one = {.ldy = 1, .ldx = SIDE, .ldw = SIDE, .m = 1, .n = 1, .k = len};
+        struct rr_gemm whole = {.x = x, .ldx = SIDE, .w = w, .ldw = SIDE};
+        for (int i = 0; i < SIDE; i++) {
+            for (int j = 0; j < SIDE; j++) {
+                one.y = all + i * SIDE + j;
+                one.x = x + i * SIDE;
+                one.w = w + j * SIDE;
+                k.gemm_f32(&one);
+            }
+        }
+        for (int m = 1; m <= SIDE; m++)
+            for (size_t n = 0; n < sizeof widths / sizeof widths[0]; n++)
+                if (m <= 13 || m % 6 == (int)l % 6 || m >= 47)
+                    check_gemm_part(&k, all, (SIDE - m) / 2, m, (SIDE - widths[n]) / 3, widths[n],
+                                    len, &whole);
+    }
+}
+
+/* Columns r0..r1 of m rows: each must have the bits of one gemv, whatever m, the range, and the
+ * panel. */
+static void check_matmul(const struct rr_kernels *k, const struct rr_tensor *w, const float *x,
+                         int m, int r0, int r1, const float *expected)
+{
+    static struct fence fy, fs;
+    const size_t ldy = (size_t)w->n_rows;
+    float *scratch = fenced_floats(&fs, rr_matmul_scratch(w->n_cols));
+    float *y = fenced_floats(&fy, (size_t)m * ldy);
+    struct rr_matmul mm = {.y = y, .ldy = ldy, .x = x, .ldx = (size_t)w->n_cols, .m = m, .w = w};
+    rr_matmul_rows(k, &mm, r0, r1, scratch);
+    CHECK(guard_is_whole(y) && guard_is_whole(scratch),
+          "%s matmul %s k=%d wrote before its output or scratch", level_of(k),
+          type_of((int)w->type), w->n_cols);
+    for (int i = 0; i < m; i++) {
+        const float *row = y + (size_t)i * ldy;
+        CHECK(is_poison(row, (size_t)r0) && is_poison(row + r1, ldy - (size_t)r1),
+              "%s matmul %s k=%d m=%d wrote outside columns %d to %d", level_of(k),
+              type_of((int)w->type), w->n_cols, m, r0, r1);
+        CHECK(same_bits(row + r0, expected + (size_t)i * ldy + r0, (size_t)(r1 - r0)),
+              "%s matmul %s k=%d m=%d columns %d to %d: row %d is not what gemv gives", level_of(k),
+              type_of((int)w->type), w->n_cols, m, r0, r1, i);
+    }
+}
+
+Test(kernel, matmul_rows_is_gemv_row_by_row)
+{
+    /* The widest get panels of 48 and of 4 rows, the others of 64. */
+    static const int cols[] = {32, 7, 256, 1024, 16384}, rows[] = {150, 67, 70, 101, 9};
+    static unsigned char data[150 * 256 * 4 + 101 * 1024 * 4 + 9 * 16384 * 4];
+    static float x[9 * 16384], expected[9 * 150];
+    struct rr_rng r;
+    rr_rng_seed(&r, 8);
+    EACH_LEVEL(k)
+    for (int type = 0; type < RR_TYPE_COUNT; type++) {
+        for (size_t s = 0; s < sizeof cols / sizeof cols[0]; s++) {
+            if (cols[s] % rr_type_info((enum rr_type)type)->block)
+                continue;
+            struct rr_tensor w = {(enum rr_type)type, rows[s], cols[s], data};
+            const size_t row_bytes = rr_row_bytes(w.type, (size_t)w.n_cols);
+            for (int j = 0; j < w.n_rows; j++)
+                random_row(data + (size_t)j * row_bytes, w.type, w.n_cols, 1.0f, &r);
+            fill(x, 9 * (size_t)w.n_cols, PLAIN, &r);
+            for (int i = 0; i < 9; i++)
+                for (int j = 0; j < w.n_rows; j++)
+                    k.gemv[type](expected + i * w.n_rows + j, x + (size_t)i * (size_t)w.n_cols,
+                                 data + (size_t)j * row_bytes, row_bytes, 1, w.n_cols);
+            for (int m = 1; m <= 9; m++) {
+                check_matmul(&k, &w, x, m, 0, w.n_rows, expected);
+                check_matmul(&k, &w, x, m, 3, w.n_rows - 1, expected);
+                check_matmul(&k, &w, x, m, 5, 6, expected);
+            }
+        }
+    }
+}
+
+/* ---- attention ---- */
+
+static void check_scores(const struct rr_kernels *k, int n_q, int n_panels, int hd, enum kind kind,
+                         struct rr_rng *r)
+{
+    static struct fence fs, fq, fk;
+    static float alone[4 * RR_PANEL], expected[RR_ATTN_ROWS * 4 * RR_PANEL];
+    const struct rr_kernels c = table(RR_CPU_C);
+    const size_t wide = (size_t)n_panels * RR_PANEL, lds = wide + 7, ldq = (size_t)hd + 3;
+    float *s = fenced_floats(&fs, lds * (size_t)(n_q - 1) + wide);
+    float *q = fenced_floats(&fq, ldq * (size_t)(n_q - 1) + (size_t)hd);
+    float *keys = fenced_floats(&fk, wide * (size_t)hd);
+    for (int i = 0; i < n_q; i++)
+        fill(q + (size_t)i * ldq, (size_t)hd, kind, r);
+    fill(keys, wide * (size_t)hd, PLAIN, r);
+    struct rr_attn_scores a = {.s = s,
+                               .lds = lds,
+                               .q = q,
+                               .ldq = ldq,
+                               .k = keys,
+                               .n_q = n_q,
+                               .n_panels = n_panels,
+                               .head_dim = hd,
+                               .scale = 0.3f};
+    k->attn_scores(&a);
+    CHECK(guard_is_whole(s), "%s attn_scores rows=%d dim=%d wrote before its output", level_of(k),
+          n_q, hd);
+    a.s = expected;
+    a.lds = wide;
+    c.attn_scores(&a);
+    for (int i = 0; i < n_q; i++) {
+        struct rr_attn_scores one = a;
+        one.s = alone;
+        one.q = q + (size_t)i * ldq;
+        one.n_q = 1;
+        k->attn_scores(&one);
+        CHECK(same_bits(s + (size_t)i * lds, alone, wide),
+              "%s attn_scores dim=%d: row %d of %d differs from the row alone", level_of(k), hd, i,
+              n_q);
+        CHECK(i + 1 == n_q || is_poison(s + (size_t)i * lds + wide, lds - wide),
+              "%s attn_scores rows=%d dim=%d wrote behind row %d", level_of(k), n_q, hd, i);
+        for (size_t j = 0; j < wide; j++) {
+            double sum = 0, size = 0;
+            for (int d = 0; d < hd; d++) {
+                const size_t at =
+                    j / RR_PANEL * RR_PANEL * (size_t)hd + (size_t)d * RR_PANEL + j % RR_PANEL;
+                const double t = (double)one.q[d] * (double)keys[at] * (double)a.scale;
+                sum += t;
+                size += fabs(t);
+            }
+            CHECK(close_enough((double)alone[j], sum, size) &&
+                      close_enough((double)alone[j], (double)expected[(size_t)i * wide + j], size),
+                  "%s attn_scores dim=%d %s row %d key %zu is %.9g; C has %.9g, double %.9g",
+                  level_of(k), hd, kind_names[kind], i, j, (double)alone[j],
+                  (double)expected[(size_t)i * wide + j], sum);
+        }
+    }
+}
+
+Test(kernel, attn_scores)
+{
+    struct rr_rng r;
+    rr_rng_seed(&r, 9);
+    EACH_LEVEL(k)
+    for (int hd = 1; hd <= 70; hd++)
+        for (int n_q = 1; n_q <= RR_ATTN_ROWS; n_q++)
+            check_scores(&k, n_q, 1 + (hd + n_q) % 4, hd, (enum kind)((hd * 4 + n_q) % N_KINDS),
+                         &r);
+}
+
+static void check_values(const struct rr_kernels *k, int n_q, int n, int hd, enum kind kind,
+                         struct rr_rng *r)
+{
+    static struct fence fo, fp, fv;
+    static float start[RR_ATTN_ROWS * 80], alone[80], expected[80];
+    const struct rr_kernels c = table(RR_CPU_C);
+    const size_t ldo = (size_t)hd + 5, ldp = (size_t)n + 2, ldv = (size_t)hd + 1;
+    float *o = fenced_floats(&fo, ldo * (size_t)(n_q - 1) + (size_t)hd);
+    float *p = fenced_floats(&fp, ldp * (size_t)(n_q - 1) + (size_t)n);
+    float *v = fenced_floats(&fv, n ? ldv * (size_t)(n - 1) + (size_t)hd : 0);
+    for (int i = 0; i < n_q; i++) {
+        fill(o + (size_t)i * ldo, (size_t)hd, PLAIN, r);
+        memcpy(start + i * hd, o + (size_t)i * ldo, (size_t)hd * sizeof *o);
+        fill(p + (size_t)i * ldp, (size_t)n, PLAIN, r);
+    }
+    for (int j = 0; j < n; j++)
+        fill(v + (size_t)j * ldv, (size_t)hd, kind, r);
+    struct rr_attn_values a = {.o = o,
+                               .ldo = ldo,
+                               .p = p,
+                               .ldp = ldp,
+                               .v = v,
+                               .ldv = ldv,
+                               .n_q = n_q,
+                               .n = n,
+                               .head_dim = hd};
+    k->attn_values(&a);
+    CHECK(guard_is_whole(o), "%s attn_values rows=%d n=%d dim=%d wrote before its output",
+          level_of(k), n_q, n, hd);
+    for (int i = 0; i < n_q; i++) {
+        /* The row alone, and cut where a path passes from one node to the next. */
+        struct rr_attn_values one = a;
+        memcpy(alone, start + i * hd, (size_t)hd * sizeof *alone);
+        memcpy(expected, alone, sizeof expected);
+        one.o = alone;
+        one.p = p + (size_t)i * ldp;
+        one.n_q = 1;
+        one.n = n / 3;
+        k->attn_values(&one);
+        one.p += n / 3;
+        one.v += (size_t)(n / 3) * ldv;
+        one.n = n - n / 3;
+        k->attn_values(&one);
+        CHECK(same_bits(o + (size_t)i * ldo, alone, (size_t)hd),
+              "%s attn_values n=%d dim=%d: row %d of %d differs from the row alone, in two calls",
+              level_of(k), n, hd, i, n_q);
+        CHECK(i + 1 == n_q || is_poison(o + (size_t)i * ldo + hd, ldo - (size_t)hd),
+              "%s attn_values rows=%d n=%d dim=%d wrote behind row %d", level_of(k), n_q, n, hd, i);
+        one = a;
+        one.o = expected;
+        one.p = p + (size_t)i * ldp;
+        one.n_q = 1;
+        c.attn_values(&one);
+        for (int d = 0; d < hd; d++) {
+            double sum = (double)start[i * hd + d], size = fabs(sum);
+            for (int j = 0; j < n; j++) {
+                const double t = (double)one.p[j] * (double)v[(size_t)j * ldv + (size_t)d];
+                sum += t;
+                size += fabs(t);
+            }
+            CHECK(close_enough((double)alone[d], sum, size) &&
+                      close_enough((double)alone[d], (double)expected[d], size),
+                  "%s attn_values n=%d dim=%d %s (%d, %d) is %.9g; C has %.9g, double %.9g",
+                  level_of(k), n, hd, kind_names[kind], i, d, (double)alone[d], (double)expected[d],
+                  sum);
+        }
+    }
+}
+
+Test(kernel, attn_values)
+{
+    struct rr_rng r;
+    rr_rng_seed(&r, 10);
+    EACH_LEVEL(k)
+    {
+        for (int hd = 1; hd <= 70; hd++)
+            for (int n_q = 1; n_q <= RR_ATTN_ROWS; n_q++)
+                check_values(&k, n_q, (hd * 7 + n_q) % 41, hd,
+                             (enum kind)((hd * 4 + n_q) % N_KINDS), &r);
+        for (int n = 0; n <= 70; n++)
+            check_values(&k, 1 + n % RR_ATTN_ROWS, n, 24, PLAIN, &r);
+    }
+}
+
+/* ---- element by element ---- */
+
+/* softmax_exp of s[0..n) against exp in double. */
+static void check_softmax(const struct rr_kernels *k, const float *in, int n)
+{
+    static struct fence fs;
+    float *s = fenced_floats(&fs, (size_t)n);
+    double total = 0;
+    float max = in[0];
+    memcpy(s, in, (size_t)n * sizeof *s);
+    const float sum = k->softmax_exp(s, n);
+    CHECK(guard_is_whole(s), "%s softmax_exp n=%d wrote before its output", level_of(k), n);
+    for (int i = 1; i < n; i++)
+        max = in[i] > max ? in[i] : max;
+    for (int i = 0; i < n; i++) {
+        const double x = (double)(in[i] - max), e = exp(x);
+        /* Below -87 anything between nothing and the smallest normal number will do. */
+        CHECK(x < -87 ? s[i] >= 0 && s[i] < 2e-38f : fabs((double)s[i] - e) <= 4e-6 * e,
+              "%s softmax_exp n=%d element %d: exp(%.9g) is %.9g; expected %.9g", level_of(k), n, i,
+              x, (double)s[i], e);
+        CHECK(x != 0 || s[i] == 1.0f, "%s softmax_exp n=%d: exp(0) is %a", level_of(k), n,
+              (double)s[i]);
+        total += (double)s[i];
+    }
+    CHECK(fabs((double)sum - total) <= 1e-5 * total,
+          "%s softmax_exp n=%d: the sum is %.9g; expected %.9g", level_of(k), n, (double)sum,
+          total);
+}
+
+Test(kernel, softmax_exp)
+{
+    static float s[4096];
+    struct rr_rng r;
+    rr_rng_seed(&r, 11);
+    EACH_LEVEL(k)
+    {
+        for (int n = 1; n <= 70; n++) {
+            for (int kind = 0; kind < N_KINDS; kind++) {
+                fill(s, (size_t)n, (enum kind)kind, &r);
+                check_softmax(&k, s, n);
+            }
+            for (int at = 0; at < n; at++) { /* the largest anywhere */
+                fill(s, (size_t)n, PLAIN, &r);
+                s[at] = 30;
+                check_softmax(&k, s, n);
+            }
+        }
+        for (int round = 0; round < 24; round++) { /* the whole range of exp, finely */
+            for (int i = 0; i < 4096; i++)
+                s[i] = i ? -4.0f * (float)round - 4.0f * (float)rr_rng_unit(&r) : 0;
+            check_softmax(&k, s, 4096);
+        }
+    }
+}
+
+Test(kernel, softmax_exp_passes_nan_on)
+{
+    static float s[70];
+    EACH_LEVEL(k)
+    for (int n = 1; n <= 70; n++) {
+        for (int at = 0; at < n; at++) {
+            for (int i = 0; i < n; i++)
+                s[i] = (float)i / 10;
+            s[at] = NAN;
+            const float sum = k.softmax_exp(s, n);
+            CHECK(isnan(sum) && isnan(s[at]),
+                  "%s softmax_exp n=%d: NaN at %d becomes %g, the sum %g", level_of(&k), n, at,
+                  (double)s[at], (double)sum);
+        }
+    }
+}
+
+Test(kernel, rmsnorm)
+{
+    static struct fence fy, fx, fg;
+    struct rr_rng r;
+    rr_rng_seed(&r, 12);
+    EACH_LEVEL(k)
+    for (int n = 1; n <= 300; n += n < 70 ? 1 : 23) {
+        for (int kind = 0; kind < N_KINDS; kind++) {
+            float *y = fenced_floats(&fy, (size_t)n), *x = fenced_floats(&fx, (size_t)n);
+            float *g = fenced_floats(&fg, (size_t)n);
+            double sum = 0;
+            fill(x, (size_t)n, (enum kind)kind, &r);
+            fill(g, (size_t)n, PLAIN, &r);
+            for (int i = 0; i < n; i++)
+                sum += (double)x[i] * (double)x[i];
+            k.rmsnorm(y, x, g, n, 1e-5f);
+            CHECK(guard_is_whole(y), "%s rmsnorm n=%d wrote before its output", level_of(&k), n);
+            for (int i = 0; i < n; i++) {
+                const double e = (double)x[i] / sqrt(sum / n + (double)1e-5f) * (double)g[i];
+                CHECK(fabs((double)y[i] - e) <= 1e-5 * fabs(e) + 1e-30,
+                      "%s rmsnorm n=%d %s element %d is %.9g; expected %.9g", level_of(&k), n,
+                      kind_names[kind], i, (double)y[i], e);
+            }
+            x[n / 2] = NAN;
+            k.rmsnorm(y, x, g, n, 1e-5f);
+            for (int i = 0; i < n; i++)
+                CHECK(isnan(y[i]), "%s rmsnorm n=%d: NaN at %d leaves element %d %g", level_of(&k),
+                      n, n / 2, i, (double)y[i]);
+        }
+    }
+}
+
+Test(kernel, silu_mul)
+{
+    static struct fence fg, fu;
+    struct rr_rng r;
+    rr_rng_seed(&r, 13);
+    EACH_LEVEL(k)
+    for (int n = 1; n <= 1000; n += n < 70 ? 1 : 31) {
+        for (int round = 0; round < 5; round++) {
+            static const float scale[] = {1, 10, 88, 1e3f, 1e-10f};
+            static float in[1024];
+            float *g = fenced_floats(&fg, (size_t)n), *u = fenced_floats(&fu, (size_t)n);
+            for (int i = 0; i < n; i++)
+                in[i] = g[i] = scale[round] * random_float(&r);
+            fill(u, (size_t)n, PLAIN, &r);
+            const int bad = round ? -1 : n / 3;
+            if (bad >= 0)
+                g[bad] = NAN;
+            k.silu_mul(g, u, n);
+            CHECK(guard_is_whole(g), "%s silu_mul n=%d wrote before its output", level_of(&k), n);
+            for (int i = 0; i < n; i++) {
+                const double x = (double)in[i], e = x / (1 + exp(-x)) * (double)u[i];
+                if (i == bad)
+                    CHECK(isnan(g[i]), "%s silu_mul n=%d: NaN becomes %g", level_of(&k), n,
+                          (double)g[i]);
+                else
+                    CHECK(fabs((double)g[i] - e) <= 6e-6 * fabs(e) + 1e-30,
+                          "%s silu_mul n=%d: silu(%.9g) * %.9g is %.9g; expected %.9g",
+                          level_of(&k), n, x, (double)u[i], (double)g[i], e);
+            }
+        }
+    }
+}
+
+Test(kernel, add)
+{
+    static struct fence fy, fx;
+    static float before[1024];
+    struct rr_rng r;
+    rr_rng_seed(&r, 14);
+    EACH_LEVEL(k)
+    for (int n = 1; n <= 1000; n += n < 70 ? 1 : 31) {
+        float *y = fenced_floats(&fy, (size_t)n), *x = fenced_floats(&fx, (size_t)n);
+        fill(x, (size_t)n, (enum kind)(n % N_KINDS), &r);
+        fill(y, (size_t)n, PLAIN, &r);
+        x[n / 2] = n % 2 ? INFINITY : NAN;
+        memcpy(before, y, (size_t)n * sizeof *y);
+        k.add(y, x, n);
+        CHECK(guard_is_whole(y), "%s add n=%d wrote before its output", level_of(&k), n);
+        for (int i = 0; i < n; i++) {
+            const float e = before[i] + x[i];
+            CHECK(same_bits(&y[i], &e, 1) || (isnan(y[i]) && isnan(e)),
+                  "%s add n=%d element %d is %a; expected %a", level_of(&k), n, i, (double)y[i],
+                  (double)e);
+        }
+    }
+}
