@@ -59,8 +59,12 @@ FUZZ_REPLAY := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 TEST_LIBS := $(if $(MINI),,-lcriterion)
 $(TEST_OBJ): CFLAGS += $(if $(MINI),-DRR_MINI)
 
-test: criterion $(BUILD)/tests/unit $(BUILD)/recrank $(FUZZ_REPLAY) ## run all tests (installs Criterion if it may)
+ALLOC_TESTS := $(BUILD)/tests/noalloc $(BUILD)/tests/oom
+
+test: criterion $(BUILD)/tests/unit $(ALLOC_TESTS) $(BUILD)/recrank $(FUZZ_REPLAY) ## run all tests (installs Criterion if it may)
 	$(Q)$(BUILD)/tests/unit
+	$(Q)$(BUILD)/tests/noalloc
+	$(Q)$(BUILD)/tests/oom
 	$(Q)sh tests/fuzz/replay.sh $(BUILD)/fuzz
 	$(Q)sh tests/cli/run.sh $(BUILD)/recrank
 
@@ -70,7 +74,15 @@ criterion:
 $(BUILD)/tests/unit: $(TEST_OBJ) $(BUILD)/librecrank.a
 	@echo "  LINK  $@"
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_LDFLAGS) $(WRAP) -o $@ $(TEST_OBJ) $(BUILD)/librecrank.a $(TEST_LIBS) $(LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(TEST_OBJ) $(BUILD)/librecrank.a $(TEST_LIBS) $(LIBS)
+
+# Programs that count or fail every allocation: the linker puts theirs in the place of malloc and the rest.
+WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=free
+ALLOC_OBJ := $(BUILD)/obj/tests/make_model.o $(BUILD)/obj/tests/make_files.o $(BUILD)/librecrank.a
+$(BUILD)/tests/noalloc $(BUILD)/tests/oom: $(BUILD)/tests/%: tests/alloc/%.c $(ALLOC_OBJ)
+	@echo "  LINK  $@"
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(WRAP) -o $@ $< $(ALLOC_OBJ) $(LIBS)
 
 # Any compiler replays the seeds; `make fuzz` builds the same files for clang's libFuzzer.
 $(BUILD)/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.c $(BUILD)/librecrank.a

@@ -216,8 +216,10 @@ static int add_files(struct rr_weights *w, struct tensor_list *list, struct rr_e
     if (index)
         return add_shards(w, list, index, index_file, err);
     rc = add_file(w, list, "model.safetensors", err);
+    if (rc != RR_ERR_OPEN)
+        return rc;
     char *pickle = rr_path_join(w->path, "pytorch_model.bin");
-    if (rc == RR_ERR_OPEN && pickle && rr_path_exists(pickle))
+    if (pickle && rr_path_exists(pickle))
         rc = rr_fail(err, RR_ERR_DATA, "UNSUPPORTED", RR_AT_FILE(pickle),
                      "PyTorch pickle files are not supported: convert to safetensors");
     rr_free(pickle);
