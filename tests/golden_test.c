@@ -406,6 +406,33 @@ Test(golden, tokenizer_never_yields_control_tokens)
     }
 }
 
+/* A vocabulary whose pieces all but spell the control tokens: the last merge must not happen. */
+Test(golden, control_pieces_are_not_merged_into)
+{
+    static const char *const texts[] = {"<unk>", "<s>", "</s>", "<",  "s",   ">",  "/",
+                                        "<s",    "s>",  "</",   "/s", "</s", "/s>"};
+    enum { N = sizeof texts / sizeof texts[0] };
+    struct rr_piece pieces[N];
+    for (uint32_t i = 0; i < N; i++)
+        pieces[i] = (struct rr_piece){texts[i], (uint32_t)strlen(texts[i]), -(float)i,
+                                      i > 2 ? RR_PIECE_NORMAL
+                                      : i   ? RR_PIECE_CONTROL
+                                            : RR_PIECE_UNKNOWN};
+    struct rr_vocab v = {.pieces = pieces, .n = N, .unk = 0, .bos = 1, .eos = 2};
+    struct rr_tokenizer *t;
+    struct rr_error err = {0};
+    struct rr_encoding e = {0};
+    int rc = rr_tokenizer_open(&t, &v, "vocabulary", &err);
+    cr_assert(rc == 0, "[%s] %s", err.code, err.text);
+    encode(t, &e, "<s></s>", 7);
+    for (size_t i = 0; i < e.n; i++)
+        cr_assert(e.ids[i] > 2, "token %zu of '<s></s>' is %s", i, texts[e.ids[i]]);
+    cr_assert(e.n > 2 && decodes_to(t, &e, "<s></s>", 7),
+              "'<s></s>' does not come back from %zu tokens", e.n);
+    rr_encoding_free(&e);
+    rr_tokenizer_close(t);
+}
+
 Test(golden, tokenizers_of_stories_agree)
 {
     SKIP_WITHOUT(dir, "models/stories260K");

@@ -87,7 +87,7 @@ static int prepare(struct generator *g, struct loaded *l, const struct settings 
     if (!rc) {
         if (bos >= 0)
             g->ids[g->n_ids++] = bos;
-        memcpy(g->ids + g->n_ids, e.ids, e.n * sizeof *e.ids);
+        rr_copy(g->ids + g->n_ids, e.ids, e.n * sizeof *e.ids);
         g->n_ids += (int)e.n;
         g->n_prompt = g->n_ids;
         if (!g->n_ids)

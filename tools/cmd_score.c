@@ -42,7 +42,7 @@ static int encode(struct scorer *s, const struct rr_json *prompt, const struct r
         return rr_fail_memory(err, "tokens", s->n_ids * sizeof *s->ids);
     if (bos >= 0)
         s->ids[s->n_ids++] = bos;
-    memcpy(s->ids + s->n_ids, s->encoding.ids, s->encoding.n * sizeof *s->ids);
+    rr_copy(s->ids + s->n_ids, s->encoding.ids, s->encoding.n * sizeof *s->ids);
     s->n_ids += s->encoding.n;
     return RR_OK;
 }

@@ -264,8 +264,8 @@ int rr_weights_read_hf(struct rr_weights *w, struct rr_error *err)
         rc = read_tokenizer(w, err);
     if (!rc) {
         struct rr_stored *kept = rr_arena_alloc(&w->arena, list.n, sizeof *kept);
-        if (kept && list.n)
-            memcpy(kept, list.v, list.n * sizeof *kept);
+        if (kept)
+            rr_copy(kept, list.v, list.n * sizeof *kept);
         w->tensors = kept;
         w->n_tensors = list.n;
         w->format = "safetensors";

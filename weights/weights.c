@@ -11,8 +11,7 @@ int rr_weights_map(struct rr_weights *w, const char *path, const struct rr_map *
     struct rr_map *maps = rr_alloc(w->n_maps + 1, sizeof *maps);
     if (!maps)
         return rr_fail_memory(err, "file list", w->n_maps * sizeof *maps);
-    if (w->n_maps)
-        memcpy(maps, w->maps, w->n_maps * sizeof *maps);
+    rr_copy(maps, w->maps, w->n_maps * sizeof *maps);
     rr_free(w->maps);
     w->maps = maps;
     int rc = rr_map_open(&maps[w->n_maps], path, err);

@@ -109,8 +109,7 @@ char *rr_arena_copy(struct rr_arena *a, const char *bytes, size_t n)
     char *p = rr_arena_alloc(a, n + 1, 1);
     if (!p)
         return NULL;
-    if (n)
-        memcpy(p, bytes, n);
+    rr_copy(p, bytes, n);
     p[n] = 0;
     return p;
 }
@@ -142,8 +141,7 @@ void rr_buf_add(struct rr_buf *b, const char *bytes, size_t n)
         b->failed = true;
         return;
     }
-    if (n)
-        memcpy(b->data + b->n, bytes, n);
+    rr_copy(b->data + b->n, bytes, n);
     b->n += n;
     b->data[b->n] = 0;
 }

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 /* n * size bytes, not initialised / zeroed; NULL when the product overflows or memory is out. n
  * * size 0 is 1 byte. */
@@ -20,6 +21,13 @@ void rr_free(void *p);
  * array's pointer (of any type); *cap counts elements. False: memory is out, and both are as
  * before. */
 bool rr_grow(void *p, size_t *cap, size_t need, size_t elem_size);
+
+/* memcpy that takes nothing from nowhere: an empty array may be a null pointer. */
+static inline void rr_copy(void *to, const void *from, size_t n)
+{
+    if (n)
+        memcpy(to, from, n);
+}
 
 /* n_bytes aligned to 64; release with rr_free_aligned. */
 void *rr_alloc_aligned(size_t n_bytes);

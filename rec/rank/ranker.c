@@ -119,7 +119,7 @@ static int keep_prompt(struct rr_ranker *r, int candidate, struct rr_error *err)
     r->starts[candidate] = r->n_ids;
     if (bos >= 0)
         r->ids[r->n_ids++] = bos;
-    memcpy(r->ids + r->n_ids, r->encoding.ids, n * sizeof *r->ids);
+    rr_copy(r->ids + r->n_ids, r->encoding.ids, n * sizeof *r->ids);
     r->n_ids += n;
     return RR_OK;
 }
