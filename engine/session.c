@@ -238,6 +238,10 @@ static int check_wants(const struct rr_session *s, const struct rr_feed *feeds, 
             return rr_fail(err, RR_ERR_USAGE, "WANT", RR_NOWHERE,
                            "want %d (feed %d, token %d) is outside its feed or out of order", i,
                            w->feed, w->offset);
+        if ((!w->logits && !w->log_norm) || w->n_ids < 0)
+            return rr_fail(err, RR_ERR_USAGE, "WANT", RR_NOWHERE,
+                           "want %d asks for nothing: no logits, no log_norm, or %d ids", i,
+                           w->n_ids);
         for (int t = 0; w->ids && t < w->n_ids; t++)
             if (w->ids[t] < 0 || w->ids[t] >= s->model->h.n_vocab)
                 return rr_fail(err, RR_ERR_USAGE, "TOKEN_ID", RR_NOWHERE,

@@ -681,6 +681,8 @@ Test(session, want_refusals)
          "TOKEN_ID",
          {{.ids = bad_ids, .n_ids = 2, .logits = out}},
          1},
+        {"nothing wanted", "WANT", {{.ids = bad_ids, .n_ids = 1}}, 1},
+        {"minus one ids", "WANT", {{.ids = bad_ids, .n_ids = -1, .logits = out}}, 1},
         {"an id below it", "TOKEN_ID", {{.ids = low_ids, .n_ids = 1, .logits = out}}, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

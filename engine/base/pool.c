@@ -147,6 +147,8 @@ int rr_pool_open(struct rr_pool **pool, int n_threads, struct rr_error *err)
         w->pool = p;
         w->id = i;
         if (pthread_create(&w->thread, have_attr ? &attr : NULL, worker_main, w) != 0) {
+            if (have_attr)
+                pthread_attr_destroy(&attr);
             rr_pool_close(p);
             return rr_fail(err, RR_ERR_MEMORY, "THREADS", RR_NOWHERE,
                            "thread %d of %d could not be started", i + 1, n_threads);

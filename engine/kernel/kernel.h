@@ -67,7 +67,7 @@ struct rr_kernels {
     float (*softmax_exp)(float *s, int n);
     /* y[n] = x / sqrt(mean(x^2) + eps) * g */
     void (*rmsnorm)(float *y, const float *x, const float *g, int n, float eps);
-    /* g[n] = g / (1 + exp(-g)) * u */
+    /* g[n] = g / (1 + exp(-g)) * u; exp stops at exp(88), so below -88 it is g / 1.7e38, not 0 */
     void (*silu_mul)(float *g, const float *u, int n);
     /* y[n] += x[n] */
     void (*add)(float *y, const float *x, int n);
