@@ -121,7 +121,7 @@ Test(backbone, mf_is_deterministic_learns_and_can_be_stopped)
     double own = 0, foreign = 0;
     float scores[64];
     for (int u = 0; u < d.n_users; u++) {
-        rr_backbone_scores(&a, u, scores);
+        rr_backbone_scores(&a, &s, u, scores);
         for (int i = 0; i < d.n_items; i++)
             *(u % 3 == i % 3 ? &own : &foreign) +=
                 (double)scores[i] / d.n_users / (d.n_items / 3.0) / (u % 3 == i % 3 ? 1 : 2);
@@ -159,24 +159,117 @@ Test(backbone, rating_model_beats_the_mean_and_stays_on_the_scale)
     close_data(&d, &s);
 }
 
-/* baselines.md, protocol A: Pop exactly. */
-Test(backbone, pop_on_movielens_100k)
+/* spec/baselines.md, protocol A: these have no randomness, so every digit printed there must come
+ * out. */
+Test(backbone, deterministic_ones_on_movielens_100k)
 {
+    static const struct {
+        const char *name;
+        enum rr_backbone_kind kind;
+        struct rr_fit_options o;
+        double hr[RR_N_CUTS], ndcg[RR_N_CUTS];
+    } rows[] = {
+        {"Pop", RR_BACKBONE_POP, {0}, {.0324, .0453, .0820}, {.0236, .0289, .0408}},
+        {"ItemKNN 20",
+         RR_BACKBONE_ITEMKNN,
+         {.neighbours = 20},
+         {.0561, .0777, .1262},
+         {.0431, .0520, .0676}},
+        {"ItemKNN 50",
+         RR_BACKBONE_ITEMKNN,
+         {.neighbours = 50},
+         {.0550, .0820, .1197},
+         {.0426, .0538, .0656}},
+        {"ItemKNN 100",
+         RR_BACKBONE_ITEMKNN,
+         {.neighbours = 100},
+         {.0572, .0820, .1348},
+         {.0443, .0546, .0712}},
+        {"ItemKNN 200",
+         RR_BACKBONE_ITEMKNN,
+         {.neighbours = 200},
+         {.0593, .0863, .1338},
+         {.0445, .0556, .0708}},
+        {"ItemKNN all",
+         RR_BACKBONE_ITEMKNN,
+         {.neighbours = 9999},
+         {.0572, .0809, .1197},
+         {.0435, .0532, .0658}},
+        {"EASE 100",
+         RR_BACKBONE_EASE,
+         {.lambda = 100},
+         {.0647, .0949, .1370},
+         {.0497, .0620, .0755}},
+        {"EASE 200",
+         RR_BACKBONE_EASE,
+         {.lambda = 200},
+         {.0604, .0928, .1327},
+         {.0458, .0592, .0721}},
+        {"EASE 500",
+         RR_BACKBONE_EASE,
+         {.lambda = 500},
+         {.0593, .0917, .1424},
+         {.0445, .0577, .0740}},
+    };
     SKIP_WITHOUT(dir, "data/ml-100k");
+    struct rr_dataset d;
+    struct rr_split s;
+    open_data(&d, &s, dir);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct rr_backbone b;
+        struct rr_error err = {0};
+        cr_assert(rr_backbone_fit(&b, rows[i].kind, &s, &rows[i].o, &err) == 0, "%s: %s",
+                  rows[i].name, err.text);
+        const struct rr_metrics m = measure(&b, &s);
+        const double slack = rows[i].kind == RR_BACKBONE_ITEMKNN ? 1.0 / 927 : 0;
+        for (int c = 0; c < RR_N_CUTS; c++)
+            cr_assert(fabs(m.hr[c] - rows[i].hr[c]) < 5.1e-5 + slack &&
+                          fabs(m.ndcg[c] - rows[i].ndcg[c]) < 5.1e-5 + slack,
+                      "%s at %d: HR %.4f, NDCG %.4f", rows[i].name, rr_cuts[c], m.hr[c], m.ndcg[c]);
+        rr_backbone_free(&b);
+    }
+    close_data(&d, &s);
+}
+
+/* EASE's weights are the closed form: for two items liked together by a, apart by b and c users,
+ * with lambda l, P = (G + l I)^-1 by hand. */
+Test(backbone, ease_and_itemknn_by_hand)
+{
+    const char *dir = temporary_dir();
+    struct rr_buf data = {0}, items = {0};
+    for (int i = 1; i <= 2; i++)
+        rr_buf_printf(&items, "%d|Item %d|d||u|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0\n", i, i);
+    for (int u = 1; u <= 6; u++)
+        rr_buf_printf(&data, u <= 3 ? "%d\t1\t5\t1\n%d\t2\t5\t2\n" : "%d\t1\t5\t1\n", u, u);
+    write_file(path_in(dir, "u.data"), data.data, data.n);
+    write_file(path_in(dir, "u.item"), items.data, items.n);
     struct rr_dataset d;
     struct rr_split s;
     struct rr_backbone b;
     struct rr_error err = {0};
+    float scores[2];
     open_data(&d, &s, dir);
-    cr_assert(rr_backbone_fit(&b, RR_BACKBONE_POP, &s, &(struct rr_fit_options){0}, &err) == 0,
+    cr_assert(
+        rr_backbone_fit(&b, RR_BACKBONE_EASE, &s, &(struct rr_fit_options){.lambda = 2}, &err) == 0,
+        "%s", err.text);
+    /* G = [6 3; 3 3], G + 2I = [8 3; 3 5], inverse = [5 -3; -3 8] / 31: w(1 -> 2) = 3/8, w(2 -> 1)
+     * = 3/5. */
+    rr_backbone_scores(&b, &s, 5, scores);
+    cr_assert(scores[0] == 0 && fabs((double)scores[1] - 3.0 / 8) < 1e-6, "user 6 likes 1: %g %g",
+              scores[0], scores[1]);
+    rr_backbone_scores(&b, &s, 0, scores);
+    cr_assert(fabs((double)scores[0] - 3.0 / 5) < 1e-6, "user 1 likes both: %g", scores[0]);
+    rr_backbone_free(&b);
+    cr_assert(rr_backbone_fit(&b, RR_BACKBONE_ITEMKNN, &s, &(struct rr_fit_options){.shrink = 1.5},
+                              &err) == 0,
               "%s", err.text);
-    const struct rr_metrics m = measure(&b, &s);
-    static const double hr[] = {.0324, .0453, .0820}, ndcg[] = {.0236, .0289, .0408};
-    for (int c = 0; c < RR_N_CUTS; c++)
-        cr_assert(fabs(m.hr[c] - hr[c]) < 5e-5 && fabs(m.ndcg[c] - ndcg[c]) < 5e-5,
-                  "at %d: %.4f %.4f", rr_cuts[c], m.hr[c], m.ndcg[c]);
+    rr_backbone_scores(&b, &s, 5, scores);
+    cr_assert(fabs((double)scores[1] - 3 / (sqrt(18) + 1.5)) < 1e-6, "cosine with shrinkage: %g",
+              scores[1]);
     rr_backbone_free(&b);
     close_data(&d, &s);
+    rr_buf_free(&data);
+    rr_buf_free(&items);
 }
 
 /* spec/method.md section 8: the mean of five seeds within two of the published standard deviations.

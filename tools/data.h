@@ -18,10 +18,14 @@ struct data_options {
 #define DATA_OPTION_ROWS(o)                                                                        \
     {"data", 0, OPT_TEXT, &(o).dir, "DIR", "folder of MovieLens-100K (u.data, u.item)",            \
      0,      0, false},                                                                            \
-        {"backbone", 0,                                                                            \
-         OPT_CHOICE, &(o).backbone,                                                                \
-         "pop|mf",   "where the candidates come from: pop or mf [mf]",                             \
-         0,          0,                                                                            \
+        {"backbone",                                                                               \
+         0,                                                                                        \
+         OPT_CHOICE,                                                                               \
+         &(o).backbone,                                                                            \
+         "pop|mf|itemknn|ease",                                                                    \
+         "where the candidates come from: pop, mf, itemknn, ease [mf]",                            \
+         0,                                                                                        \
+         0,                                                                                        \
          false},                                                                                   \
         {"candidates", 'k', OPT_INT, &(o).candidates, "K", "candidates per user", 1, 1000, false}, \
         {"history", 0,      OPT_INT, &(o).history, "N", "newest rated titles shown to the model",  \

@@ -3,11 +3,13 @@
 #include "rec/backbone/backbone.h"
 
 #include <math.h>
+#include <string.h>
 #include "engine/base/mem.h"
+#include "rec/backbone/vector.h"
 
 const char *rr_backbone_name(enum rr_backbone_kind kind)
 {
-    static const char *const names[RR_BACKBONE_COUNT] = {"pop", "mf"};
+    static const char *const names[RR_BACKBONE_COUNT] = {"pop", "mf", "itemknn", "ease"};
     return names[kind];
 }
 
@@ -18,6 +20,8 @@ int rr_backbone_fit(struct rr_backbone *b, enum rr_backbone_kind kind, const str
         .kind = kind, .n_users = split->data->n_users, .n_items = split->data->n_items};
     if (kind == RR_BACKBONE_MF)
         return rr_backbone_fit_mf(b, split, o, err);
+    if (kind == RR_BACKBONE_ITEMKNN || kind == RR_BACKBONE_EASE)
+        return rr_backbone_fit_items(b, split, o, err);
     b->popularity = rr_alloc((size_t)b->n_items, sizeof *b->popularity);
     if (!b->popularity)
         return rr_fail_memory(err, "popularity", (size_t)b->n_items * sizeof *b->popularity);
@@ -31,28 +35,37 @@ void rr_backbone_free(struct rr_backbone *b)
     rr_free(b->users);
     rr_free(b->items);
     rr_free(b->popularity);
+    rr_free(b->weights);
     *b = (struct rr_backbone){0};
 }
 
-void rr_backbone_scores(const struct rr_backbone *b, int user, float *scores)
+/* The sum of the weights that the user's likes give every item. */
+static void item_scores(const struct rr_backbone *b, const struct rr_split *split, int user,
+                        float *scores)
 {
-    if (b->kind == RR_BACKBONE_POP) {
+    memset(scores, 0, (size_t)b->n_items * sizeof *scores);
+    for (size_t l = split->train_start[user]; l < split->train_start[user + 1]; l++) {
+        const float *row = b->weights + (size_t)split->train[l].item * (size_t)b->n_items;
         for (int i = 0; i < b->n_items; i++)
-            scores[i] = b->popularity[i];
-        return;
+            scores[i] += row[i];
     }
-    const float *u = b->users + (size_t)user * (size_t)b->dim;
-    for (int i = 0; i < b->n_items; i++) {
-        const float *v = b->items + (size_t)i * (size_t)b->dim;
-        float acc[8] = {0};
-        int d = 0;
-        for (; d + 8 <= b->dim; d += 8)
-            for (int l = 0; l < 8; l++)
-                acc[l] += u[d + l] * v[d + l];
-        for (; d < b->dim; d++)
-            acc[0] += u[d] * v[d];
-        scores[i] =
-            ((acc[0] + acc[4]) + (acc[2] + acc[6])) + ((acc[1] + acc[5]) + (acc[3] + acc[7]));
+}
+
+void rr_backbone_scores(const struct rr_backbone *b, const struct rr_split *split, int user,
+                        float *scores)
+{
+    const size_t dim = (size_t)b->dim;
+    switch (b->kind) {
+    case RR_BACKBONE_POP:
+        memcpy(scores, b->popularity, (size_t)b->n_items * sizeof *scores);
+        break;
+    case RR_BACKBONE_ITEMKNN:
+    case RR_BACKBONE_EASE:
+        item_scores(b, split, user, scores);
+        break;
+    default:
+        for (int i = 0; i < b->n_items; i++)
+            scores[i] = rr_dot_f32(b->users + (size_t)user * dim, b->items + (size_t)i * dim, dim);
     }
 }
 
@@ -73,7 +86,7 @@ int rr_backbone_candidates(struct rr_candidate *out, int k, const struct rr_back
                            const struct rr_split *split, int user, float *scores)
 {
     int n = 0;
-    rr_backbone_scores(b, user, scores);
+    rr_backbone_scores(b, split, user, scores);
     for (size_t i = split->train_start[user]; i < split->train_start[user + 1]; i++)
         scores[split->train[i].item] = -INFINITY;
     for (int i = 0; i < b->n_items; i++)

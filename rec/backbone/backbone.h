@@ -10,13 +10,20 @@
 #include "engine/base/rng.h"
 #include "rec/data/split.h"
 
-enum rr_backbone_kind { RR_BACKBONE_POP, RR_BACKBONE_MF, RR_BACKBONE_COUNT };
+enum rr_backbone_kind {
+    RR_BACKBONE_POP,
+    RR_BACKBONE_MF,
+    RR_BACKBONE_ITEMKNN,
+    RR_BACKBONE_EASE,
+    RR_BACKBONE_COUNT
+};
 
 struct rr_backbone {
     enum rr_backbone_kind kind;
     int n_users, n_items, dim;
     float *users, *items; /* [n_users, dim], [n_items, dim] */
     float *popularity;    /* [n_items] likes in training; POP only */
+    float *weights;       /* [n_items, n_items] what a liked row gives a column; ITEMKNN, EASE */
     int best_epoch;       /* MF: the one that validation chose, from 1 */
 };
 
@@ -27,11 +34,14 @@ struct rr_fit_options {
     uint64_t seed;
     int dim, epochs, batch;   /* MF; 0: 64, 100, 2048 */
     double rate, regularise;  /* MF; 0: 1e-3, 1e-4 */
+    int neighbours;           /* ITEMKNN; 0: 100 */
+    double shrink;            /* ITEMKNN: added to the product of the norms */
+    double lambda;            /* EASE; 0: 100 */
     rr_progress_fn *progress; /* may be NULL */
     void *progress_arg;
 };
 
-const char *rr_backbone_name(enum rr_backbone_kind kind); /* "pop", "mf" */
+const char *rr_backbone_name(enum rr_backbone_kind kind); /* "pop", "mf", "itemknn", "ease" */
 
 /* Trains on split->train. MF: Bayesian personalised ranking (Rendle et al., arXiv 1205.2618)
  * with the details of spec/method.md section 8; the epoch with the best HR@10 on the validation
@@ -40,8 +50,9 @@ int rr_backbone_fit(struct rr_backbone *b, enum rr_backbone_kind kind, const str
                     const struct rr_fit_options *o, struct rr_error *err);
 void rr_backbone_free(struct rr_backbone *b);
 
-/* scores[n_items] for one user. Thread-safe. */
-void rr_backbone_scores(const struct rr_backbone *b, int user, float *scores);
+/* scores[n_items] for one user; split is the one trained on. Thread-safe. */
+void rr_backbone_scores(const struct rr_backbone *b, const struct rr_split *split, int user,
+                        float *scores);
 
 struct rr_candidate {
     int item;
@@ -53,9 +64,12 @@ struct rr_candidate {
 int rr_backbone_candidates(struct rr_candidate *out, int k, const struct rr_backbone *b,
                            const struct rr_split *split, int user, float *scores);
 
-/* MF's part, in mf.c. */
+/* The parts of mf.c and item.c. */
 int rr_backbone_fit_mf(struct rr_backbone *b, const struct rr_split *split,
                        const struct rr_fit_options *o, struct rr_error *err);
+
+int rr_backbone_fit_items(struct rr_backbone *b, const struct rr_split *split,
+                          const struct rr_fit_options *o, struct rr_error *err);
 
 /* A predictor of ratings, fitted on split->rated only: mean + biases + factors, by stochastic
  * gradient descent (Koren et al., "Matrix Factorization Techniques for Recommender Systems",

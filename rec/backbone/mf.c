@@ -8,6 +8,7 @@
 #include <string.h>
 #include "engine/base/check.h"
 #include "engine/base/mem.h"
+#include "rec/backbone/vector.h"
 
 struct trainer {
     struct rr_backbone *b;
@@ -113,18 +114,6 @@ static float *row(const struct trainer *t, float *table, int column, int index)
     return table + r * (size_t)t->b->dim;
 }
 
-static float dot(const float *a, const float *b, int n)
-{
-    float acc[8] = {0};
-    int i = 0;
-    for (; i + 8 <= n; i += 8)
-        for (int l = 0; l < 8; l++)
-            acc[l] += a[i + l] * b[i + l];
-    for (; i < n; i++)
-        acc[0] += a[i] * b[i];
-    return ((acc[0] + acc[4]) + (acc[2] + acc[6])) + ((acc[1] + acc[5]) + (acc[3] + acc[7]));
-}
-
 /* A user who likes every training item has no negative to draw: after so many tries any item
  * will do. */
 static int draw_negative(struct trainer *t, int user)
@@ -146,7 +135,7 @@ static void batch_gradient(struct trainer *t, int n)
     for (int i = 0; i < n; i++)
         for (int c = 0; c < 3; c++) {
             const float *e = row(t, t->params, c, t->triples[i][c]);
-            norm[c] += (double)dot(e, e, dim);
+            norm[c] += (double)rr_dot_f32(e, e, (size_t)dim);
         }
     float pull[3];
     for (int c = 0; c < 3; c++)
@@ -157,7 +146,8 @@ static void batch_gradient(struct trainer *t, int n)
                     *q = row(t, t->params, 1, tr[2]);
         float *gu = row(t, t->grad, 0, tr[0]), *gp = row(t, t->grad, 1, tr[1]),
               *gq = row(t, t->grad, 1, tr[2]);
-        const double s = 1 / (1 + exp(-(double)(dot(u, p, dim) - dot(u, q, dim))));
+        const double s =
+            1 / (1 + exp(-(double)(rr_dot_f32(u, p, (size_t)dim) - rr_dot_f32(u, q, (size_t)dim))));
         const float g = (float)(-s * (1 - s) / (1e-5 + s) / n); /* d loss / d (x_ui - x_uj) */
         for (int d = 0; d < dim; d++) {
             gu[d] += g * (p[d] - q[d]) + pull[0] * u[d];
@@ -205,11 +195,12 @@ static void train_epoch(struct trainer *t)
 static bool ten_are_ahead(const struct trainer *t, int user, int item)
 {
     const int dim = t->b->dim;
-    const float *u = row(t, t->params, 0, user), score = dot(u, row(t, t->params, 1, item), dim);
+    const float *u = row(t, t->params, 0, user),
+                score = rr_dot_f32(u, row(t, t->params, 1, item), (size_t)dim);
     int ahead = 0;
     for (int i = 0; i < t->n_pool && ahead < 10; i++) {
         const int other = t->popular[i];
-        const float s = dot(u, row(t, t->params, 1, other), dim);
+        const float s = rr_dot_f32(u, row(t, t->params, 1, other), (size_t)dim);
         ahead += (s > score || (other < item && s == score)) && !is_liked(t, user, other);
     }
     return ahead == 10;
