@@ -149,6 +149,71 @@ Test(data, keeps_what_is_legal)
     }
 }
 
+/* MovieLens-1M's files: the same rules behind other separators. */
+Test(data, movielens_1m_is_read_and_refused_alike)
+{
+    static const char good_items[] =
+        "5::First Light (1990)::Drama\n7::Caf\xE9: The: End (1991)::Comedy|War\n";
+    static const struct {
+        const char *name, *data, *items, *code, *file, *says;
+        long long line, column;
+    } bad[] = {
+        {"tabs", "1\t5\t5\t100\n", good_items, "COLUMNS", "ratings.dat", "u.data", 1, 1},
+        {"three fields", "1::5::5::100\n1::5::4\n", good_items, "COLUMNS", "ratings.dat",
+         "3 columns", 2, 1},
+        {"single colons", "1:5:5:100\n", good_items, "COLUMNS", "ratings.dat", "'::'", 1, 1},
+        {"rating 6", "1::5::6::100\n", good_items, "RATING", "ratings.dat", "'6'", 1, 7},
+        {"unknown item", "1::6::5::100\n", good_items, "ITEM", "ratings.dat", "movies.dat", 1, 0},
+        {"rated twice", "1::5::5::1\n1::5::4::2\n", good_items, "DUPLICATE", "ratings.dat",
+         "line 1", 2, 0},
+        {"genres missing", "1::5::5::1\n", "5::First Light (1990)\n", "COLUMNS", "movies.dat",
+         "genres", 1, 1},
+        {"id 0", "1::5::5::1\n", "0::Zero::Drama\n", "ID", "movies.dat", "item id", 1, 1},
+    };
+    struct rr_dataset d = {0};
+    struct rr_error err = {0};
+    const char *data = "2::7::4::30\n1::5::5::20\n1::7::1::10\n";
+    cr_assert(rr_dataset_parse_ml1m(
+                  &d, &(struct rr_bytes){data, strlen(data), "ratings.dat"},
+                  &(struct rr_bytes){good_items, strlen(good_items), "movies.dat"}, &err) == 0,
+              "%s", err.text);
+    cr_assert(d.n_users == 2 && d.n_items == 2 && d.n_ratings == 3,
+              "%d users, %d items, %zu ratings", d.n_users, d.n_items, d.n_ratings);
+    cr_assert(strcmp(d.titles[1], "Caf\xC3\xA9: The: End (1991)") == 0, "title '%s'", d.titles[1]);
+    cr_assert(strcmp(d.name, "ml-1m") == 0 && d.ratings[0].user == 1 && d.ratings[0].item == 1,
+              "first rating");
+    rr_dataset_close(&d);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        int rc = rr_dataset_parse_ml1m(
+            &d, &(struct rr_bytes){bad[i].data, strlen(bad[i].data), "ratings.dat"},
+            &(struct rr_bytes){bad[i].items, strlen(bad[i].items), "movies.dat"}, &err);
+        cr_assert(rc == RR_ERR_DATA && strcmp(err.code, bad[i].code) == 0, "%s: %d %s", bad[i].name,
+                  rc, err.code);
+        cr_assert(strcmp(err.file, bad[i].file) == 0 && err.line == bad[i].line, "%s: %s:%lld",
+                  bad[i].name, err.file, err.line);
+        cr_assert(!bad[i].column || err.column == bad[i].column, "%s: column %lld", bad[i].name,
+                  err.column);
+        cr_assert(strstr(err.text, bad[i].says) || strstr(err.object, bad[i].says), "%s: '%s'",
+                  bad[i].name, err.text);
+        rr_dataset_close(&d);
+    }
+}
+
+Test(data, movielens_1m_loads_whole)
+{
+    SKIP_WITHOUT(dir, "data/ml-1m");
+    struct rr_dataset d;
+    struct rr_split s;
+    struct rr_error err = {0};
+    cr_assert(rr_dataset_open(&d, dir, &err) == 0, "%s", err.text);
+    cr_assert(rr_split_make(&s, &d, &err) == 0, "%s", err.text);
+    cr_assert(d.n_ratings == 1000209 && d.n_users == 6040 && d.n_items == 3883,
+              "%zu ratings, %d users, %d items", d.n_ratings, d.n_users, d.n_items);
+    cr_assert(s.n_likes == 575281, "%d likes", s.n_likes);
+    rr_split_free(&s);
+    rr_dataset_close(&d);
+}
+
 Test(data, equal_titles_stay_two_items)
 {
     const char *items = ITEM("7", "Same (1990)") ITEM("3", "Same (1990)"),

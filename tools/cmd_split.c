@@ -40,8 +40,7 @@ static int run(const struct command *c, int argc, char **argv)
 {
     const char *dir = NULL, *out = NULL;
     struct option opts[] = {
-        {"data", 0, OPT_TEXT, &dir, "DIR", "folder of MovieLens-100K (u.data, u.item)", 0, 0,
-         false},
+        {"data", 0, OPT_TEXT, &dir, "DIR", "folder of MovieLens-100K or -1M", 0, 0, false},
         {"output", 'o', OPT_TEXT, &out, "DIR",
          "folder for train.txt, valid.txt, test.txt; made if missing", 0, 0, false},
     };

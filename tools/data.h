@@ -16,8 +16,7 @@ struct data_options {
         .backbone = RR_BACKBONE_MF, .seed = 1, .candidates = 10, .history = 50                     \
     }
 #define DATA_OPTION_ROWS(o)                                                                        \
-    {"data", 0, OPT_TEXT, &(o).dir, "DIR", "folder of MovieLens-100K (u.data, u.item)",            \
-     0,      0, false},                                                                            \
+    {"data", 0, OPT_TEXT, &(o).dir, "DIR", "folder of MovieLens-100K or -1M", 0, 0, false},        \
         {"backbone",                                                                               \
          0,                                                                                        \
          OPT_CHOICE,                                                                               \

@@ -18,7 +18,7 @@ struct rr_rating {
 };
 
 struct rr_dataset {
-    const char *name; /* the format: "ml-100k" */
+    const char *name; /* the format: "ml-100k", "ml-1m" */
     const char *path;
     const char *noun; /* what an item is: "movie" */
     int n_users, n_items;
@@ -39,14 +39,15 @@ void rr_dataset_close(struct rr_dataset *d);
 /* The number of the user whose id is the text, or -1. */
 int rr_dataset_user(const struct rr_dataset *d, const char *id);
 
-/* The MovieLens-100K files in memory (also what the fuzz target calls). d must be
+/* The files of MovieLens-100K and -1M in memory (also what the fuzz targets call). d must be
  * zero-initialised; on failure the caller closes it. */
 struct rr_bytes {
     const char *p;
     size_t n;
     const char *file;
 };
-int rr_dataset_parse_ml100k(struct rr_dataset *d, const struct rr_bytes *ratings,
-                            const struct rr_bytes *items, struct rr_error *err);
+typedef int rr_dataset_parse_fn(struct rr_dataset *d, const struct rr_bytes *ratings,
+                                const struct rr_bytes *items, struct rr_error *err);
+rr_dataset_parse_fn rr_dataset_parse_ml100k, rr_dataset_parse_ml1m;
 
 #endif

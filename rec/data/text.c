@@ -29,16 +29,21 @@ int rr_lines_next(struct rr_lines *l, const char **line, size_t *len, struct rr_
 }
 
 size_t rr_fields_split(struct rr_field *fields, size_t cap, const char *line, size_t len,
-                       char separator)
+                       const char *separator)
 {
+    const size_t width = strlen(separator);
     size_t n = 0, from = 0;
-    for (size_t i = 0; i <= len; i++) {
-        if (i < len && line[i] != separator)
+    for (size_t i = 0; i <= len;) {
+        const bool cut = len - i >= width && memcmp(line + i, separator, width) == 0;
+        if (!cut && i < len) {
+            i++;
             continue;
+        }
         if (n < cap)
             fields[n] = (struct rr_field){line + from, i - from};
         n++;
-        from = i + 1;
+        i += cut ? width : 1;
+        from = i;
     }
     return n;
 }

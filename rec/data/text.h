@@ -17,14 +17,14 @@ struct rr_lines {
  * with the place: a zero byte or a line longer than RR_MAX_LINE). */
 int rr_lines_next(struct rr_lines *l, const char **line, size_t *len, struct rr_error *err);
 
-/* Cuts line[0..len) at every separator byte into at most cap fields; returns how many fields
+/* Cuts line[0..len) at every occurrence of the separator into at most cap fields; returns how many
  * there are (may exceed cap). */
 struct rr_field {
     const char *s;
     size_t n;
 };
 size_t rr_fields_split(struct rr_field *fields, size_t cap, const char *line, size_t len,
-                       char separator);
+                       const char *separator);
 
 /* Refuses what is no plain text for us before any line is read: nothing at all, UTF-16, gzip,
  * zip. */

@@ -1,6 +1,7 @@
 /* MovieLens-100K: u.data (user, item, rating, time; tabs) and u.item (id | title | date | video
- * date | URL | 19 genre flags, in ISO-8859-1). Ids are numbers; they become dense in ascending
- * order. */
+ * date | URL | 19 genre flags). MovieLens-1M: ratings.dat and movies.dat (id, title, genres), "::"
+ * between the fields. Titles are ISO-8859-1. Ids are numbers; they become dense in ascending order.
+ */
 #include "rec/data/dataset.h"
 
 #include <stdlib.h>
@@ -11,7 +12,7 @@
 #include "rec/data/text.h"
 
 #define MAX_ID 2147483647
-#define ITEM_FIELDS 24
+#define MAX_ITEM_FIELDS 24
 #define LATEST 4102444800 /* the year 2100: a time in milliseconds lies far beyond */
 
 struct item {
@@ -27,7 +28,23 @@ struct raw_rating {
     long long line;
 };
 
+/* What tells the two apart. */
+struct format {
+    const char *name, *items_name;
+    const char *rating_separator, *rating_separator_name;
+    const char *item_separator;
+    size_t item_fields;
+    const char *item_fields_name;
+    size_t first_flag; /* from this field on 0 or 1; item_fields: none */
+};
+
+static const struct format ml100k = {
+    "ml-100k", "u.item", "\t", "tabs", "|", 24, "id, title, dates, URL and 19 genre flags", 5};
+static const struct format ml1m = {
+    "ml-1m", "movies.dat", "::", "'::'", "::", 3, "id, title and genres", 3};
+
 struct parser {
+    const struct format *format;
     struct rr_dataset *d;
     struct rr_error *err;
     struct item *items;
@@ -73,20 +90,19 @@ static const char *clean_title(struct parser *p, const struct rr_field *f)
 
 static int parse_item(struct parser *p, const struct rr_lines *l, const char *line, size_t len)
 {
-    struct rr_field f[ITEM_FIELDS];
-    size_t n = rr_fields_split(f, ITEM_FIELDS, line, len, '|');
-    if (n != ITEM_FIELDS)
-        return BAD(
-            l, "COLUMNS", NULL, 1,
-            "%zu columns separated by '|'; expected %d: id, title, dates, URL and 19 genre flags",
-            n, ITEM_FIELDS);
+    const struct format *fm = p->format;
+    struct rr_field f[MAX_ITEM_FIELDS];
+    size_t n = rr_fields_split(f, MAX_ITEM_FIELDS, line, len, fm->item_separator);
+    if (n != fm->item_fields)
+        return BAD(l, "COLUMNS", NULL, 1, "%zu columns separated by '%s'; expected %zu: %s", n,
+                   fm->item_separator, fm->item_fields, fm->item_fields_name);
     struct item it = {.line = l->number};
     int rc = parse_id(p, l, &it.id, &f[0], line, "item id");
     if (rc)
         return rc;
     if (!f[1].n)
         return BAD(l, "TITLE", "title", f[1].s - line + 1, "the title is empty");
-    for (size_t i = 5; i < ITEM_FIELDS; i++)
+    for (size_t i = fm->first_flag; i < fm->item_fields; i++)
         if (f[i].n != 1 || (f[i].s[0] != '0' && f[i].s[0] != '1'))
             return BAD(l, "GENRE", "genre flag", f[i].s - line + 1, "'%s'; expected 0 or 1",
                        rr_show(f[i].s, f[i].n).s);
@@ -97,18 +113,27 @@ static int parse_item(struct parser *p, const struct rr_lines *l, const char *li
     return RR_OK;
 }
 
+/* What a line with the wrong number of columns may be instead. */
+static const char *looks_like(const char *line, size_t len)
+{
+    struct rr_field f[4];
+    if (rr_fields_split(f, 4, line, len, "|") > 4)
+        return " (this looks like u.item)";
+    if (rr_fields_split(f, 4, line, len, "::") == 4)
+        return " (this looks like ratings.dat of MovieLens-1M)";
+    if (rr_fields_split(f, 4, line, len, "\t") == 4)
+        return " (this looks like u.data of MovieLens-100K)";
+    return "";
+}
+
 static int parse_rating(struct parser *p, const struct rr_lines *l, const char *line, size_t len)
 {
     struct rr_field f[4];
-    size_t n = rr_fields_split(f, 4, line, len, '\t');
+    size_t n = rr_fields_split(f, 4, line, len, p->format->rating_separator);
     if (n != 4)
         return BAD(l, "COLUMNS", NULL, 1,
-                   "%zu column%s separated by tabs; expected 4: user, item, rating, time%s", n,
-                   n == 1 ? "" : "s",
-                   memchr(line, '|', len) ? " (this looks like u.item)"
-                   : n == 1 && strstr(rr_show(line, len).s, "::")
-                       ? " (this looks like ratings.dat of MovieLens-1M)"
-                       : "");
+                   "%zu column%s separated by %s; expected 4: user, item, rating, time%s", n,
+                   n == 1 ? "" : "s", p->format->rating_separator_name, looks_like(line, len));
     struct raw_rating r = {.line = l->number};
     uint64_t value, time;
     int rc = parse_id(p, l, &r.user, &f[0], line, "user id");
@@ -268,7 +293,7 @@ static int number_ratings(struct parser *p, const char *file)
         const int64_t *u = bsearch(&r->user, ids, (size_t)d->n_users, sizeof *ids, id_order);
         if (!it)
             rc = rr_fail(p->err, RR_ERR_DATA, "ITEM", RR_AT_LINE(file, "item id", r->line, 0),
-                         "item %lld is not in u.item", (long long)r->item);
+                         "item %lld is not in %s", (long long)r->item, p->format->items_name);
         else
             d->ratings[d->n_ratings++] =
                 (struct rr_rating){(int)(u - ids), (int)(it - p->items), r->value, r->time};
@@ -277,11 +302,12 @@ static int number_ratings(struct parser *p, const char *file)
     return rc;
 }
 
-int rr_dataset_parse_ml100k(struct rr_dataset *d, const struct rr_bytes *ratings,
-                            const struct rr_bytes *items, struct rr_error *err)
+static int parse_movielens(struct rr_dataset *d, const struct format *format,
+                           const struct rr_bytes *ratings, const struct rr_bytes *items,
+                           struct rr_error *err)
 {
-    struct parser p = {.d = d, .err = err};
-    d->name = "ml-100k";
+    struct parser p = {.format = format, .d = d, .err = err};
+    d->name = format->name;
     d->noun = "movie";
     d->rating_min = 1;
     d->rating_max = 5;
@@ -299,4 +325,16 @@ int rr_dataset_parse_ml100k(struct rr_dataset *d, const struct rr_bytes *ratings
     rr_free(p.items);
     rr_free(p.ratings);
     return rc;
+}
+
+int rr_dataset_parse_ml100k(struct rr_dataset *d, const struct rr_bytes *ratings,
+                            const struct rr_bytes *items, struct rr_error *err)
+{
+    return parse_movielens(d, &ml100k, ratings, items, err);
+}
+
+int rr_dataset_parse_ml1m(struct rr_dataset *d, const struct rr_bytes *ratings,
+                          const struct rr_bytes *items, struct rr_error *err)
+{
+    return parse_movielens(d, &ml1m, ratings, items, err);
 }

@@ -1,0 +1,47 @@
+/* The files of MovieLens-100K and -1M: the input is ratings and items, cut at its first byte 0x1E
+ * (record separator); without one it is ratings beside fixed items, and items beside fixed ratings.
+ * What loads is split, too. */
+#include <string.h>
+#include "rec/data/split.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void load(rr_dataset_parse_fn *parse, const char *ratings, size_t n_ratings,
+                 const char *items, size_t n_items)
+{
+    struct rr_dataset d = {0};
+    struct rr_split s;
+    struct rr_error err = {0};
+    if (parse(&d, &(struct rr_bytes){ratings, n_ratings, "u.data"},
+              &(struct rr_bytes){items, n_items, "u.item"}, &err) == 0 &&
+        rr_split_make(&s, &d, &err) == 0) {
+        struct rr_buf out = {0};
+        rr_split_write(&out, &s, RR_SPLIT_TRAIN);
+        rr_buf_free(&out);
+        rr_split_free(&s);
+    }
+    rr_dataset_close(&d);
+}
+
+static void load_both(rr_dataset_parse_fn *parse, const char *ratings, const char *items,
+                      const char *text, size_t size)
+{
+    const char *cut = size ? memchr(text, 0x1E, size) : NULL;
+    if (cut) {
+        load(parse, text, (size_t)(cut - text), cut + 1, size - (size_t)(cut - text) - 1);
+        return;
+    }
+    load(parse, text, size, items, strlen(items));
+    load(parse, ratings, strlen(ratings), text, size);
+}
+
+#define FLAGS "0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0\n"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    load_both(rr_dataset_parse_ml100k, "1\t1\t5\t100\n1\t2\t4\t90\n1\t3\t5\t95\n",
+              "1|A|||u|" FLAGS "2|B|||u|" FLAGS "3|C|||u|" FLAGS, (const char *)data, size);
+    load_both(rr_dataset_parse_ml1m, "1::1::5::100\n1::2::4::90\n1::3::5::95\n",
+              "1::A::Drama\n2::B::Drama\n3::C::Drama|War\n", (const char *)data, size);
+    return 0;
+}
