@@ -18,7 +18,8 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wundef -Wvla -Wstrict-prototypes 
 	-Wpointer-arith -Wcast-qual $(if $(WERROR),-Werror)
 # The user's CFLAGS come last and are never replaced. -ffp-contract=off: results must not depend on the compiler's mood.
 # -fno-math-errno: nobody asks errno after a square root, and without it loops with one can be vectorised.
-ALL_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -I. -g $(OPTIMISE) -ffp-contract=off -fno-math-errno $(WARNINGS) $(SANITIZE) $(CFLAGS)
+ALL_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -I. -g $(OPTIMISE) -ffp-contract=off -fno-math-errno $(WARNINGS) $(SANITIZE) \
+	$(TEST_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(SANITIZE) $(LDFLAGS)
 LIBS := -lm -lpthread
 
@@ -57,7 +58,8 @@ FUZZ_SRC := $(wildcard tests/fuzz/*_fuzz.c)
 FUZZ_REPLAY := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 # Criterion's own headers are not ours to warn about; MINI=1 builds the tests without it.
 TEST_LIBS := $(if $(MINI),,-lcriterion)
-$(TEST_OBJ): CFLAGS += $(if $(MINI),-DRR_MINI)
+$(TEST_OBJ): TEST_CFLAGS := $(if $(MINI),-DRR_MINI)
+$(TEST_OBJ): $(BUILD)/flags.tests
 
 ALLOC_TESTS := $(BUILD)/tests/noalloc $(BUILD)/tests/oom
 
@@ -123,13 +125,14 @@ lint: ## clang-format, clang-tidy, cppcheck, the floors of the house, exported n
 	$(Q)cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --std=c11 --inline-suppr \
 		--suppress=missingIncludeSystem --suppress=varFuncNullUB -j2 -I. $(LIB_SRC) $(TOOL_SRC)
 	@echo "  TIDY"
-	$(Q)printf '%s\n' $(LIB_SRC) $(TOOL_SRC) | xargs -P2 -n8 -I{} clang-tidy --quiet {} -- $(TIDY_FLAGS) 2>/dev/null
+	$(Q)printf '%s\n' $(LIB_SRC) $(TOOL_SRC) | xargs -P2 -I{} clang-tidy --quiet {} -- $(TIDY_FLAGS) 2>/dev/null
 
 $(BUILD)/recrank.h: rec/recrank.h engine/base/status.h
 	@mkdir -p $(@D)
 	$(Q)sed -e '/#include "engine\/base\/status.h"/{r engine/base/status.h' -e 'd}' rec/recrank.h > $@
 
-$(BUILD)/recrank.pc: Makefile
+# Made anew each time: it holds the PREFIX of this very install.
+$(BUILD)/recrank.pc: force
 	@mkdir -p $(@D)
 	$(Q)printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$(INCLUDEDIR)' '' 'Name: recrank' \
 		'Description: ranks candidate items with a LLaMA, the RecRanker way' 'Version: $(VERSION)' \
@@ -152,8 +155,14 @@ help: ## show this
 	@echo
 	@echo "  variables: CC CFLAGS LDFLAGS PREFIX DESTDIR BUILD WERROR=1 V=1 MINI=1 (tests without Criterion) FUZZ_SECONDS=30"
 
+# Test objects also depend on whether they are Criterion's or the shim's.
+$(BUILD)/flags.tests: force
+	@mkdir -p $(@D)
+	@printf '%s\n' 'MINI=$(MINI)' | cmp -s - $@ || printf '%s\n' 'MINI=$(MINI)' > $@
+
 clean: ## remove everything that was built
 	rm -rf $(BUILD)
 
+.DELETE_ON_ERROR:
 .PHONY: all test criterion fuzz asan ubsan tsan lint install uninstall help clean force
 -include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TEST_OBJ:.o=.d)

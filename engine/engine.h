@@ -12,7 +12,7 @@ struct rr_engine {
 };
 
 /* n_threads 0: as many as this process may use. level caps the instruction set; above the
- * machine's it is refused with RR_ERR_USAGE. Release with rr_engine_close (also after a
+ * machine's it is refused with RR_ERR_USAGE. Release with rr_engine_release (also after a
  * failure). One engine serves one caller at a time. */
 int rr_engine_init(struct rr_engine *e, int n_threads, enum rr_cpu_level level,
                    struct rr_error *err);

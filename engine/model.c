@@ -84,20 +84,3 @@ void rr_rope_table(float *cos_out, float *sin_out, const struct rr_hparams *h, i
         }
     }
 }
-
-static double tensor_bytes(const struct rr_tensor *t)
-{
-    return (double)t->n_rows * (double)rr_row_bytes(t->type, (size_t)t->n_cols);
-}
-
-double rr_model_bytes_per_token(const struct rr_model *m)
-{
-    double sum = tensor_bytes(&m->head);
-    for (int i = 0; i < m->h.n_layers; i++) {
-        const struct rr_layer *l = &m->layers[i];
-        sum += tensor_bytes(&l->wq) + tensor_bytes(&l->wk) + tensor_bytes(&l->wv) +
-               tensor_bytes(&l->wo) + tensor_bytes(&l->gate) + tensor_bytes(&l->up) +
-               tensor_bytes(&l->down);
-    }
-    return sum;
-}

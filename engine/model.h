@@ -57,7 +57,4 @@ int rr_hparams_check(const struct rr_hparams *h, const char *file, struct rr_err
  * in double. */
 void rr_rope_table(float *cos_out, float *sin_out, const struct rr_hparams *h, int n_positions);
 
-/* Weights read for one token (all but the embedding table, which gives one row), in bytes. */
-double rr_model_bytes_per_token(const struct rr_model *m);
-
 #endif

@@ -2,7 +2,7 @@
 #include "engine/sample.h"
 
 #include <math.h>
-#include <stdlib.h>
+#include <stdbool.h>
 
 static int greedy(const float *logits, int n)
 {
@@ -14,12 +14,23 @@ static int greedy(const float *logits, int n)
 }
 
 /* Larger logit first; equal ones by id, so that the order is total and the draw repeatable. */
-static int by_logit(const void *a, const void *b)
+static bool before(const struct rr_sample_scratch *a, const struct rr_sample_scratch *b)
 {
-    const struct rr_sample_scratch *x = a, *y = b;
-    if (x->logit != y->logit)
-        return x->logit > y->logit ? -1 : 1;
-    return (x->id > y->id) - (x->id < y->id);
+    return a->logit > b->logit || (a->logit == b->logit && a->id < b->id);
+}
+
+/* Lets h[i] sink in the heap h[0..n), whose top is first. */
+static void sink(struct rr_sample_scratch *h, int i, int n)
+{
+    const struct rr_sample_scratch x = h[i];
+    for (int child; (child = 2 * i + 1) < n; i = child) {
+        if (child + 1 < n && before(&h[child + 1], &h[child]))
+            child++;
+        if (!before(&h[child], &x))
+            break;
+        h[i] = h[child];
+    }
+    h[i] = x;
 }
 
 int rr_sample(struct rr_sampler *s, const float *logits, int n, struct rr_sample_scratch *scratch)
@@ -28,24 +39,34 @@ int rr_sample(struct rr_sampler *s, const float *logits, int n, struct rr_sample
         return greedy(logits, n);
     for (int i = 0; i < n; i++)
         scratch[i] = (struct rr_sample_scratch){logits[i], i};
-    qsort(scratch, (size_t)n, sizeof *scratch, by_logit);
+    for (int i = n / 2 - 1; i >= 0; i--)
+        sink(scratch, i, n);
+    /* The heap's top goes to the array's end, top_k times: the likeliest is best[0], then best[-1],
+     * ... (A library sort might allocate, and would sort all.) */
+    const struct rr_sample_scratch *best = scratch + n - 1;
+    const double max = scratch[0].logit;
+    double sum = 0;
     int keep = s->top_k > 0 && s->top_k < n ? s->top_k : n;
-    double sum = 0, max = scratch[0].logit;
-    for (int i = 0; i < keep; i++)
-        sum += exp((scratch[i].logit - max) / s->temperature);
+    for (int i = 0; i < keep; i++) {
+        const struct rr_sample_scratch top = scratch[0];
+        scratch[0] = scratch[n - 1 - i];
+        sink(scratch, 0, n - 1 - i);
+        scratch[n - 1 - i] = top;
+        sum += exp((top.logit - max) / s->temperature);
+    }
     if (s->top_p < 1) {
         double part = 0, need = s->top_p * sum;
         int m = 0;
         while (m < keep && (m == 0 || part < need))
-            part += exp((scratch[m++].logit - max) / s->temperature);
+            part += exp((best[-m++].logit - max) / s->temperature);
         keep = m;
         sum = part;
     }
     double draw = rr_rng_unit(&s->rng) * sum, part = 0;
     for (int i = 0; i < keep; i++) {
-        part += exp((scratch[i].logit - max) / s->temperature);
+        part += exp((best[-i].logit - max) / s->temperature);
         if (draw < part)
-            return scratch[i].id;
+            return best[-i].id;
     }
-    return scratch[keep - 1].id;
+    return best[1 - keep].id;
 }

@@ -30,7 +30,8 @@ struct rr_session_options {
 
 struct rr_session;
 
-/* Bytes that rr_session_open will take for these options; 0 when the sum overflows. */
+/* Bytes that rr_session_open will take for these options; 0 when the sum overflows or an option is
+ * out of range. */
 size_t rr_session_bytes(const struct rr_engine *e, const struct rr_model *m,
                         const struct rr_session_options *o);
 /* The engine and the model must outlive the session. */

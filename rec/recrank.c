@@ -27,9 +27,8 @@ static int open_parts(struct rr_recrank *r, const char *model, const char *token
     int rc = rr_engine_init(&r->engine, o->n_threads, (enum rr_cpu_level)level, err);
     if (!rc)
         rc = rr_weights_open(&r->weights, model, tokenizer, err);
-    if (!rc && !r->weights.tokenizer)
-        rc = rr_fail(err, RR_ERR_DATA, "NO_TOKENIZER", RR_AT_FILE(model),
-                     "no tokenizer came with this model; give one");
+    if (!rc)
+        rc = rr_weights_need_tokenizer(&r->weights, err);
     const struct rr_ranker_options ro = {.n_context = o->n_context,
                                          .max_history = o->max_history,
                                          .style = {.noun = o->noun, .levels = o->rating_levels}};

@@ -1,21 +1,35 @@
+/* clang-format off */
 /* recrank: ranks a user's candidate items with a LLaMA, the RecRanker way (arXiv 2312.16018).
  *
+ *     #include <stdio.h>
  *     #include <recrank.h>
  *
- *     struct rr_error err = {0};
- *     struct rr_recrank *r;
- *     struct rr_rated history[] = {{"A film I liked", 5}, {"A film I did not", 2}};
- *     struct rr_asked candidates[] = {{"First", RR_NO_HINT}, {"Second", RR_NO_HINT}};
- *     struct rr_ranked order[2];
- *     if (rr_recrank_open(&r, "model.gguf", NULL, NULL, &err) == 0) {
- *         struct rr_request q = {.history = history, .n_history = 2, .candidates = candidates,
- * .n_candidates = 2}; if (rr_recrank_rank(r, &q, order, &err) == 0) printf("best: %s\n",
- * candidates[order[0].candidate].title); rr_recrank_close(r);
+ *     int main(void)
+ *     {
+ *         struct rr_error err = {0};
+ *         struct rr_recrank *r;
+ *         struct rr_rated history[] = {{"A film I liked", 5}, {"A film I did not", 2}};
+ *         struct rr_asked candidates[] = {{"First", RR_NO_HINT}, {"Second", RR_NO_HINT}};
+ *         struct rr_request q = {history, 2, candidates, 2};
+ *         struct rr_ranked order[2];
+ *         char text[4096];
+ *         if (rr_recrank_open(&r, "model.gguf", NULL, NULL, &err) == 0) {
+ *             if (rr_recrank_rank(r, &q, order, &err) == 0)
+ *                 printf("best: %s\n", candidates[order[0].candidate].title);
+ *             rr_recrank_close(r);
+ *         }
+ *         if (err.status) {
+ *             rr_error_format(text, sizeof text, &err);
+ *             fprintf(stderr, "%s\n", text);
+ *         }
+ *         return err.status != 0;
  *     }
  *
- * Link with -lrecrank -lm -lpthread. The library never prints, exits or reads the environment.
- * Every function that can fail returns 0 or a negative enum rr_status and fills *err, which may
- * be NULL. */
+ * Build it with: cc example.c $(pkg-config --cflags --libs recrank)
+ *
+ * The library never prints, exits or reads the environment. Every function that can fail returns 0
+ * or a negative enum rr_status and fills *err, which may be NULL. */
+/* clang-format on */
 #ifndef RECRANK_H
 #define RECRANK_H
 
@@ -54,24 +68,23 @@ struct rr_request {
 
 struct rr_ranked {
     int candidate; /* index into candidates */
-    double
-        score; /* the expected rating: sum of r p(r) over the answers (spec/method.md section 5) */
+    double score;  /* the expected rating: sum of r p(r) over the answers */
 };
 
+/* Zero means the default everywhere. */
 struct rr_recrank_options {
-    int n_threads; /* 0: as many as this process may use */
-    const char
-        *cpu; /* highest instruction set to use: "c", "avx2", "avx512"; NULL: the machine's best */
-    int n_context;     /* tokens of the longest prompt; 0: the model's own, at least 1024 */
-    int max_history;   /* newest rated titles shown; 0: 50 */
-    int rating_levels; /* the scale is 1 to this; 0: 5 */
+    int n_threads;   /* 0: as many as this process may use */
+    const char *cpu; /* highest instruction set: "c", "avx2", "avx512"; NULL: the machine's best */
+    int n_context;   /* tokens of the longest prompt; 0: the model's own, at least 1024 */
+    int max_history; /* newest rated titles shown; 0: 50 */
+    int rating_levels; /* the scale is 1 to this, at most 9; 0: 5 */
     const char *noun;  /* what an item is called in the question; NULL: "movie" */
 };
 
 struct rr_recrank;
 
 /* Opens a model (GGUF file, Hugging Face folder, llama2.c .bin) and its tokenizer (NULL: the one
- * in the model's files), and takes all memory that ranking needs. options may be NULL. On
+ * in the model's files), and takes the memory of the model's passes. options may be NULL. On
  * failure *recrank is NULL. */
 int rr_recrank_open(struct rr_recrank **r, const char *model, const char *tokenizer,
                     const struct rr_recrank_options *options, struct rr_error *err);

@@ -590,8 +590,7 @@ Test(base, errors_are_printable)
               "without an error to fill, the status is lost");
     memset(bytes, 'z', sizeof bytes - 1);
     bytes[sizeof bytes - 1] = 0;
-    rc = rr_fail(&err, RR_ERR_DATA, bytes, RR_AT_OBJECT(bytes, bytes), "%s%s%s%s%s%s%s%s", bytes,
-                 bytes, bytes, bytes, bytes, bytes, bytes, bytes);
+    rc = rr_fail(&err, RR_ERR_DATA, bytes, RR_AT_OBJECT(bytes, bytes), "%s%9000d", bytes, 7);
     cr_assert(rc == RR_ERR_DATA && strlen(err.code) == sizeof err.code - 1 &&
                   strlen(err.file) == sizeof err.file - 1 && strlen(err.object) == 67 &&
                   strlen(err.text) == sizeof err.text - 1,

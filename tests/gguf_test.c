@@ -444,6 +444,12 @@ static void check_model(const char *id, const struct gguf_file *g, const char *d
     gguf_write(&b, g);
     write_file(path, b.data, b.n);
     int rc = rr_weights_open(&w, path, NULL, &err);
+    if (rc == 0) {
+        /* A damaged tokenizer does not keep logits and inspect from working: it is told when it is
+         * needed. */
+        rc = rr_weights_need_tokenizer(&w, &err);
+        rr_weights_close(&w);
+    }
     check(id, rc, &err, code, object, text);
     if (offset_of) {
         long long offset = (long long)place(&b, offset_of, TEXT_END, 4);
@@ -725,4 +731,36 @@ Test(gguf, cannot_open)
     write_file(path_in(dir, "t.gguf"), "GGUF", 4);
     rc = rr_weights_open(&w, path_in(dir, "t.gguf"), NULL, &err);
     check("G02 on disk", rc, &err, "TRUNCATED", "header", NULL);
+}
+
+/* A tokenizer of a kind not supported keeps nobody from the logits; another one may be given. */
+Test(gguf, an_unsupported_tokenizer_is_told_when_needed)
+{
+    struct gguf_file g;
+    struct rr_buf b = {0};
+    struct rr_weights w;
+    struct rr_error err = {0};
+    const char *dir = temporary_dir();
+    struct tiny t;
+    tiny_gguf(&g);
+    gguf_set_string(&g, "tokenizer.ggml.model", "gpt2");
+    gguf_write(&b, &g);
+    write_file(path_in(dir, "t.gguf"), b.data, b.n);
+    cr_assert(rr_weights_open(&w, path_in(dir, "t.gguf"), NULL, &err) == 0, "%s", err.text);
+    cr_assert(!w.tokenizer && rr_weights_need_tokenizer(&w, &err) == RR_ERR_DATA,
+              "no tokenizer, no word");
+    cr_assert(strcmp(err.code, "UNSUPPORTED") == 0 && strstr(err.text, "gpt2"), "%s: %s", err.code,
+              err.text);
+    rr_weights_close(&w);
+    tiny_make(&t, &tiny_default);
+    rr_buf_clear(&b);
+    sentencepiece_from_tiny(&b, &t);
+    write_file(path_in(dir, "t.model"), b.data, b.n);
+    cr_assert(rr_weights_open(&w, path_in(dir, "t.gguf"), path_in(dir, "t.model"), &err) == 0, "%s",
+              err.text);
+    cr_assert(w.tokenizer && rr_weights_need_tokenizer(&w, &err) == 0, "the one given is not used");
+    rr_weights_close(&w);
+    tiny_free(&t);
+    rr_buf_free(&b);
+    gguf_file_free(&g);
 }

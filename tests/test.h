@@ -4,10 +4,11 @@
 #ifndef TESTS_TEST_H
 #define TESTS_TEST_H
 
+#include <stdio.h>
+
 #ifndef RR_MINI
 #include <criterion/criterion.h>
 #else
-#include <stdio.h>
 #include <stdlib.h>
 
 struct mini_test {
@@ -39,8 +40,6 @@ void mini_skip(void);
     } while (0)
 #define cr_skip_test(...)                                                                          \
     do {                                                                                           \
-        printf("skip: " __VA_ARGS__);                                                              \
-        putchar('\n');                                                                             \
         mini_skip();                                                                               \
         return;                                                                                    \
     } while (0)
@@ -59,9 +58,17 @@ void write_file(const char *path, const void *bytes, size_t n);
 /* Reads a whole file into malloc'd memory. */
 unsigned char *read_file(const char *path, size_t *n);
 
+/* Leaves the test, and says so whatever the runner shows. */
+#define SKIP(...)                                                                                  \
+    do {                                                                                           \
+        fprintf(stderr, "skip: " __VA_ARGS__);                                                     \
+        fputc('\n', stderr);                                                                       \
+        cr_skip_test(__VA_ARGS__);                                                                 \
+    } while (0)
+
 #define SKIP_WITHOUT(path, name)                                                                   \
     const char *path = shared_path(name);                                                          \
     if (!path)                                                                                     \
-    cr_skip_test("%s is not beside the project", name)
+    SKIP("%s is not beside the project", name)
 
 #endif

@@ -3,7 +3,6 @@
  * fields are skipped, as protobuf asks. */
 #include "tokenizer/tokenizer.h"
 
-#include <string.h>
 #include "engine/base/cursor.h"
 #include "engine/base/limits.h"
 

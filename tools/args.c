@@ -5,15 +5,29 @@
 #include <stdio.h>
 #include <string.h>
 #include "engine/base/number.h"
+#include "tools/common.h"
+
+void args_print_line(const char *text)
+{
+    for (const char *p = text; *p; p++) {
+        const unsigned char c = (unsigned char)*p;
+        if (c < 0x20 || c >= 0x7f)
+            fprintf(stderr, "\\x%02X", c);
+        else
+            fputc(c, stderr);
+    }
+    fputc('\n', stderr);
+}
 
 int args_misuse(const struct command *c, const char *fmt, ...)
 {
+    char said[600], line[800];
     va_list ap;
-    fprintf(stderr, "recrank %s: ", c->name);
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    vsnprintf(said, sizeof said, fmt, ap);
     va_end(ap);
-    fprintf(stderr, " (see: recrank %s --help)\n", c->name);
+    snprintf(line, sizeof line, "recrank %s: %s (see: recrank %s --help)", c->name, said, c->name);
+    args_print_line(line);
     return 2;
 }
 
@@ -180,7 +194,7 @@ int args_parse(struct args *a, const struct command *c, struct option *opts, siz
             a->positional[a->n++] = arg;
         } else if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0) {
             print_help(c, opts, n_opts);
-            return 0;
+            return tool_finish();
         } else if (arg[1] == '-') {
             const char *eq = strchr(arg, '=');
             size_t len = eq ? (size_t)(eq - arg - 2) : strlen(arg + 2);

@@ -46,6 +46,9 @@ bool args_given(const struct option *opts, size_t n_opts, const char *name);
 /* "recrank COMMAND: message (see recrank COMMAND --help)" on stderr; returns 2. */
 int args_misuse(const struct command *c, const char *fmt, ...);
 
+/* One line on stderr with everything unprintable escaped: it may quote the command line. */
+void args_print_line(const char *text);
+
 /* The entry of names[] nearest to word, or NULL when none is near. */
 const char *args_nearest(const char *word, const char *const *names, size_t n);
 

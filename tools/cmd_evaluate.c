@@ -90,6 +90,10 @@ static int run(const struct command *c, int argc, char **argv)
         return rc;
     if (!s.data.dir)
         return args_misuse(c, "--data is needed");
+    static const char *const asking[] = {"context", "tokenizer", "no-hint", "history"};
+    for (size_t i = 0; i < COUNT(asking) && s.task == TASK_NONE; i++)
+        if (args_given(opts, COUNT(opts), asking[i]))
+            return args_misuse(c, "--%s has no effect with --task none", asking[i]);
     if (s.task != TASK_NONE && !a.n)
         return args_misuse(c, "--task pointwise needs a MODEL");
     tool_catch_interrupt();

@@ -43,7 +43,7 @@ static int generate(struct generator *g, int n, struct rr_error *err)
     int node, rc = rr_session_branch(g->session, -1, g->n_prompt + n, &node, err), fed = 0;
     if (!rc)
         rc = show(g, err);
-    for (int i = 0; i < n && !rc && !tool_interrupted(); i++) {
+    for (int i = 0; i < n && !rc && tool_wrote() && !tool_interrupted(); i++) {
         const struct rr_feed feed = {node, g->ids + fed, g->n_ids - fed};
         const struct rr_want want = {.offset = feed.n_tokens - 1, .logits = g->logits};
         fed = g->n_ids;

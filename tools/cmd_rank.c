@@ -127,6 +127,7 @@ static int run(const struct command *c, int argc, char **argv)
     if ((rc = tool_load(&l, a.positional[0], &s.model, true)) >= 0)
         return rc;
     rc = data_open(&d, &s.data, !s.data.no_hint);
+    tool_release_interrupt(); /* what is left takes no time worth a clean stop */
     if (rc < 0) {
         rc = rank_user(&s, a.positional[0], &l, &d);
         data_close(&d);

@@ -1,7 +1,5 @@
 /* recrank score: log-probabilities of given continuations, by tree scoring. */
 #include <stdio.h>
-#include <string.h>
-#include "engine/base/check.h"
 #include "engine/base/json.h"
 #include "tools/common.h"
 #include "tools/lines.h"
@@ -21,7 +19,8 @@ struct scorer {
     struct rr_want *wants;
     float *logits;
     double *norms;
-    size_t cap_starts, cap_feeds, cap_wants, cap_logits, cap_norms;
+    int *first, *first_ids; /* see make_wants */
+    size_t cap_starts, cap_feeds, cap_wants, cap_logits, cap_norms, cap_first, cap_first_ids;
 };
 
 /* The tokens of prompt + choice, BOS in front, appended to s->ids. */
@@ -47,88 +46,115 @@ static int encode(struct scorer *s, const struct rr_json *prompt, const struct r
     return RR_OK;
 }
 
-/* Tokens that all of the line's texts begin with. The last token of the prompt alone is never
- * shared further: each choice is scored from the first token in which it differs from the
- * prompt. */
-static size_t shared(const struct scorer *s, size_t n_texts)
+/* Tokens that texts a and b have in common at their beginning. */
+static size_t common(const struct scorer *s, size_t a, size_t b)
 {
-    size_t len = s->starts[1] - s->starts[0];
-    for (size_t i = 1; i < n_texts; i++) {
-        size_t same = 0, n = s->starts[i + 1] - s->starts[i];
-        while (same < len && same < n && s->ids[s->starts[i] + same] == s->ids[s->starts[0] + same])
-            same++;
-        len = same;
-    }
-    return len;
+    const size_t n_a = s->starts[a + 1] - s->starts[a], n_b = s->starts[b + 1] - s->starts[b];
+    size_t same = 0;
+    while (same < n_a && same < n_b && s->ids[s->starts[a] + same] == s->ids[s->starts[b] + same])
+        same++;
+    return same;
 }
 
-/* Scores texts 1..n (text 0 is the prompt): out["logprobs"][i] = sum log p of the tokens behind
- * the shared ones. */
-static int score_texts(struct scorer *s, size_t n, struct rr_error *err)
+/* Opens the trunk (what all texts share) and a leaf per choice; *trunk_len receives its length. */
+static int open_tree(struct scorer *s, size_t n, size_t *trunk_len, struct rr_error *err)
 {
-    const size_t trunk_len = shared(s, n + 1), total = s->n_ids;
-    if (!rr_grow(&s->feeds, &s->cap_feeds, n + 1, sizeof *s->feeds) ||
-        !rr_grow(&s->wants, &s->cap_wants, total, sizeof *s->wants) ||
-        !rr_grow(&s->logits, &s->cap_logits, total, sizeof *s->logits) ||
-        !rr_grow(&s->norms, &s->cap_norms, total, sizeof *s->norms))
-        return rr_fail_memory(err, "choices", total * sizeof *s->wants);
-    if (!trunk_len)
+    size_t len = s->starts[1] - s->starts[0];
+    for (size_t i = 1; i <= n; i++) {
+        const size_t same = common(s, 0, i);
+        len = same < len ? same : len;
+    }
+    if (!len)
         return rr_fail(err, RR_ERR_DATA, "PROMPT", RR_NOWHERE,
                        "the choices change the prompt's first token; begin it with more text");
-    int trunk, rc = rr_session_branch(s->session, -1, (int)trunk_len, &trunk, err);
-    s->feeds[0] = (struct rr_feed){trunk, s->ids + s->starts[0], (int)trunk_len};
-    size_t n_wants = 0;
-    /* Wants go by feed: first all choices' first tokens, read at the trunk's end, then the
-     * tokens inside each leaf. */
-    for (size_t i = 1; i <= n && !rc; i++) {
-        const size_t len = s->starts[i + 1] - s->starts[i] - trunk_len;
-        rc = rr_session_branch(s->session, trunk, (int)len, &s->feeds[i].node, err);
-        s->feeds[i].tokens = s->ids + s->starts[i] + trunk_len;
-        s->feeds[i].n_tokens = (int)len;
-        if (len) {
-            s->wants[n_wants] = (struct rr_want){.feed = 0,
-                                                 .offset = (int)trunk_len - 1,
-                                                 .ids = s->feeds[i].tokens,
-                                                 .n_ids = 1,
-                                                 .logits = &s->logits[n_wants],
-                                                 .log_norm = &s->norms[n_wants]};
-            n_wants++;
-        }
-    }
-    for (size_t i = 1; i <= n && !rc; i++)
-        for (int t = 0; t + 1 < s->feeds[i].n_tokens; t++, n_wants++)
-            s->wants[n_wants] = (struct rr_want){.feed = (int)i,
-                                                 .offset = t,
-                                                 .ids = s->feeds[i].tokens + t + 1,
-                                                 .n_ids = 1,
-                                                 .logits = &s->logits[n_wants],
-                                                 .log_norm = &s->norms[n_wants]};
+    int trunk, rc = rr_session_branch(s->session, -1, (int)len, &trunk, err);
     if (!rc)
+        s->feeds[0] = (struct rr_feed){trunk, s->ids + s->starts[0], (int)len};
+    for (size_t i = 1; i <= n && !rc; i++) {
+        struct rr_feed *f = &s->feeds[i];
+        f->tokens = s->ids + s->starts[i] + len;
+        f->n_tokens = (int)(s->starts[i + 1] - s->starts[i] - len);
+        rc = rr_session_branch(s->session, trunk, f->n_tokens, &f->node, err);
+    }
+    *trunk_len = len;
+    return rc;
+}
+
+/* Choice i counts from the first token in which it leaves the prompt's tokens, whatever the other
+ * choices are. Want 0 reads, at the trunk's end, the first tokens of all choices that leave there;
+ * the others read inside the leaves. Returns the number of wants; s->first[i] is the choice's place
+ * in want 0 or -1. */
+static size_t make_wants(struct scorer *s, size_t n, size_t trunk_len)
+{
+    size_t n_wants = 1, n_first = 0;
+    for (size_t i = 1; i <= n; i++) {
+        const size_t leaves_at = common(s, 0, i), len = (size_t)s->feeds[i].n_tokens;
+        s->first[i] = -1;
+        if (leaves_at == trunk_len && len) {
+            s->first[i] = (int)n_first;
+            s->first_ids[n_first++] = s->feeds[i].tokens[0];
+        }
+        for (size_t t = leaves_at > trunk_len ? leaves_at - trunk_len : 1; t < len; t++, n_wants++)
+            s->wants[n_wants] = (struct rr_want){.feed = (int)i,
+                                                 .offset = (int)t - 1,
+                                                 .ids = s->feeds[i].tokens + t,
+                                                 .n_ids = 1,
+                                                 .logits = &s->logits[n + n_wants],
+                                                 .log_norm = &s->norms[n_wants]};
+    }
+    s->wants[0] = (struct rr_want){.feed = 0,
+                                   .offset = (int)trunk_len - 1,
+                                   .ids = s->first_ids,
+                                   .n_ids = (int)n_first,
+                                   .logits = s->logits,
+                                   .log_norm = &s->norms[0]};
+    return n_wants;
+}
+
+static int grow_scratch(struct scorer *s, size_t n, struct rr_error *err)
+{
+    const size_t most = n + s->n_ids + 2;
+    if (rr_grow(&s->feeds, &s->cap_feeds, n + 1, sizeof *s->feeds) &&
+        rr_grow(&s->first, &s->cap_first, n + 1, sizeof *s->first) &&
+        rr_grow(&s->first_ids, &s->cap_first_ids, n + 1, sizeof *s->first_ids) &&
+        rr_grow(&s->wants, &s->cap_wants, most, sizeof *s->wants) &&
+        rr_grow(&s->logits, &s->cap_logits, n + most, sizeof *s->logits) &&
+        rr_grow(&s->norms, &s->cap_norms, most, sizeof *s->norms))
+        return RR_OK;
+    return rr_fail_memory(err, "choices", most * sizeof *s->wants);
+}
+
+/* Scores texts 1..n (text 0 is the prompt) into s->out. */
+static int score_texts(struct scorer *s, size_t n, struct rr_error *err)
+{
+    size_t trunk_len = 0, n_wants = 0;
+    int rc = grow_scratch(s, n, err);
+    if (!rc)
+        rc = open_tree(s, n, &trunk_len, err);
+    if (!rc) {
+        n_wants = make_wants(s, n, trunk_len);
         rc = rr_session_eval(s->session, s->feeds, (int)n + 1, s->wants, (int)n_wants, err);
+    }
     rr_session_rewind(s->session, 0);
     if (rc)
         return rc;
-    size_t first = 0, inner = 0;
-    for (size_t i = 1; i <= n; i++)
-        inner += s->feeds[i].n_tokens > 0;
+    struct rr_buf counts = {0};
+    size_t w = 1;
     rr_buf_clear(&s->out);
     rr_buf_puts(&s->out, "{\"logprobs\":[");
     for (size_t i = 1; i <= n; i++) {
-        double sum = 0;
-        if (s->feeds[i].n_tokens) {
-            sum = (double)s->logits[first] - s->norms[first];
-            first++;
-        }
-        for (int t = 0; t + 1 < s->feeds[i].n_tokens; t++, inner++)
-            sum += (double)s->logits[inner] - s->norms[inner];
+        double sum = s->first[i] < 0 ? 0 : (double)s->logits[s->first[i]] - s->norms[0];
+        int count = s->first[i] >= 0;
+        for (; w < n_wants && s->wants[w].feed == (int)i; w++, count++)
+            sum += (double)s->logits[n + w] - s->norms[w];
         rr_buf_puts(&s->out, i > 1 ? "," : "");
         rr_json_add_double(&s->out, sum);
+        rr_buf_printf(&counts, "%s%d", i > 1 ? "," : "", count);
     }
-    rr_buf_puts(&s->out, "],\"tokens\":[");
-    for (size_t i = 1; i <= n; i++)
-        rr_buf_printf(&s->out, "%s%d", i > 1 ? "," : "", s->feeds[i].n_tokens);
-    rr_buf_puts(&s->out, "]}\n");
-    return s->out.failed ? rr_fail_memory(err, "output", s->out.n) : RR_OK;
+    rr_buf_printf(&s->out, "],\"tokens\":[%s]}\n", counts.data ? counts.data : "");
+    rc = s->out.failed || counts.failed ? rr_fail_memory(err, "output", s->out.n) : RR_OK;
+    rr_buf_free(&counts);
+    return rc;
 }
 
 static int score_request(struct scorer *s, const struct rr_json *root, struct rr_error *err)
@@ -165,7 +191,7 @@ static int run(const struct command *c, int argc, char **argv)
         {"context", 0, OPT_INT, &context, "N",
          "longest prompt with choice in tokens, 0: the model's own", 0, 1 << 22, false},
         {"cells", 0, OPT_INT, &cells, "N",
-         "tokens of a prompt and all its choices together, 0: four contexts", 0, 1 << 28, false},
+         "tokens of a prompt and all its choices together, 0: two contexts", 0, 1 << 28, false},
         MODEL_OPTION_ROWS(mo),
     };
     struct args a;
@@ -180,14 +206,14 @@ static int run(const struct command *c, int argc, char **argv)
     if ((rc = tool_load(&l, a.positional[0], &mo, true)) >= 0)
         return rc;
     const int ctx = context ? (int)context : l.weights.model.h.n_context;
-    const long long all = cells ? cells : 4LL * ctx + 16LL * MAX_CHOICES;
+    const long long all = cells ? cells : 2LL * ctx;
     const struct rr_session_options so = {.n_context = ctx,
                                           .n_cells = (int)(all < 1 << 28 ? all : 1 << 28),
                                           .n_nodes = MAX_CHOICES + 1};
     s.tokenizer = l.weights.tokenizer;
     rc = rr_session_open(&s.session, &l.engine, &l.weights.model, &so, &err);
     lines_open(&in, stdin, "standard input");
-    while (!rc && (more = lines_next(&in, &ln, &err)) != 0) {
+    while (!rc && tool_wrote() && (more = lines_next(&in, &ln, &err)) != 0) {
         struct rr_arena arena = {0};
         struct rr_json *root;
         rc = more < 0 ? more : rr_json_parse(&root, &arena, ln.text, ln.n, NULL, 0, &err);
@@ -195,8 +221,11 @@ static int run(const struct command *c, int argc, char **argv)
             rc = score_request(&s, root, &err);
         if (!rc)
             fwrite(s.out.data, 1, s.out.n, stdout);
-        else if (more > 0)
+        else if (more > 0) {
+            /* The line asks for too much: its fault, not the command line's. */
+            rc = err.status = rc == RR_ERR_USAGE ? RR_ERR_DATA : rc;
             lines_locate(&err, &ln);
+        }
         rr_arena_free(&arena);
     }
     lines_close(&in);
@@ -210,6 +239,8 @@ static int run(const struct command *c, int argc, char **argv)
     rr_free(s.wants);
     rr_free(s.logits);
     rr_free(s.norms);
+    rr_free(s.first);
+    rr_free(s.first_ids);
     tool_unload(&l);
     return rc ? tool_fail(&err) : tool_finish();
 }

@@ -63,7 +63,7 @@ static int run(const struct command *c, int argc, char **argv)
                      "cannot make this folder: %s", strerror(errno));
     for (int part = 0; part < 3 && !rc; part++)
         rc = write_part(&s, (enum rr_split_part)part, out, names[part], &err);
-    if (!rc)
+    if (!rc && fflush(stdout) == 0)
         fprintf(stderr,
                 "%d likes of %d users; %d items in training; %d users with fewer than 3 likes kept "
                 "for training only\n",

@@ -1,6 +1,5 @@
 /* recrank tokenize: texts in, token ids out. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include "engine/base/json.h"
 #include "tools/common.h"
@@ -45,9 +44,13 @@ static int jsonl_line(struct rr_buf *out, const struct rr_tokenizer *t, struct r
 static int run(const struct command *c, int argc, char **argv)
 {
     bool jsonl = false;
-    struct option opts[] = {{"jsonl", 0, OPT_FLAG, &jsonl, NULL,
-                             "read {\"text\":...} lines, write {\"ids\":[...]} lines", 0, 0,
-                             false}};
+    const char *tokenizer = NULL;
+    struct option opts[] = {
+        {"jsonl", 0, OPT_FLAG, &jsonl, NULL,
+         "read {\"text\":...} lines, write {\"ids\":[...]} lines", 0, 0, false},
+        {"tokenizer", 0, OPT_TEXT, &tokenizer, "FILE", "the tokenizer, for a MODEL without one", 0,
+         0, false},
+    };
     struct args a;
     struct rr_error err = {0};
     struct rr_tokenizer *t = NULL;
@@ -58,9 +61,9 @@ static int run(const struct command *c, int argc, char **argv)
     int more, rc = args_parse(&a, c, opts, COUNT(opts), argc, argv);
     if (rc >= 0)
         return rc;
-    rc = rr_weights_tokenizer(&t, a.positional[0], &err);
+    rc = rr_weights_tokenizer(&t, tokenizer ? tokenizer : a.positional[0], &err);
     lines_open(&in, stdin, "standard input");
-    while (!rc && (more = lines_next(&in, &ln, &err)) != 0)
+    while (!rc && tool_wrote() && (more = lines_next(&in, &ln, &err)) != 0)
         rc = more < 0 ? more
              : jsonl  ? jsonl_line(&out, t, &e, &ln, &err)
                       : print_ids(&out, t, &e, ln.text, ln.n, false, &err);

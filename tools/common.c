@@ -10,11 +10,16 @@
 
 int tool_fail(const struct rr_error *err)
 {
-    char text[2600];
+    char text[9000];
     rr_error_format(text, sizeof text, err);
     fflush(stdout);
     fprintf(stderr, "recrank: %s\n", text);
     return err->status ? -err->status : 1;
+}
+
+bool tool_wrote(void)
+{
+    return !ferror(stdout);
 }
 
 int tool_finish(void)
@@ -33,16 +38,17 @@ int tool_load(struct loaded *l, const char *path, const struct model_options *o,
     memset(l, 0, sizeof *l);
     int level = o->cpu ? rr_cpu_level_from_name(o->cpu) : (int)rr_cpu_best();
     if (level < 0) {
-        fprintf(stderr, "recrank: --cpu is '%s'; expected c, avx2 or avx512\n", o->cpu);
+        char line[200];
+        snprintf(line, sizeof line, "recrank: --cpu is '%.64s'; expected c, avx2 or avx512",
+                 o->cpu);
+        args_print_line(line);
         return 2;
     }
     int rc = rr_engine_init(&l->engine, (int)o->threads, (enum rr_cpu_level)level, &err);
     if (!rc)
         rc = rr_weights_open(&l->weights, path, o->tokenizer, &err);
-    if (!rc && need_tokenizer && !l->weights.tokenizer)
-        rc = rr_fail(&err, RR_ERR_DATA, "NO_TOKENIZER", RR_AT_FILE(path),
-                     "no tokenizer came with this model; give its tokenizer.model or tokenizer "
-                     ".bin with --tokenizer FILE");
+    if (!rc && need_tokenizer)
+        rc = rr_weights_need_tokenizer(&l->weights, &err);
     if (rc) {
         tool_unload(l);
         return tool_fail(&err);
@@ -108,6 +114,13 @@ void tool_catch_interrupt(void)
                            .sa_flags = SA_RESETHAND}; /* a second one ends at once */
     sigemptyset(&sa.sa_mask);
     sigaction(SIGINT, &sa, NULL);
+}
+
+void tool_release_interrupt(void)
+{
+    signal(SIGINT, SIG_DFL);
+    if (interrupted)
+        raise(SIGINT);
 }
 
 bool tool_interrupted(void)

@@ -12,6 +12,9 @@
 int tool_fail(const struct rr_error *err);
 /* Flushes stdout; exit code 74 with a message when anything written there was lost, else 0. */
 int tool_finish(void);
+/* Whether everything written to stdout so far went through: loops ask, so that they end with their
+ * reader. */
+bool tool_wrote(void);
 
 /* --threads, --cpu and --tokenizer, as every command that takes a model has them. */
 struct model_options {
@@ -64,6 +67,8 @@ double tool_seconds(void); /* monotonic */
 
 /* Set by SIGINT once tool_catch_interrupt was called. */
 void tool_catch_interrupt(void);
+/* Back to ending at once. */
+void tool_release_interrupt(void);
 bool tool_interrupted(void);
 
 extern const struct command cmd_inspect, cmd_tokenize, cmd_logits, cmd_generate, cmd_score,

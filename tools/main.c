@@ -57,10 +57,14 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], commands[i]->name) == 0)
             return commands[i]->run(commands[i], argc - 2, argv + 2);
     }
+    char line[300];
     const char *near = args_nearest(argv[1], names, COUNT(names));
-    fprintf(stderr,
-            near ? "recrank: unknown command '%s'; did you mean '%s'?\n"
-                 : "recrank: unknown command '%s'\n",
-            argv[1], near);
+    if (near)
+        snprintf(line, sizeof line, "recrank: unknown command '%.64s'; did you mean '%s'?", argv[1],
+                 near);
+    else
+        snprintf(line, sizeof line, "recrank: unknown command '%.64s' (see: recrank --help)",
+                 argv[1]);
+    args_print_line(line);
     return 2;
 }

@@ -45,14 +45,19 @@ struct binder {
     bool *used;
     size_t n;
     struct rr_buf problems;
-    int n_problems;
+    int n_problems, n_left_out;
+    bool unsupported;
     bool out_of_memory;
 };
 
-/* One more line of the report; only the first few are spelled out, all are counted. */
+/* One more entry of the report: spelled out as long as the error's text has room, counted always.
+ */
 static void problem(struct binder *b, const char *kind, const char *name, const char *detail)
 {
-    if (b->n_problems++ < 24)
+    b->n_problems++;
+    if (b->problems.n + strlen(name) + strlen(detail) + 160 > sizeof((struct rr_error *)NULL)->text)
+        b->n_left_out++;
+    else
         rr_buf_printf(&b->problems, "%s%s %s%s", b->n_problems > 1 ? "; " : "", kind,
                       rr_show(name, strlen(name)).s, detail);
 }
@@ -103,8 +108,8 @@ static const struct rr_stored *want(struct binder *b, const char *name, uint64_t
         return NULL;
     }
     if (t->type < 0) {
-        snprintf(detail, sizeof detail,
-                 " is of type %s; supported are F32, F16, BF16, Q8_0, Q4_0, Q6_K", t->type_name);
+        snprintf(detail, sizeof detail, " is of type %s", t->type_name);
+        b->unsupported = true;
         problem(b, "unsupported", name, detail);
         return NULL;
     }
@@ -230,8 +235,10 @@ int rr_bind_tensors(struct rr_model *m, struct rr_arena *arena, struct rr_stored
         rc = rr_fail_memory(err, "layers", (size_t)m->h.n_layers * sizeof *m->layers);
     } else {
         bind_all(&b, m, names);
-        if (b.n_problems > 24)
-            rr_buf_printf(&b.problems, "; and %d more", b.n_problems - 24);
+        if (b.n_left_out)
+            rr_buf_printf(&b.problems, "; and %d more", b.n_left_out);
+        if (b.unsupported)
+            rr_buf_puts(&b.problems, ". Supported are F32, F16, BF16, Q8_0, Q4_0, Q6_K");
         if (b.out_of_memory || b.problems.failed)
             rc = rr_fail_memory(err, "tensors", 0);
         else if (b.n_problems)

@@ -6,7 +6,6 @@
 #include "engine/base/check.h"
 #include "engine/base/cursor.h"
 #include "engine/base/limits.h"
-#include "engine/base/utf8.h"
 
 static const struct {
     const char *name;
@@ -71,11 +70,6 @@ struct reader {
     struct rr_error *err;
     size_t *entries; /* [n_tensors] where in the file each tensor is described */
 };
-
-const char *rr_gguf_type_name(enum rr_gguf_type type)
-{
-    return value_types[type].name;
-}
 
 #define BAD(r, code, object, at, ...)                                                              \
     rr_fail((r)->err, RR_ERR_DATA, code, RR_AT_BYTE((r)->g->file, object, at), __VA_ARGS__)

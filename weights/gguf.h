@@ -44,7 +44,8 @@ struct rr_gguf {
     uint32_t version;
     struct rr_gguf_kv *kvs;
     size_t n_kvs;
-    struct rr_stored *tensors; /* in file order; shapes row-major (GGUF's reversed) */
+    struct rr_stored
+        *tensors; /* in file order until they are bound; shapes row-major (GGUF's reversed) */
     size_t n_tensors;
     uint64_t alignment;
     struct rr_arena arena;
@@ -64,7 +65,5 @@ int rr_gguf_get_float(double *out, const struct rr_gguf *g, const char *key, str
 int rr_gguf_get_bool(bool *out, const struct rr_gguf *g, const char *key, struct rr_error *err);
 /* *out is a terminated copy in the arena (bytes after a zero are lost). */
 int rr_gguf_get_string(const char **out, struct rr_gguf *g, const char *key, struct rr_error *err);
-
-const char *rr_gguf_type_name(enum rr_gguf_type type);
 
 #endif

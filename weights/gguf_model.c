@@ -2,7 +2,6 @@
  * tokenizer in gguf_tokenizer.c. */
 #include "weights/gguf.h"
 
-#include <stdio.h>
 #include <string.h>
 #include "weights/weights.h"
 
@@ -57,6 +56,8 @@ static int read_hparams(struct rr_hparams *h, struct rr_gguf *g, struct rr_error
 {
     const char *arch = NULL;
     int rc = rr_gguf_get_string(&arch, g, "general.architecture", err);
+    if (rc == RR_ERR_MEMORY)
+        return rc;
     if (rc)
         return rr_fail(err, RR_ERR_DATA, "ARCH", RR_AT_OBJECT(g->file, "general.architecture"),
                        "is not a string; expected \"llama\"");
@@ -124,8 +125,9 @@ int rr_weights_read_gguf(struct rr_weights *w, struct rr_error *err)
     if (!rc)
         rc = rr_bind_tensors(&w->model, &w->arena, g.tensors, g.n_tensors, &rr_names_gguf, w->path,
                              err);
-    if (!rc)
-        rc = rr_tokenizer_from_gguf(&w->tokenizer, &g, err);
+    /* A tokenizer that cannot be used is remembered, not fatal: logits and inspect do without. */
+    if (!rc && !w->other_tokenizer)
+        rr_tokenizer_from_gguf(&w->tokenizer, &g, &w->tokenizer_error);
     if (rc) {
         rr_gguf_free(&g);
         return rc;

@@ -50,9 +50,24 @@ static int get_double(const struct config *c, double *out, const struct rr_json 
 
 static int read_rope(const struct config *c, struct rr_hparams *h)
 {
+    /* Newer files keep the base inside rope_parameters, older ones beside rope_scaling. */
     const struct rr_json *s = rr_json_get(c->root, "rope_scaling");
-    int rc = get_double(c, &h->rope.theta, c->root, "rope_theta", 10000);
-    if (rc || is_null(s))
+    double turning = 1;
+    int rc;
+    if (is_null(s))
+        s = rr_json_get(c->root, "rope_parameters");
+    if ((rc = get_double(c, &h->rope.theta, c->root, "rope_theta", 10000)) != 0 ||
+        (rc = get_double(c, &turning, c->root, "partial_rotary_factor", 1)) != 0)
+        return rc;
+    if (turning != 1)
+        return BAD(c, "UNSUPPORTED", "partial_rotary_factor",
+                   rr_json_get(c->root, "partial_rotary_factor"), "only 1 is supported");
+    if (is_null(s))
+        return RR_OK;
+    if (s->type != RR_JSON_OBJECT)
+        return BAD(c, "HPARAM", "rope_scaling", s, "is %s; expected an object",
+                   rr_json_type_name(s->type));
+    if ((rc = get_double(c, &h->rope.theta, s, "rope_theta", h->rope.theta)) != 0)
         return rc;
     const struct rr_json *type = rr_json_get(s, "rope_type");
     type = type ? type : rr_json_get(s, "type");
@@ -226,14 +241,16 @@ static int add_files(struct rr_weights *w, struct tensor_list *list, struct rr_e
     return rc;
 }
 
+/* A tokenizer that cannot be used is remembered, not fatal: logits and inspect do without. */
 static int read_tokenizer(struct rr_weights *w, struct rr_error *err)
 {
     char *path = rr_path_join(w->path, "tokenizer.model");
     if (!path)
         return rr_fail_memory(err, "tokenizer.model", 0);
-    int rc = rr_path_exists(path) ? rr_tokenizer_from_file(&w->tokenizer, path, err) : RR_OK;
+    if (rr_path_exists(path))
+        rr_tokenizer_from_file(&w->tokenizer, path, &w->tokenizer_error);
     rr_free(path);
-    return rc;
+    return RR_OK;
 }
 
 int rr_weights_read_hf(struct rr_weights *w, struct rr_error *err)
@@ -260,7 +277,7 @@ int rr_weights_read_hf(struct rr_weights *w, struct rr_error *err)
     if (!rc && w->model.tied && !tied)
         rc = rr_fail(err, RR_ERR_DATA, "TENSORS", RR_AT_OBJECT(w->path, "lm_head.weight"),
                      "is missing, and config.json does not say tie_word_embeddings");
-    if (!rc)
+    if (!rc && !w->other_tokenizer)
         rc = read_tokenizer(w, err);
     if (!rc) {
         struct rr_stored *kept = rr_arena_alloc(&w->arena, list.n, sizeof *kept);

@@ -3,7 +3,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include "engine/base/check.h"
 #include "engine/base/cursor.h"
 #include "engine/base/limits.h"
 #include "weights/weights.h"

@@ -28,6 +28,8 @@ static const struct {
               {"F8_E4M3", 8, -1},
               {"F8_E5M2", 8, -1}};
 
+_Static_assert(RR_MAX_SAFETENSORS_DIMS <= RR_STORED_DIMS, "shapes fit");
+
 struct reader {
     struct rr_arena *arena;
     const char *file;

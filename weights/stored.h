@@ -9,7 +9,7 @@
 #include "engine/base/mem.h"
 #include "engine/model.h"
 
-#define RR_STORED_DIMS 8
+#define RR_STORED_DIMS 8 /* RR_MAX_SAFETENSORS_DIMS; GGUF has at most 4 */
 
 struct rr_stored {
     const char *name; /* terminated */
@@ -33,10 +33,10 @@ struct rr_names {
 
 extern const struct rr_names rr_names_gguf, rr_names_hf;
 
-/* Fills m from the stored tensors by name, checking every shape against m->h (n_vocab 0: taken
- * from the embedding). Sorts `stored` by name. Memory the model needs (layers, norms as float32,
- * misaligned float32 weights) comes from the arena. RR_ERR_DATA "TENSORS" lists every tensor
- * missing, misshapen, of an unsupported type, or unknown; "TENSOR_NAME" a name twice. */
+/* Fills m from the stored tensors by name, checking every shape against m->h. Sorts `stored` by
+ * name. Memory the model needs (layers, norms as float32, misaligned float32 weights) comes from
+ * the arena. RR_ERR_DATA "TENSORS" lists every tensor missing, misshapen, of an unsupported
+ * type, or unknown; "TENSOR_NAME" a name twice. */
 int rr_bind_tensors(struct rr_model *m, struct rr_arena *arena, struct rr_stored *stored, size_t n,
                     const struct rr_names *names, const char *file, struct rr_error *err);
 

@@ -92,11 +92,12 @@ int rr_weights_open(struct rr_weights *w, const char *path, const char *tokenize
 {
     *w = (struct rr_weights){0};
     w->path = rr_arena_copy(&w->arena, path, strlen(path));
+    w->other_tokenizer = tokenizer_path != NULL;
     int rc = w->path ? read_model(w, err) : rr_fail_memory(err, "file name", strlen(path));
-    if (!rc && tokenizer_path) {
-        rr_tokenizer_close(w->tokenizer);
+    if (!rc && tokenizer_path)
         rc = rr_weights_tokenizer(&w->tokenizer, tokenizer_path, err);
-    }
+    if (!rc && w->tokenizer_error.status == RR_ERR_MEMORY)
+        rc = rr_weights_need_tokenizer(w, err);
     if (!rc && w->tokenizer && rr_tokenizer_size(w->tokenizer) > w->model.h.n_vocab)
         rc = rr_fail(err, RR_ERR_DATA, "VOCAB", RR_AT_FILE(tokenizer_path ? tokenizer_path : path),
                      "the tokenizer has %d pieces, the model %d: they do not belong together",
@@ -104,6 +105,20 @@ int rr_weights_open(struct rr_weights *w, const char *path, const char *tokenize
     if (rc)
         rr_weights_close(w);
     return rc;
+}
+
+int rr_weights_need_tokenizer(const struct rr_weights *w, struct rr_error *err)
+{
+    if (w->tokenizer)
+        return RR_OK;
+    if (w->tokenizer_error.status) {
+        if (err)
+            *err = w->tokenizer_error;
+        return w->tokenizer_error.status;
+    }
+    return rr_fail(
+        err, RR_ERR_DATA, "NO_TOKENIZER", RR_AT_FILE(w->path),
+        "no tokenizer came with this model; give its tokenizer.model or llama2.c tokenizer");
 }
 
 void rr_weights_close(struct rr_weights *w)
@@ -126,7 +141,7 @@ static int tokenizer_of_gguf(struct rr_tokenizer **t, const char *path, const st
     rc = rr_tokenizer_from_gguf(t, &g, err);
     if (!rc && !*t)
         rc = rr_fail(err, RR_ERR_DATA, "NO_TOKENIZER", RR_AT_OBJECT(path, "tokenizer.ggml.model"),
-                     "the file carries no tokenizer; give one with --tokenizer");
+                     "the file carries no tokenizer; give one beside it");
     rr_gguf_free(&g);
     return rc;
 }
@@ -150,9 +165,8 @@ int rr_weights_tokenizer(struct rr_tokenizer **t, const char *path, struct rr_er
     if (gguf)
         rc = tokenizer_of_gguf(t, path, &m, err);
     else if (model)
-        rc = rr_fail(
-            err, RR_ERR_DATA, "NO_TOKENIZER", RR_AT_FILE(path),
-            "a llama2.c model carries no tokenizer; give its tokenizer file with --tokenizer");
+        rc = rr_fail(err, RR_ERR_DATA, "NO_TOKENIZER", RR_AT_FILE(path),
+                     "a llama2.c model carries no tokenizer; give its tokenizer file");
     rr_map_close(&m);
     return rc || gguf ? rc : rr_tokenizer_from_file(t, path, err);
 }

@@ -13,8 +13,11 @@
 
 struct rr_weights {
     struct rr_model model;
-    struct rr_tokenizer *tokenizer; /* NULL: none given and none in the files */
-    const char *format;             /* "GGUF v3", "safetensors", "llama2.c" */
+    struct rr_tokenizer *tokenizer; /* NULL: none given, and none (usable) in the files */
+    struct rr_error
+        tokenizer_error;  /* why the one in the files is not usable; status 0: nothing wrong */
+    bool other_tokenizer; /* one was given: that in the files is not looked at */
+    const char *format;   /* "GGUF v3", "safetensors", "llama2.c" */
     const char *path;
     const struct rr_stored *tensors; /* all tensors, for reports */
     size_t n_tensors;
@@ -30,6 +33,8 @@ struct rr_weights {
 int rr_weights_open(struct rr_weights *w, const char *path, const char *tokenizer_path,
                     struct rr_error *err);
 void rr_weights_close(struct rr_weights *w);
+/* RR_OK when w has a tokenizer; else a failure that says why it has none. */
+int rr_weights_need_tokenizer(const struct rr_weights *w, struct rr_error *err);
 
 /* Only the tokenizer of a model or tokenizer file; the weights are not looked at. */
 int rr_weights_tokenizer(struct rr_tokenizer **t, const char *path, struct rr_error *err);

@@ -1,6 +1,6 @@
 /* The seeded generator that every random choice takes as an argument; there is no hidden one.
  * xoshiro256** (Blackman and Vigna, 2018) started by SplitMix64: the same seed gives the same
- * numbers on every machine. Not thread-safe: one generator per task, made with rr_rng_split. */
+ * numbers on every machine. Not thread-safe: one generator per task, made with rr_rng_stream. */
 #ifndef RR_RNG_H
 #define RR_RNG_H
 

@@ -31,7 +31,7 @@ struct rr_error {
     long long offset; /* byte offset in the file, or -1 */
     long long line;   /* 1-based line, or 0 */
     long long column; /* 1-based column (bytes), or 0 */
-    char text[1792];  /* found, expected, what to do */
+    char text[8192];  /* found, expected, what to do */
 };
 
 /* A short fixed text for a status, e.g. "bad data". Never NULL. Thread-safe. */

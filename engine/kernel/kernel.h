@@ -7,8 +7,8 @@
  * thread has the same bits.
  *
  * Tolerance against C, checked by tests/kernel_test.c: products within 1e-5 * sum |x w| + 1e-6;
- * exp within 4e-6 relative; row_f32 exactly. All functions are pure and thread-safe; pointers
- * need no alignment. */
+ * exp within 4e-6 relative; row_f32 exactly. All functions touch nothing but their arguments;
+ * pointers need no alignment. */
 #ifndef RR_KERNEL_H
 #define RR_KERNEL_H
 

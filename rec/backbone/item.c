@@ -9,7 +9,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 #include "engine/base/check.h"
 #include "engine/base/mem.h"
 #include "rec/backbone/vector.h"

@@ -5,6 +5,7 @@
 #include "rec/backbone/backbone.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include "engine/base/check.h"
 #include "engine/base/mem.h"
@@ -84,15 +85,35 @@ static void start(struct trainer *t)
     }
 }
 
-/* Adds a training item to both lists. */
-static void add_item(struct trainer *t, int item)
+struct counted {
+    int count, item;
+};
+
+static int by_count(const void *a, const void *b)
+{
+    const struct counted *x = a, *y = b;
+    if (x->count != y->count)
+        return x->count < y->count ? 1 : -1;
+    return (x->item > y->item) - (x->item < y->item);
+}
+
+static int list_items(struct trainer *t, struct rr_error *err)
 {
     const int *count = t->split->train_count;
-    int at = t->n_pool;
-    t->pool[t->n_pool++] = item;
-    for (; at > 0 && count[t->popular[at - 1]] < count[item]; at--)
-        t->popular[at] = t->popular[at - 1];
-    t->popular[at] = item;
+    struct counted *sorted = rr_alloc((size_t)t->b->n_items, sizeof *sorted);
+    if (!sorted)
+        return rr_fail_memory(err, "items", (size_t)t->b->n_items * sizeof *sorted);
+    for (int i = 0; i < t->b->n_items; i++) {
+        if (!count[i])
+            continue;
+        sorted[t->n_pool] = (struct counted){count[i], i};
+        t->pool[t->n_pool++] = i;
+    }
+    qsort(sorted, (size_t)t->n_pool, sizeof *sorted, by_count);
+    for (int i = 0; i < t->n_pool; i++)
+        t->popular[i] = sorted[i].item;
+    rr_free(sorted);
+    return RR_OK;
 }
 
 static void prepare(struct trainer *t)
@@ -103,9 +124,6 @@ static void prepare(struct trainer *t)
         t->liked[(size_t)r->user * t->liked_row + (size_t)r->item / 8] |=
             (unsigned char)(1u << (r->item % 8));
     }
-    for (int i = 0; i < t->b->n_items; i++)
-        if (t->split->train_count[i] > 0)
-            add_item(t, i);
 }
 
 static float *row(const struct trainer *t, float *table, int column, int index)
@@ -241,6 +259,8 @@ int rr_backbone_fit_mf(struct rr_backbone *b, const struct rr_split *split,
     if (!rc && !t.n_pairs)
         rc = rr_fail(err, RR_ERR_DATA, "NO_TRAINING", RR_AT_FILE(split->data->path),
                      "no user has likes to train on");
+    if (!rc)
+        rc = list_items(&t, err);
     if (!rc) {
         prepare(&t);
         start(&t);

@@ -15,10 +15,12 @@ static int map_in(struct rr_map *map, char **path, const char *dir, const char *
     return rr_map_open(map, *path, err);
 }
 
+/* Whether dir has the file; unanswerable for want of memory counts as yes, and fails when it is
+ * opened. */
 static bool has(const char *dir, const char *name)
 {
     char *path = rr_path_join(dir, name);
-    bool yes = path && rr_path_exists(path);
+    bool yes = !path || rr_path_exists(path);
     rr_free(path);
     return yes;
 }

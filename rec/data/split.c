@@ -2,7 +2,6 @@
 #include "rec/data/split.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* qsort is not stable: the place in the file decides among equals. */
 struct ordered {

@@ -10,7 +10,7 @@ int rr_lines_next(struct rr_lines *l, const char **line, size_t *len, struct rr_
         return 0;
     const char *s = l->text + l->at;
     const size_t left = l->n - l->at;
-    const char *end = memchr(s, '\n', left < RR_MAX_LINE ? left : RR_MAX_LINE);
+    const char *end = memchr(s, '\n', left <= RR_MAX_LINE ? left : RR_MAX_LINE + 1u);
     size_t n = end ? (size_t)(end - s) : left;
     l->number++;
     if (n > RR_MAX_LINE)

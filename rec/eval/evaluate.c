@@ -41,9 +41,20 @@ static int retrieval_rank(const struct rr_user_request *u, int item)
 }
 
 struct sums {
-    struct rr_metrics backbone, model;
+    struct rr_metrics backbone, model, floor;
     int n_found;
 };
+
+/* What a random order of this user's list gives: its exact mean. */
+static void add_floor(struct rr_metrics *floor, bool found, int length)
+{
+    const struct rr_metrics one = rr_metrics_random(1, found, length);
+    floor->n++;
+    for (int c = 0; c < RR_N_CUTS; c++) {
+        floor->hr[c] += one.hr[c];
+        floor->ndcg[c] += one.ndcg[c];
+    }
+}
 
 static int evaluate_user(struct sums *s, const struct rr_source *source, struct rr_ranker *ranker,
                          struct rr_user_request *u, int user, struct rr_error *err)
@@ -54,6 +65,7 @@ static int evaluate_user(struct sums *s, const struct rr_source *source, struct 
     const int retrieved = retrieval_rank(u, source->split->test[user].item);
     rr_metrics_add(&s->backbone, retrieved);
     s->n_found += retrieved > 0;
+    add_floor(&s->floor, retrieved > 0, u->request.n_candidates);
     if (!ranker)
         return RR_OK;
     int rc = rr_ranker_pointwise(ranker, &u->request, scores, err), place = 0;
@@ -74,14 +86,15 @@ static void add_row(struct rr_evaluation *e, const char *name, struct rr_metrics
 
 static void fill_rows(struct rr_evaluation *e, const struct sums *s, bool with_model)
 {
-    const struct rr_metrics floor = rr_metrics_random(e->n, s->n_found, e->k);
+    const struct rr_metrics floor = rr_metrics_mean(&s->floor);
     e->n_found = s->n_found;
     add_row(e, "backbone", rr_metrics_mean(&s->backbone));
     if (with_model) {
         const struct rr_metrics m = rr_metrics_mean(&s->model);
-        const double p = m.hr[1], error = sqrt(p * (1 - p) / e->n);
+        /* The standard error under "the order is random": it does not vanish when nobody is hit. */
+        const double p = floor.hr[1], error = sqrt(p * (1 - p) / e->n);
         add_row(e, "pointwise", m);
-        e->like_random = fabs(p - floor.hr[1]) <= 2 * error;
+        e->like_random = fabs(m.hr[1] - p) <= 2 * error;
     }
     add_row(e, "random", floor);
     add_row(e, "ceiling", rr_metrics_ceiling(e->n, s->n_found));
@@ -104,7 +117,7 @@ int rr_evaluate(struct rr_evaluation *e, const struct rr_source *source, struct 
         rc = rr_fail(err, RR_ERR_DATA, "NO_USERS", RR_AT_FILE(source->split->data->path),
                      "no user has a test item that occurs in training");
     const long long computed = ranker ? rr_session_tokens(ranker->session) : 0,
-                    asked = ranker ? ranker->tokens_asked : 0;
+                    asked = ranker ? ranker->tokens_asked : 0, cut = ranker ? ranker->n_cut : 0;
     for (int i = 0; i < e->n && !rc; i++) {
         rc = evaluate_user(&s, source, ranker, &u, users[i], err);
         if (!rc && o->progress && o->progress(o->progress_arg, i + 1, e->n))
@@ -115,7 +128,7 @@ int rr_evaluate(struct rr_evaluation *e, const struct rr_source *source, struct 
         fill_rows(e, &s, ranker != NULL);
         e->tokens_computed = ranker ? rr_session_tokens(ranker->session) - computed : 0;
         e->tokens_asked = ranker ? ranker->tokens_asked - asked : 0;
-        e->n_cut = ranker ? ranker->n_cut : 0;
+        e->n_cut = ranker ? ranker->n_cut - cut : 0;
     }
     rr_user_request_release(&u);
     rr_free(users);

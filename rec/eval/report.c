@@ -11,12 +11,12 @@ void rr_evaluation_text(struct rr_buf *out, const struct rr_evaluation *e, const
         rr_buf_printf(out, "model     %s, context %d\n", run->model, run->n_context);
     rr_buf_printf(out, "seed      %llu\n\n%-10s", (unsigned long long)run->seed, "");
     for (int c = 0; c < RR_N_CUTS; c++)
-        rr_buf_printf(out, "   HR@%-4d NDCG@%-3d", rr_cuts[c], rr_cuts[c]);
+        rr_buf_printf(out, "  %4s@%-2d %4s@%-2d", "HR", rr_cuts[c], "NDCG", rr_cuts[c]);
     rr_buf_puts(out, "\n");
     for (int i = 0; i < e->n_rows; i++) {
         rr_buf_printf(out, "%-10s", e->rows[i].name);
         for (int c = 0; c < RR_N_CUTS; c++)
-            rr_buf_printf(out, "   %.4f  %.4f ", e->rows[i].metrics.hr[c],
+            rr_buf_printf(out, "   %.4f  %.4f", e->rows[i].metrics.hr[c],
                           e->rows[i].metrics.ndcg[c]);
         rr_buf_puts(out, "\n");
     }

@@ -27,7 +27,7 @@ void rr_prompt_pointwise(struct rr_buf *out, const struct rr_prompt_style *style
                   style->noun, style->levels, style->levels);
     for (int i = 0; i < n_history; i++) {
         add_title(out, history[i].title);
-        rr_buf_printf(out, ": %.0f\n", (double)history[i].rating);
+        rr_buf_printf(out, ": %g\n", (double)history[i].rating);
     }
     rr_buf_printf(out, "\nQuestion: How does the user rate the %s ", style->noun);
     add_title(out, candidate->title);

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 #include "engine/base/check.h"
+#include "engine/base/limits.h"
 
 #define DEFAULT_HISTORY 50
 
@@ -58,9 +59,13 @@ int rr_ranker_init(struct rr_ranker *r, struct rr_engine *e, const struct rr_mod
 {
     *r = (struct rr_ranker){.tokenizer = t, .o = *o};
     rr_ranker_defaults(&r->o, m);
-    if (r->o.style.levels < 2 || r->o.style.levels > RR_MAX_LEVELS || r->o.max_history < 0)
+    if (r->o.style.levels < 2 || r->o.style.levels > RR_MAX_LEVELS)
         return rr_fail(err, RR_ERR_USAGE, "RANKER", RR_NOWHERE,
                        "%d rating levels; expected 2 to %d", r->o.style.levels, RR_MAX_LEVELS);
+    if (r->o.n_context < 1 || r->o.n_context > RR_MAX_CONTEXT || r->o.max_history < 0)
+        return rr_fail(err, RR_ERR_USAGE, "RANKER", RR_NOWHERE,
+                       "a context of %d (1 to %d), a history of %d", r->o.n_context, RR_MAX_CONTEXT,
+                       r->o.max_history);
     /* Room for a full trunk and its leaves; when they are longer, they go in groups. */
     const struct rr_session_options so = {.n_context = r->o.n_context,
                                           .n_cells = 2 * r->o.n_context + 1024};
