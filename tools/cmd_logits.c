@@ -46,11 +46,12 @@ static int compute(float *logits, struct loaded *l, const int *ids, int n, struc
 static int write_file(const char *path, const float *v, size_t n, struct rr_error *err)
 {
     struct rr_out out;
+    tool_catch_interrupt(); /* from here on there is a temporary file to remove */
     int rc = rr_out_open(&out, path, err);
     if (rc)
         return rc;
     fwrite(v, sizeof *v, n, out.f); /* a short write shows in ferror, which the commit tests */
-    return rr_out_commit(&out, err);
+    return tool_commit(&out, err);
 }
 
 static int run(const struct command *c, int argc, char **argv)

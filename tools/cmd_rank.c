@@ -85,6 +85,11 @@ static int rank_user(const struct settings *s, const char *model, struct loaded 
         rc = rr_user_request_init(&u, &d->source, &err);
     if (!rc) {
         rr_user_request_make(&u, &d->source, user);
+        if (!u.request.n_candidates)
+            rc = rr_fail(&err, RR_ERR_DATA, "NO_CANDIDATES", RR_AT_OBJECT(s->data.dir, s->user),
+                         "every item of the training part is among this user's likes there");
+    }
+    if (!rc) {
         rc = rr_ranker_pointwise(&ranker, &u.request, scores, &err);
     }
     if (!rc) {

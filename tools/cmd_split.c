@@ -20,7 +20,7 @@ static int write_part(const struct rr_split *s, enum rr_split_part part, const c
         path && !text.failed ? rr_out_open(&out, path, err) : rr_fail_memory(err, name, text.n);
     if (!rc) {
         fwrite(text.data, 1, text.n, out.f);
-        rc = rr_out_commit(&out, err);
+        rc = tool_commit(&out, err);
     }
     if (!rc) {
         size_t lines = 0;
@@ -54,6 +54,7 @@ static int run(const struct command *c, int argc, char **argv)
         return rc;
     if (!dir || !out)
         return args_misuse(c, "--data and --output are needed");
+    tool_catch_interrupt();
     rc = rr_dataset_open(&d, dir, &err);
     if (rc)
         return tool_fail(&err);

@@ -116,6 +116,15 @@ void tool_catch_interrupt(void)
     sigaction(SIGINT, &sa, NULL);
 }
 
+int tool_commit(struct rr_out *out, struct rr_error *err)
+{
+    if (!interrupted)
+        return rr_out_commit(out, err);
+    rr_out_close(out);
+    return rr_fail(err, RR_ERR_INTERRUPTED, "INTERRUPTED", RR_NOWHERE,
+                   "stopped before the file was written");
+}
+
 void tool_release_interrupt(void)
 {
     signal(SIGINT, SIG_DFL);

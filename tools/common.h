@@ -67,6 +67,8 @@ double tool_seconds(void); /* monotonic */
 
 /* Set by SIGINT once tool_catch_interrupt was called. */
 void tool_catch_interrupt(void);
+/* rr_out_commit, unless an interrupt came since tool_catch_interrupt: then the file is dropped. */
+int tool_commit(struct rr_out *out, struct rr_error *err);
 /* Back to ending at once. */
 void tool_release_interrupt(void);
 bool tool_interrupted(void);

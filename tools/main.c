@@ -38,6 +38,9 @@ int main(int argc, char **argv)
 {
     /* A closed pipe on stdout is reported by the write, not by a silent death. */
     signal(SIGPIPE, SIG_IGN);
+#ifdef SIGXFSZ
+    signal(SIGXFSZ, SIG_IGN); /* so is a file that may not grow further */
+#endif
     if (argc < 2) {
         usage(stderr);
         return 2;

@@ -68,6 +68,10 @@ static int evaluate_user(struct sums *s, const struct rr_source *source, struct 
     add_floor(&s->floor, retrieved > 0, u->request.n_candidates);
     if (!ranker)
         return RR_OK;
+    if (!u->request.n_candidates) {
+        rr_metrics_add(&s->model, 0);
+        return RR_OK;
+    }
     int rc = rr_ranker_pointwise(ranker, &u->request, scores, err), place = 0;
     if (rc)
         return rc;

@@ -51,6 +51,13 @@ if [ -d ../shared/models/stories260K ]; then
     refused 65 "do not belong together" generate $m/stories260K.bin -p x --tokenizer ../shared/golden/tokenizer/llama2/tokenizer.model
     refused 2 "the vocabulary has 0 to 511" logits $m/stories260K.bin --tokens 1,512 -o "$d/l"
     refused 66 "cannot create" logits $m/stories260K.bin --tokens 1 -o "$d/no/such/folder"
+    printf '1\t1\t5\t100\n' >"$d/data/u.data"
+    refused 65 "NO_CANDIDATES" rank $m/stories260K.gguf --data "$d/data" --user 1 --backbone pop
+    refused 65 "NO_USERS" evaluate $m/stories260K.gguf --data "$d/data" --backbone pop
+    mkdir "$d/full"
+    (ulimit -f 1; "$r" logits $m/stories260K.bin --tokens 1,2,3,4,5 -o "$d/full/l" 2>/dev/null)
+    [ $? = 74 ] || { echo "bad_files: a file that may not grow is not an I/O error" >&2; fails=$((fails + 1)); }
+    [ -z "$(ls "$d/full")" ] || { echo "bad_files: a temporary file was left: $(ls "$d/full")" >&2; fails=$((fails + 1)); }
     [ ! -e "$d/l" ] || { echo "bad_files: a failed command left its output" >&2; fails=$((fails + 1)); }
 fi
 [ "$fails" = 0 ]
