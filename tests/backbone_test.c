@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 #include "rec/backbone/backbone.h"
+#include "rec/backbone/graph.h"
 #include "rec/eval/metrics.h"
 #include "tests/make_data.h"
 #include "tests/test.h"
@@ -101,7 +102,7 @@ static int stop_at_once(void *arg, long long done, long long total)
     return done >= 2;
 }
 
-Test(backbone, mf_is_deterministic_learns_and_can_be_stopped)
+static void check_trained(enum rr_backbone_kind kind)
 {
     struct rr_dataset d;
     struct rr_split s;
@@ -111,12 +112,14 @@ Test(backbone, mf_is_deterministic_learns_and_can_be_stopped)
     struct rr_fit_options other = o;
     open_data(&d, &s, make_data_dir(60, 45, 3));
     other.seed = 6;
-    cr_assert(rr_backbone_fit(&a, RR_BACKBONE_MF, &s, &o, &err) == 0, "%s", err.text);
-    cr_assert(rr_backbone_fit(&b, RR_BACKBONE_MF, &s, &o, &err) == 0, "%s", err.text);
-    cr_assert(rr_backbone_fit(&c, RR_BACKBONE_MF, &s, &other, &err) == 0, "%s", err.text);
+    cr_assert(rr_backbone_fit(&a, kind, &s, &o, &err) == 0, "%s", err.text);
+    cr_assert(rr_backbone_fit(&b, kind, &s, &o, &err) == 0, "%s", err.text);
+    cr_assert(rr_backbone_fit(&c, kind, &s, &other, &err) == 0, "%s", err.text);
     const size_t bytes = (size_t)d.n_users * 16 * sizeof(float);
-    cr_assert(memcmp(a.users, b.users, bytes) == 0, "the same seed gave other embeddings");
-    cr_assert(memcmp(a.users, c.users, bytes) != 0, "another seed gave the same embeddings");
+    cr_assert(memcmp(a.users, b.users, bytes) == 0, "%s: the same seed gave other embeddings",
+              rr_backbone_name(kind));
+    cr_assert(memcmp(a.users, c.users, bytes) != 0, "%s: another seed gave the same embeddings",
+              rr_backbone_name(kind));
     /* Taste groups are disjoint thirds: own items must score above foreign ones. */
     double own = 0, foreign = 0;
     float scores[64];
@@ -126,15 +129,45 @@ Test(backbone, mf_is_deterministic_learns_and_can_be_stopped)
             *(u % 3 == i % 3 ? &own : &foreign) +=
                 (double)scores[i] / d.n_users / (d.n_items / 3.0) / (u % 3 == i % 3 ? 1 : 2);
     }
-    cr_assert(own > foreign + 0.5, "own %g, foreign %g", own, foreign);
+    cr_assert(own > foreign + 0.5, "%s: own %g, foreign %g", rr_backbone_name(kind), own, foreign);
     rr_backbone_free(&a);
     rr_backbone_free(&b);
     rr_backbone_free(&c);
     struct rr_fit_options stopped = o;
     stopped.progress = stop_at_once;
-    cr_assert(rr_backbone_fit(&a, RR_BACKBONE_MF, &s, &stopped, &err) == RR_ERR_INTERRUPTED,
-              "status %d", err.status);
+    cr_assert(rr_backbone_fit(&a, kind, &s, &stopped, &err) == RR_ERR_INTERRUPTED, "status %d",
+              err.status);
     close_data(&d, &s);
+}
+
+Test(backbone, trained_ones_are_deterministic_learn_and_can_be_stopped)
+{
+    check_trained(RR_BACKBONE_MF);
+    check_trained(RR_BACKBONE_LIGHTGCN);
+}
+
+/* One user u who likes items i and j: A u = (i + j) / sqrt 2, A i = A j = u / sqrt 2, A^2 u = u,
+ * A^2 i = (i + j) / 2. */
+Test(backbone, graph_spreads_as_by_hand)
+{
+    struct rr_dataset d = {.n_users = 1, .n_items = 3};
+    struct rr_rating train[] = {{.item = 0}, {.item = 2}};
+    size_t starts[] = {0, 2};
+    struct rr_split s = {.data = &d, .train = train, .train_start = starts};
+    struct rr_graph g;
+    struct rr_error err = {0};
+    const float in[] = {1, 10, 2, 20,
+                        3, 30, 5, 50}; /* u, i, k (liked by nobody), j; two dimensions */
+    float out[8];
+    cr_assert(rr_graph_make(&g, &s, 2, &err) == 0, "%s", err.text);
+    rr_graph_spread(out, in, &g);
+    const double r = sqrt(0.5), expected[] = {(1 + (2 + 5) * r + 1) / 3, (2 + 1 * r + 3.5) / 3,
+                                              3.0 / 3, (5 + 1 * r + 3.5) / 3};
+    for (int v = 0; v < 4; v++)
+        for (int c = 0; c < 2; c++)
+            cr_assert(fabs((double)out[2 * v + c] - expected[v] * (c ? 10 : 1)) < 1e-4,
+                      "node %d: %g, expected %g", v, (double)out[2 * v + c], expected[v]);
+    rr_graph_free(&g);
 }
 
 Test(backbone, rating_model_beats_the_mean_and_stays_on_the_scale)

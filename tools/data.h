@@ -21,8 +21,8 @@ struct data_options {
          0,                                                                                        \
          OPT_CHOICE,                                                                               \
          &(o).backbone,                                                                            \
-         "pop|mf|itemknn|ease",                                                                    \
-         "where the candidates come from: pop, mf, itemknn, ease [mf]",                            \
+         "pop|mf|itemknn|ease|lightgcn",                                                           \
+         "where the candidates come from: pop, mf, itemknn, ease, lightgcn [mf]",                  \
          0,                                                                                        \
          0,                                                                                        \
          false},                                                                                   \

@@ -9,7 +9,8 @@
 
 const char *rr_backbone_name(enum rr_backbone_kind kind)
 {
-    static const char *const names[RR_BACKBONE_COUNT] = {"pop", "mf", "itemknn", "ease"};
+    static const char *const names[RR_BACKBONE_COUNT] = {"pop", "mf", "itemknn", "ease",
+                                                         "lightgcn"};
     return names[kind];
 }
 
@@ -18,8 +19,8 @@ int rr_backbone_fit(struct rr_backbone *b, enum rr_backbone_kind kind, const str
 {
     *b = (struct rr_backbone){
         .kind = kind, .n_users = split->data->n_users, .n_items = split->data->n_items};
-    if (kind == RR_BACKBONE_MF)
-        return rr_backbone_fit_mf(b, split, o, err);
+    if (kind == RR_BACKBONE_MF || kind == RR_BACKBONE_LIGHTGCN)
+        return rr_backbone_fit_bpr(b, split, o, err);
     if (kind == RR_BACKBONE_ITEMKNN || kind == RR_BACKBONE_EASE)
         return rr_backbone_fit_items(b, split, o, err);
     b->popularity = rr_alloc((size_t)b->n_items, sizeof *b->popularity);

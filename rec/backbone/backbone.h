@@ -15,6 +15,7 @@ enum rr_backbone_kind {
     RR_BACKBONE_MF,
     RR_BACKBONE_ITEMKNN,
     RR_BACKBONE_EASE,
+    RR_BACKBONE_LIGHTGCN,
     RR_BACKBONE_COUNT
 };
 
@@ -24,7 +25,7 @@ struct rr_backbone {
     float *users, *items; /* [n_users, dim], [n_items, dim] */
     float *popularity;    /* [n_items] likes in training; POP only */
     float *weights;       /* [n_items, n_items] what a liked row gives a column; ITEMKNN, EASE */
-    int best_epoch;       /* MF: the one that validation chose, from 1 */
+    int best_epoch;       /* MF, LIGHTGCN: the one that validation chose, from 1 */
 };
 
 /* Called now and then while training; nonzero stops it with RR_ERR_INTERRUPTED. */
@@ -32,8 +33,8 @@ typedef int rr_progress_fn(void *arg, long long done, long long total);
 
 struct rr_fit_options {
     uint64_t seed;
-    int dim, epochs, batch;   /* MF; 0: 64, 100, 2048 */
-    double rate, regularise;  /* MF; 0: 1e-3, 1e-4 */
+    int dim, epochs, batch;   /* MF, LIGHTGCN; 0: 64, 100 (300), 2048 */
+    double rate, regularise;  /* MF, LIGHTGCN; 0: 1e-3, 1e-4 */
     int neighbours;           /* ITEMKNN; 0: 100 */
     double shrink;            /* ITEMKNN: added to the product of the norms */
     double lambda;            /* EASE; 0: 100 */
@@ -41,10 +42,11 @@ struct rr_fit_options {
     void *progress_arg;
 };
 
-const char *rr_backbone_name(enum rr_backbone_kind kind); /* "pop", "mf", "itemknn", "ease" */
+const char *
+rr_backbone_name(enum rr_backbone_kind kind); /* "pop", "mf", "itemknn", "ease", "lightgcn" */
 
-/* Trains on split->train. MF: Bayesian personalised ranking (Rendle et al., arXiv 1205.2618)
- * with the details of spec/method.md section 8; the epoch with the best HR@10 on the validation
+/* Trains on split->train. MF and LightGCN: Bayesian personalised ranking (arXiv 1205.2618) with
+ * the details of spec/method.md section 8; the epoch with the best HR@10 on the validation
  * items is kept. */
 int rr_backbone_fit(struct rr_backbone *b, enum rr_backbone_kind kind, const struct rr_split *split,
                     const struct rr_fit_options *o, struct rr_error *err);
@@ -64,9 +66,9 @@ struct rr_candidate {
 int rr_backbone_candidates(struct rr_candidate *out, int k, const struct rr_backbone *b,
                            const struct rr_split *split, int user, float *scores);
 
-/* The parts of mf.c and item.c. */
-int rr_backbone_fit_mf(struct rr_backbone *b, const struct rr_split *split,
-                       const struct rr_fit_options *o, struct rr_error *err);
+/* The parts of bpr.c and item.c. */
+int rr_backbone_fit_bpr(struct rr_backbone *b, const struct rr_split *split,
+                        const struct rr_fit_options *o, struct rr_error *err);
 
 int rr_backbone_fit_items(struct rr_backbone *b, const struct rr_split *split,
                           const struct rr_fit_options *o, struct rr_error *err);

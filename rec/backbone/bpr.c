@@ -1,7 +1,10 @@
-/* Matrix factorisation with the BPR loss (arXiv 1205.2618), and the settings of spec/method.md
- * section 8: Xavier-uniform start, loss mean of -log(1e-5 + sigmoid(x_ui - x_uj)) over a batch,
- * one negative per like drawn uniformly from the training items outside the user's likes, reg *
- * (||U|| + ||I|| + ||J||) / batch over the batch's embedding matrices, Adam over all parameters. */
+/* Recommenders trained with the BPR loss (arXiv 1205.2618), and the settings of spec/method.md
+ * section 8: Xavier-uniform start, loss mean of -log(1e-5 + sigmoid(x_ui - x_uj)) over a batch, one
+ * negative per like drawn uniformly from the training items outside the user's likes, reg * (||U||
+ * + ||I|| + ||J||) / batch over the batch's embedding matrices, Adam over all parameters.
+ *
+ * MF scores with the parameters themselves, LightGCN (arXiv 2002.02126) with the parameters spread
+ * over the graph of likes; the gradient goes back the same way. */
 #include "rec/backbone/backbone.h"
 
 #include <math.h>
@@ -9,6 +12,7 @@
 #include <string.h>
 #include "engine/base/check.h"
 #include "engine/base/mem.h"
+#include "rec/backbone/graph.h"
 #include "rec/backbone/vector.h"
 
 struct trainer {
@@ -25,6 +29,8 @@ struct trainer {
     size_t liked_row;
     int (*triples)[3];              /* [batch] user, item, negative */
     float *params, *grad, *m1, *m2; /* users then items, [(n_users + n_items) dim] */
+    float *final, *final_grad;      /* what scores are made of; MF: the parameters themselves */
+    struct rr_graph graph;          /* LightGCN only */
     float *best;
     size_t n_params;
     int step;
@@ -51,9 +57,18 @@ static int allocate(struct trainer *t, struct rr_error *err)
     t->m1 = rr_zalloc(t->n_params, sizeof *t->m1);
     t->m2 = rr_zalloc(t->n_params, sizeof *t->m2);
     t->best = rr_alloc(t->n_params, sizeof *t->best);
-    if (!t->order || !t->pool || !t->popular || !t->liked || !t->triples || !t->params ||
-        !t->grad || !t->m1 || !t->m2 || !t->best)
-        return rr_fail_memory(err, "matrix factorisation", t->n_params * 5 * sizeof(float));
+    t->final = t->params;
+    t->final_grad = t->grad;
+    if (t->b->kind == RR_BACKBONE_LIGHTGCN) {
+        t->final = rr_alloc(t->n_params, sizeof *t->final);
+        t->final_grad = rr_zalloc(t->n_params, sizeof *t->final_grad);
+        int rc = rr_graph_make(&t->graph, t->split, b->dim, err);
+        if (rc)
+            return rc;
+    }
+    if (!t->final || !t->final_grad || !t->order || !t->pool || !t->popular || !t->liked ||
+        !t->triples || !t->params || !t->grad || !t->m1 || !t->m2 || !t->best)
+        return rr_fail_memory(err, "embeddings", t->n_params * 5 * sizeof(float));
     return RR_OK;
 }
 
@@ -64,6 +79,11 @@ static void release(struct trainer *t)
     rr_free(t->popular);
     rr_free(t->liked);
     rr_free(t->triples);
+    if (t->final != t->params)
+        rr_free(t->final);
+    if (t->final_grad != t->grad)
+        rr_free(t->final_grad);
+    rr_graph_free(&t->graph);
     rr_free(t->params);
     rr_free(t->grad);
     rr_free(t->m1);
@@ -145,14 +165,14 @@ static int draw_negative(struct trainer *t, int user)
     return item;
 }
 
-/* Adds the gradient of one batch to t->grad. */
+/* Adds the gradient of one batch, with respect to the final embeddings, to t->final_grad. */
 static void batch_gradient(struct trainer *t, int n)
 {
     const int dim = t->b->dim;
     double norm[3] = {0};
     for (int i = 0; i < n; i++)
         for (int c = 0; c < 3; c++) {
-            const float *e = row(t, t->params, c, t->triples[i][c]);
+            const float *e = row(t, t->final, c, t->triples[i][c]);
             norm[c] += (double)rr_dot_f32(e, e, (size_t)dim);
         }
     float pull[3];
@@ -160,10 +180,10 @@ static void batch_gradient(struct trainer *t, int n)
         pull[c] = norm[c] > 0 ? (float)(t->o.regularise / (sqrt(norm[c]) * n)) : 0;
     for (int i = 0; i < n; i++) {
         const int *tr = t->triples[i];
-        const float *u = row(t, t->params, 0, tr[0]), *p = row(t, t->params, 1, tr[1]),
-                    *q = row(t, t->params, 1, tr[2]);
-        float *gu = row(t, t->grad, 0, tr[0]), *gp = row(t, t->grad, 1, tr[1]),
-              *gq = row(t, t->grad, 1, tr[2]);
+        const float *u = row(t, t->final, 0, tr[0]), *p = row(t, t->final, 1, tr[1]),
+                    *q = row(t, t->final, 1, tr[2]);
+        float *gu = row(t, t->final_grad, 0, tr[0]), *gp = row(t, t->final_grad, 1, tr[1]),
+              *gq = row(t, t->final_grad, 1, tr[2]);
         const double s =
             1 / (1 + exp(-(double)(rr_dot_f32(u, p, (size_t)dim) - rr_dot_f32(u, q, (size_t)dim))));
         const float g = (float)(-s * (1 - s) / (1e-5 + s) / n); /* d loss / d (x_ui - x_uj) */
@@ -192,6 +212,22 @@ static void adam(struct trainer *t)
     }
 }
 
+/* Final embeddings from the parameters; nothing to do for MF. */
+static void spread(struct trainer *t)
+{
+    if (t->final != t->params)
+        rr_graph_spread(t->final, t->params, &t->graph);
+}
+
+/* The parameters' gradient from that of the final embeddings. */
+static void pull_back(struct trainer *t)
+{
+    if (t->final == t->params)
+        return;
+    rr_graph_spread(t->grad, t->final_grad, &t->graph);
+    memset(t->final_grad, 0, t->n_params * sizeof *t->final_grad);
+}
+
 static void train_epoch(struct trainer *t)
 {
     rr_rng_shuffle(&t->rng, t->order, (size_t)t->n_pairs);
@@ -204,7 +240,9 @@ static void train_epoch(struct trainer *t)
             t->triples[i][2] = draw_negative(t, r->user);
         }
         batch_gradient(t, n);
+        pull_back(t);
         adam(t);
+        spread(t);
     }
 }
 
@@ -213,12 +251,12 @@ static void train_epoch(struct trainer *t)
 static bool ten_are_ahead(const struct trainer *t, int user, int item)
 {
     const int dim = t->b->dim;
-    const float *u = row(t, t->params, 0, user),
-                score = rr_dot_f32(u, row(t, t->params, 1, item), (size_t)dim);
+    const float *u = row(t, t->final, 0, user),
+                score = rr_dot_f32(u, row(t, t->final, 1, item), (size_t)dim);
     int ahead = 0;
     for (int i = 0; i < t->n_pool && ahead < 10; i++) {
         const int other = t->popular[i];
-        const float s = rr_dot_f32(u, row(t, t->params, 1, other), (size_t)dim);
+        const float s = rr_dot_f32(u, row(t, t->final, 1, other), (size_t)dim);
         ahead += (s > score || (other < item && s == score)) && !is_liked(t, user, other);
     }
     return ahead == 10;
@@ -241,7 +279,7 @@ static double validate(const struct trainer *t)
 static void set_options(struct trainer *t, const struct rr_fit_options *o)
 {
     t->o = *o;
-    t->o.epochs = o->epochs ? o->epochs : 100;
+    t->o.epochs = o->epochs ? o->epochs : t->b->kind == RR_BACKBONE_LIGHTGCN ? 300 : 100;
     t->o.batch = o->batch ? o->batch : 2048;
     t->o.rate = o->rate > 0 ? o->rate : 1e-3;
     t->o.regularise = o->regularise > 0 ? o->regularise : 1e-4;
@@ -249,8 +287,8 @@ static void set_options(struct trainer *t, const struct rr_fit_options *o)
     rr_rng_seed(&t->rng, o->seed);
 }
 
-int rr_backbone_fit_mf(struct rr_backbone *b, const struct rr_split *split,
-                       const struct rr_fit_options *o, struct rr_error *err)
+int rr_backbone_fit_bpr(struct rr_backbone *b, const struct rr_split *split,
+                        const struct rr_fit_options *o, struct rr_error *err)
 {
     struct trainer t = {.b = b, .split = split};
     double best = -1;
@@ -264,8 +302,7 @@ int rr_backbone_fit_mf(struct rr_backbone *b, const struct rr_split *split,
     if (!rc) {
         prepare(&t);
         start(&t);
-        b->users = t.params;
-        b->items = t.params + (size_t)b->n_users * (size_t)b->dim;
+        spread(&t);
     }
     for (int epoch = 1; epoch <= t.o.epochs && !rc; epoch++) {
         train_epoch(&t);
@@ -273,13 +310,12 @@ int rr_backbone_fit_mf(struct rr_backbone *b, const struct rr_split *split,
         if (now > best) {
             best = now;
             b->best_epoch = epoch;
-            memcpy(t.best, t.params, t.n_params * sizeof *t.best);
+            memcpy(t.best, t.final, t.n_params * sizeof *t.best);
         }
         if (t.o.progress && t.o.progress(t.o.progress_arg, epoch, t.o.epochs))
             rc = rr_fail(err, RR_ERR_INTERRUPTED, "INTERRUPTED", RR_NOWHERE,
                          "training stopped after epoch %d", epoch);
     }
-    b->users = b->items = NULL;
     if (!rc) {
         const size_t n_users = (size_t)b->n_users * (size_t)b->dim, n_items = t.n_params - n_users;
         b->users = rr_alloc(n_users, sizeof(float));
