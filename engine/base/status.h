@@ -8,6 +8,10 @@
 
 #include <stddef.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Stable numbers: minus the exit code that the command line tool leaves with. */
 enum rr_status {
     RR_OK = 0,
@@ -41,4 +45,7 @@ const char *rr_status_text(int status);
  * Returns the length the full message has (as snprintf does). Thread-safe. */
 size_t rr_error_format(char *out, size_t size, const struct rr_error *err);
 
+#ifdef __cplusplus
+}
+#endif
 #endif
