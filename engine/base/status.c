@@ -114,7 +114,6 @@ size_t rr_error_format(char *out, size_t size, const struct rr_error *err)
     const char *sep = (err->object[0] || at[0]) ? ": " : "";
     int n = snprintf(out, size, "error[%s]%s%s%s%s%s%s",
                      err->code[0] ? err->code : rr_status_text(err->status), place,
-                     place[0] && sep[0] ? " " : (sep[0] ? " " : ""), err->object, at,
-                     sep[0] ? ": " : " ", err->text);
+                     sep[0] ? " " : "", err->object, at, sep[0] ? ": " : " ", err->text);
     return n < 0 ? 0 : (size_t)n;
 }

@@ -36,13 +36,12 @@ static int open_leaves(struct rr_session *s, const struct rr_tree_job *job, int 
 int rr_tree_answers(struct rr_session *s, const struct rr_tree_job *job, struct rr_error *err)
 {
     const int n_trunk = common_prefix(job->prompts, job->n_prompts);
-    int trunk = -1, bottom = -1, rc = RR_OK;
+    int trunk = -1, rc = RR_OK;
     int n_before = 0; /* feeds ahead of the leaves: the trunk, in the first group */
     if (n_trunk) {
         if ((rc = rr_session_branch(s, -1, n_trunk, &trunk, err)) != 0)
             return rc;
         job->feeds[n_before++] = (struct rr_feed){trunk, job->prompts[0].ids, n_trunk};
-        bottom = trunk;
     }
     for (int first = 0; first < job->n_prompts && !rc; n_before = 0) {
         struct rr_feed *leaves = job->feeds + n_before;
@@ -62,7 +61,7 @@ int rr_tree_answers(struct rr_session *s, const struct rr_tree_job *job, struct 
         rr_session_rewind(s, leaves[0].node);
         first += n;
     }
-    if (bottom >= 0)
-        rr_session_rewind(s, bottom);
+    if (trunk >= 0)
+        rr_session_rewind(s, trunk);
     return rc;
 }
