@@ -8,6 +8,8 @@ struct rr_recrank {
     struct rr_engine engine;
     struct rr_weights weights;
     struct rr_ranker ranker;
+    enum rr_order order;
+    struct rr_reply reply;
     double *scores;
     size_t cap_scores;
 };
@@ -29,12 +31,25 @@ static int open_parts(struct rr_recrank *r, const char *model, const char *token
         rc = rr_weights_open(&r->weights, model, tokenizer, err);
     if (!rc)
         rc = rr_weights_need_tokenizer(&r->weights, err);
+    static const unsigned tasks[] = {RR_ASK_ALL, RR_ASK(RR_POINTWISE), RR_ASK(RR_PAIRWISE),
+                                     RR_ASK(RR_LISTWISE)};
+    if (!rc && ((unsigned)o->order >= sizeof tasks / sizeof tasks[0]))
+        rc = rr_fail(err, RR_ERR_USAGE, "ORDER", RR_NOWHERE, "no order has number %d", o->order);
+    if (rc)
+        return rc;
+    r->order = o->order;
     const struct rr_ranker_options ro = {.n_context = o->n_context,
-                                         .max_history = o->max_history,
-                                         .style = {.noun = o->noun, .levels = o->rating_levels}};
-    return rc ? rc
-              : rr_ranker_init(&r->ranker, &r->engine, &r->weights.model, r->weights.tokenizer, &ro,
-                               err);
+                                         .tasks = tasks[o->order],
+                                         .style = {.noun = o->noun,
+                                                   .nouns = o->nouns,
+                                                   .levels = o->rating_levels,
+                                                   .like = o->like,
+                                                   .dislike = o->dislike,
+                                                   .max_rated = o->max_history,
+                                                   .max_liked = o->max_history,
+                                                   .seed = o->seed}};
+    return rr_ranker_init(&r->ranker, &r->engine, &r->weights.model, r->weights.tokenizer, &ro,
+                          err);
 }
 
 int rr_recrank_open(struct rr_recrank **recrank, const char *model, const char *tokenizer,
@@ -61,6 +76,7 @@ void rr_recrank_close(struct rr_recrank *r)
     rr_ranker_release(&r->ranker);
     rr_weights_close(&r->weights);
     rr_engine_release(&r->engine);
+    rr_reply_free(&r->reply);
     rr_free(r->scores);
     rr_free(r);
 }
@@ -71,8 +87,12 @@ int rr_recrank_rank(struct rr_recrank *r, const struct rr_request *request, stru
     if (request->n_candidates > 0 &&
         !rr_grow(&r->scores, &r->cap_scores, (size_t)request->n_candidates, sizeof *r->scores))
         return rr_fail_memory(err, "scores", (size_t)request->n_candidates * sizeof *r->scores);
-    int rc = rr_ranker_pointwise(&r->ranker, request, r->scores, err);
-    if (!rc)
-        rr_order_by_score(out, r->scores, request->n_candidates);
-    return rc;
+    static const enum rr_method methods[] = {RR_BY_HYBRID, RR_BY_POINTWISE, RR_BY_PAIRWISE,
+                                             RR_BY_LISTWISE};
+    int rc = rr_ranker_ask(&r->ranker, request, &r->reply, err);
+    if (rc)
+        return rc;
+    rr_reply_scores(r->scores, &r->reply, methods[r->order], NULL);
+    rr_order_by_score(out, r->scores, request->n_candidates);
+    return RR_OK;
 }

@@ -10,7 +10,7 @@
  *         struct rr_recrank *r;
  *         struct rr_rated history[] = {{"A film I liked", 5}, {"A film I did not", 2}};
  *         struct rr_asked candidates[] = {{"First", RR_NO_HINT}, {"Second", RR_NO_HINT}};
- *         struct rr_request q = {history, 2, candidates, 2};
+ *         struct rr_request q = {history, 2, candidates, 2, 0, 0};
  *         struct rr_ranked order[2];
  *         char text[4096];
  *         if (rr_recrank_open(&r, "model.gguf", NULL, NULL, &err) == 0) {
@@ -34,6 +34,7 @@
 #define RECRANK_H
 
 #include <math.h>
+#include <stdint.h>
 #include "engine/base/status.h"
 
 #ifdef __cplusplus
@@ -59,16 +60,29 @@ struct rr_asked {
     float hint;
 };
 
+#define RR_MAX_CANDIDATES 1000
+
 struct rr_request {
     const struct rr_rated *history; /* oldest first */
     int n_history;
     const struct rr_asked *candidates; /* in retrieval order, which decides among equal scores */
-    int n_candidates;                  /* 1 to 1000 */
+    int n_candidates;                  /* 1 to RR_MAX_CANDIDATES */
+    int order_is_hint; /* nonzero: the retrieval order is a recommender's opinion, and the pairwise
+                          and listwise questions may say so */
+    uint64_t id;       /* whatever is shuffled for this request follows from this and the seed */
 };
 
 struct rr_ranked {
     int candidate; /* index into candidates */
-    double score;  /* the expected rating: sum of r p(r) over the answers */
+    double score;  /* larger is better; its unit is that of the order asked for */
+};
+
+/* What decides the order. */
+enum rr_order {
+    RR_ORDER_HYBRID,    /* all three questions, the paper's utilities; score is their sum */
+    RR_ORDER_POINTWISE, /* the expected rating: sum of r p(r) over the answers */
+    RR_ORDER_PAIRWISE,  /* mean log-odds of being preferred */
+    RR_ORDER_LISTWISE   /* minus the mean place in the list that the model gives */
 };
 
 /* Zero means the default everywhere. */
@@ -76,9 +90,12 @@ struct rr_recrank_options {
     int n_threads;   /* 0: as many as this process may use */
     const char *cpu; /* highest instruction set: "c", "avx2", "avx512"; NULL: the machine's best */
     int n_context;   /* tokens of the longest prompt; 0: the model's own, at least 1024 */
-    int max_history; /* newest rated titles shown; 0: 50 */
-    int rating_levels; /* the scale is 1 to this, at most 9; 0: 5 */
-    const char *noun;  /* what an item is called in the question; NULL: "movie" */
+    int max_history; /* newest rated titles shown, and newest liked ones; 0: 50 */
+    int rating_levels;   /* the scale is 1 to this, at most 10; 0: 5 */
+    float like, dislike; /* ratings from `like` on are likes, up to `dislike` dislikes; 0: 4, 2 */
+    const char *noun, *nouns; /* what an item is called, one and many; NULL: "movie", "movies" */
+    enum rr_order order;      /* only what it needs is asked */
+    uint64_t seed;            /* of what is shuffled */
 };
 
 struct rr_recrank;

@@ -11,8 +11,8 @@
 static void open_data(struct rr_dataset *d, struct rr_split *s, const char *dir)
 {
     struct rr_error err = {0};
-    cr_assert(rr_dataset_open(d, dir, &err) == 0, "%s", err.text);
-    cr_assert(rr_split_make(s, d, &err) == 0, "%s", err.text);
+    cr_assert(rr_dataset_open(d, dir, NULL, &err) == 0, "%s", err.text);
+    cr_assert(rr_split_make(s, d, rr_split_default_order(d), &err) == 0, "%s", err.text);
 }
 
 static void close_data(struct rr_dataset *d, struct rr_split *s)
@@ -34,7 +34,7 @@ static struct rr_metrics measure(const struct rr_backbone *b, const struct rr_sp
         for (int i = 0; i < n; i++)
             if (top[i].item == s->test[u].item)
                 rank = i + 1;
-        rr_metrics_add(&sums, rank);
+        rr_metrics_add(&sums, rank, 1);
     }
     return rr_metrics_mean(&sums);
 }
@@ -42,28 +42,33 @@ static struct rr_metrics measure(const struct rr_backbone *b, const struct rr_sp
 Test(metrics, closed_forms)
 {
     struct rr_metrics m = {0};
-    rr_metrics_add(&m, 1);
-    rr_metrics_add(&m, 4);
-    rr_metrics_add(&m, 10);
-    rr_metrics_add(&m, 0);
+    rr_metrics_add(&m, 1, 1);
+    rr_metrics_add(&m, 4, 1);
+    rr_metrics_add(&m, 10, 1);
+    rr_metrics_add(&m, 0, 1);
     m = rr_metrics_mean(&m);
-    cr_assert(m.n == 4 && m.hr[0] == 0.25 && m.hr[1] == 0.5 && m.hr[2] == 0.75, "HR %g %g %g",
-              m.hr[0], m.hr[1], m.hr[2]);
-    cr_assert(fabs(m.ndcg[1] - (1 + 1 / log2(5)) / 4) < 1e-12, "NDCG@5 %g", m.ndcg[1]);
+    static const double hr[] = {.25, .25, .5, .75};
+    for (int c = 0; c < RR_N_CUTS; c++)
+        cr_assert(m.at[RR_HR][c] == hr[c], "HR@%d %g", rr_cuts[c], m.at[RR_HR][c]);
+    cr_assert(m.n == 4 && fabs(m.at[RR_NDCG][2] - (1 + 1 / log2(5)) / 4) < 1e-12, "NDCG@5 %g",
+              m.at[RR_NDCG][2]);
+    cr_assert(fabs(m.at[RR_MRR][3] - (1 + .25 + .1) / 4) < 1e-12, "MRR@10 %g", m.at[RR_MRR][3]);
 }
 
 /* spec/method.md section 7: HR@3 = .3, NDCG@3 = .2131, HR@5 = .5, NDCG@5 = .2949 of HR@10. */
 Test(metrics, random_floor_and_ceiling)
 {
-    struct rr_metrics r = rr_metrics_random(1000, 200, 10), c = rr_metrics_ceiling(1000, 200);
-    cr_assert(fabs(r.hr[0] - .3 * .2) < 1e-12 && fabs(r.hr[1] - .5 * .2) < 1e-12 &&
-                  fabs(r.hr[2] - .2) < 1e-12,
-              "HR");
-    cr_assert(fabs(r.ndcg[0] / .2 - .2131) < 1e-4 && fabs(r.ndcg[1] / .2 - .2949) < 1e-4,
-              "NDCG %g %g", r.ndcg[0], r.ndcg[1]);
-    for (int i = 0; i < RR_N_CUTS; i++)
-        cr_assert(fabs(c.hr[i] - .2) < 1e-12 && fabs(c.ndcg[i] - .2) < 1e-12, "ceiling at %d",
-                  rr_cuts[i]);
+    const struct rr_metrics r = rr_metrics_random(1, 10), none = rr_metrics_random(0, 10),
+                            c = rr_metrics_ceiling(1000, 200);
+    static const double hr[] = {.1, .3, .5, 1}, ndcg[] = {.1, .2131, .2949};
+    for (int i = 0; i < RR_N_CUTS; i++) {
+        cr_assert(fabs(r.at[RR_HR][i] - hr[i]) < 1e-12, "HR@%d %g", rr_cuts[i], r.at[RR_HR][i]);
+        cr_assert(i == 3 || fabs(r.at[RR_NDCG][i] - ndcg[i]) < 1e-4, "NDCG@%d %g", rr_cuts[i],
+                  r.at[RR_NDCG][i]);
+        for (int m = 0; m < RR_N_MEASURES; m++)
+            cr_assert(fabs(c.at[m][i] - .2) < 1e-12 && none.at[m][i] == 0, "bounds at %d",
+                      rr_cuts[i]);
+    }
 }
 
 Test(backbone, candidates_mask_training_and_break_ties_by_item)
@@ -177,7 +182,8 @@ Test(backbone, rating_model_beats_the_mean_and_stays_on_the_scale)
     struct rr_rating_model m;
     struct rr_error err = {0};
     open_data(&d, &s, make_data_dir(60, 45, 11));
-    cr_assert(rr_rating_fit(&m, &s, 1, &err) == 0, "%s", err.text);
+    cr_assert(rr_rating_fit(&m, &d, s.rated, s.rated_start[d.n_users], 1, &err) == 0, "%s",
+              err.text);
     double model = 0, mean = 0;
     const size_t n = s.rated_start[d.n_users];
     for (size_t i = 0; i < n; i++) {
@@ -200,7 +206,7 @@ Test(backbone, deterministic_ones_on_movielens_100k)
         const char *name;
         enum rr_backbone_kind kind;
         struct rr_fit_options o;
-        double hr[RR_N_CUTS], ndcg[RR_N_CUTS];
+        double hr[3], ndcg[3]; /* at 3, 5, 10 */
     } rows[] = {
         {"Pop", RR_BACKBONE_POP, {0}, {.0324, .0453, .0820}, {.0236, .0289, .0408}},
         {"ItemKNN 20",
@@ -255,10 +261,12 @@ Test(backbone, deterministic_ones_on_movielens_100k)
                   rows[i].name, err.text);
         const struct rr_metrics m = measure(&b, &s);
         const double slack = rows[i].kind == RR_BACKBONE_ITEMKNN ? 1.0 / 927 : 0;
-        for (int c = 0; c < RR_N_CUTS; c++)
-            cr_assert(fabs(m.hr[c] - rows[i].hr[c]) < 5.1e-5 + slack &&
-                          fabs(m.ndcg[c] - rows[i].ndcg[c]) < 5.1e-5 + slack,
-                      "%s at %d: HR %.4f, NDCG %.4f", rows[i].name, rr_cuts[c], m.hr[c], m.ndcg[c]);
+        for (int c = 0; c < 3; c++) {
+            const double hr = m.at[RR_HR][c + 1], ndcg = m.at[RR_NDCG][c + 1];
+            cr_assert(fabs(hr - rows[i].hr[c]) < 5.1e-5 + slack &&
+                          fabs(ndcg - rows[i].ndcg[c]) < 5.1e-5 + slack,
+                      "%s at %d: HR %.4f, NDCG %.4f", rows[i].name, rr_cuts[c + 1], hr, ndcg);
+        }
         rr_backbone_free(&b);
     }
     close_data(&d, &s);
@@ -313,7 +321,7 @@ Test(backbone, mf_on_movielens_100k)
     struct rr_dataset d;
     struct rr_split s;
     struct rr_error err = {0};
-    double hr[RR_N_CUTS] = {0};
+    double hr[3] = {0};
     open_data(&d, &s, dir);
     for (uint64_t seed = 1; seed <= 5; seed++) {
         struct rr_backbone b;
@@ -321,13 +329,13 @@ Test(backbone, mf_on_movielens_100k)
                                   &err) == 0,
                   "%s", err.text);
         const struct rr_metrics m = measure(&b, &s);
-        for (int c = 0; c < RR_N_CUTS; c++)
-            hr[c] += m.hr[c] / 5;
+        for (int c = 0; c < 3; c++)
+            hr[c] += m.at[RR_HR][c + 1] / 5;
         rr_backbone_free(&b);
     }
     static const double mean[] = {.0429, .0688, .1247}, deviation[] = {.0028, .0046, .0035};
-    for (int c = 0; c < RR_N_CUTS; c++)
+    for (int c = 0; c < 3; c++)
         cr_assert(fabs(hr[c] - mean[c]) <= 2 * deviation[c], "HR@%d %.4f, published %.4f +- %.4f",
-                  rr_cuts[c], hr[c], mean[c], deviation[c]);
+                  rr_cuts[c + 1], hr[c], mean[c], deviation[c]);
     close_data(&d, &s);
 }

@@ -15,8 +15,8 @@ static int parse(struct rr_dataset *d, const char *data, size_t n_data, const ch
 {
     *d = (struct rr_dataset){0};
     *err = (struct rr_error){0};
-    return rr_dataset_parse_ml100k(d, &(struct rr_bytes){data, n_data, "u.data"},
-                                   &(struct rr_bytes){items, n_items, "u.item"}, err);
+    const struct rr_files files = {{data, n_data, "u.data"}, {items, n_items, "u.item"}, {0}};
+    return rr_dataset_parse(d, RR_FORMAT_ML100K, &files, NULL, err);
 }
 
 struct row {
@@ -173,10 +173,9 @@ Test(data, movielens_1m_is_read_and_refused_alike)
     struct rr_dataset d = {0};
     struct rr_error err = {0};
     const char *data = "2::7::4::30\n1::5::5::20\n1::7::1::10\n";
-    cr_assert(rr_dataset_parse_ml1m(
-                  &d, &(struct rr_bytes){data, strlen(data), "ratings.dat"},
-                  &(struct rr_bytes){good_items, strlen(good_items), "movies.dat"}, &err) == 0,
-              "%s", err.text);
+    const struct rr_files good = {
+        {data, strlen(data), "ratings.dat"}, {good_items, strlen(good_items), "movies.dat"}, {0}};
+    cr_assert(rr_dataset_parse(&d, RR_FORMAT_ML1M, &good, NULL, &err) == 0, "%s", err.text);
     cr_assert(d.n_users == 2 && d.n_items == 2 && d.n_ratings == 3,
               "%d users, %d items, %zu ratings", d.n_users, d.n_items, d.n_ratings);
     cr_assert(strcmp(d.titles[1], "Caf\xC3\xA9: The: End (1991)") == 0, "title '%s'", d.titles[1]);
@@ -184,9 +183,10 @@ Test(data, movielens_1m_is_read_and_refused_alike)
               "first rating");
     rr_dataset_close(&d);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        int rc = rr_dataset_parse_ml1m(
-            &d, &(struct rr_bytes){bad[i].data, strlen(bad[i].data), "ratings.dat"},
-            &(struct rr_bytes){bad[i].items, strlen(bad[i].items), "movies.dat"}, &err);
+        const struct rr_files files = {{bad[i].data, strlen(bad[i].data), "ratings.dat"},
+                                       {bad[i].items, strlen(bad[i].items), "movies.dat"},
+                                       {0}};
+        int rc = rr_dataset_parse(&d, RR_FORMAT_ML1M, &files, NULL, &err);
         cr_assert(rc == RR_ERR_DATA && strcmp(err.code, bad[i].code) == 0, "%s: %d %s", bad[i].name,
                   rc, err.code);
         cr_assert(strcmp(err.file, bad[i].file) == 0 && err.line == bad[i].line, "%s: %s:%lld",
@@ -205,8 +205,8 @@ Test(data, movielens_1m_loads_whole)
     struct rr_dataset d;
     struct rr_split s;
     struct rr_error err = {0};
-    cr_assert(rr_dataset_open(&d, dir, &err) == 0, "%s", err.text);
-    cr_assert(rr_split_make(&s, &d, &err) == 0, "%s", err.text);
+    cr_assert(rr_dataset_open(&d, dir, NULL, &err) == 0, "%s", err.text);
+    cr_assert(rr_split_make(&s, &d, RR_SPLIT_BY_TIME, &err) == 0, "%s", err.text);
     cr_assert(d.n_ratings == 1000209 && d.n_users == 6040 && d.n_items == 3883,
               "%zu ratings, %d users, %d items", d.n_ratings, d.n_users, d.n_items);
     cr_assert(s.n_likes == 575281, "%d likes", s.n_likes);
@@ -232,16 +232,18 @@ Test(data, folders_without_data_are_named)
     struct rr_dataset d;
     struct rr_error err = {0};
     const char *dir = temporary_dir();
-    cr_assert(rr_dataset_open(&d, dir, &err) == RR_ERR_OPEN, "an empty folder");
+    cr_assert(rr_dataset_open(&d, dir, NULL, &err) == RR_ERR_OPEN, "an empty folder");
     cr_assert(strcmp(err.code, "NO_DATA") == 0 && strstr(err.text, "u.item"), "%s: %s", err.code,
               err.text);
     write_file(path_in(dir, "u.data"), GOOD, strlen(GOOD));
-    cr_assert(rr_dataset_open(&d, dir, &err) == RR_ERR_OPEN, "a folder without u.item");
+    cr_assert(rr_dataset_open(&d, dir, NULL, &err) == RR_ERR_OPEN, "a folder without u.item");
     cr_assert(strstr(err.file, "u.item"), "the missing file is named: %s", err.file);
-    cr_assert(rr_dataset_open(&d, path_in(dir, "nothing"), &err) == RR_ERR_OPEN,
+    cr_assert(rr_dataset_open(&d, path_in(dir, "nothing"), NULL, &err) == RR_ERR_OPEN,
               "a folder that is not there");
-    cr_assert(rr_dataset_open(&d, path_in(dir, "u.data"), &err) == RR_ERR_OPEN,
-              "a file instead of a folder");
+    cr_assert(rr_dataset_open(&d, path_in(dir, "u.data"), NULL, &err) == RR_ERR_DATA,
+              "a file that is no CSV");
+    cr_assert(strcmp(err.code, "HEADER") == 0 && strstr(err.text, "--columns"), "%s: %s", err.code,
+              err.text);
 }
 
 /* Times tie: file order decides; the last like tests, the one before validates; dislikes and threes
@@ -256,7 +258,7 @@ Test(split, holds_out_by_time_then_file_order)
     struct rr_split s;
     struct rr_error err;
     cr_assert(parse(&d, data, strlen(data), items, strlen(items), &err) == 0, "%s", err.text);
-    cr_assert(rr_split_make(&s, &d, &err) == 0, "%s", err.text);
+    cr_assert(rr_split_make(&s, &d, RR_SPLIT_BY_TIME, &err) == 0, "%s", err.text);
     cr_assert(s.test[1].item == 2 && s.valid[1].item == 0, "test %d, valid %d", s.test[1].item,
               s.valid[1].item);
     cr_assert(s.train_start[2] - s.train_start[1] == 2, "two likes train");
@@ -285,8 +287,8 @@ Test(split, equals_the_oracle_on_movielens_100k)
     struct rr_dataset d;
     struct rr_split s;
     struct rr_error err = {0};
-    cr_assert(rr_dataset_open(&d, dir, &err) == 0, "%s", err.text);
-    cr_assert(rr_split_make(&s, &d, &err) == 0, "%s", err.text);
+    cr_assert(rr_dataset_open(&d, dir, NULL, &err) == 0, "%s", err.text);
+    cr_assert(rr_split_make(&s, &d, RR_SPLIT_BY_TIME, &err) == 0, "%s", err.text);
     for (int part = 0; part < 3; part++) {
         struct rr_buf text = {0};
         struct rr_sha256 sum;

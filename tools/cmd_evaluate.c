@@ -1,9 +1,41 @@
-/* recrank evaluate: HR and NDCG of a model's order against the backbone's, on the test items. */
-#include <stdio.h>
+/* recrank evaluate: what a model's order is worth against the backbone's, on the test items. */
+#include <math.h>
+#include <string.h>
+#include "engine/base/file.h"
+#include "engine/base/sha256.h"
 #include "rec/eval/evaluate.h"
-#include "tools/data.h"
+#include "tools/asking.h"
 
-enum task { TASK_NONE, TASK_POINTWISE };
+enum task { TASK_ALL, TASK_NONE };
+
+struct settings {
+    struct model_options model;
+    struct data_options data;
+    struct source_options source;
+    struct asking asking;
+    int task; /* 0: all, 1: none, 2..: a task */
+    int protocol;
+    long long users;
+    const char *output, *journal, *per_user;
+    char *journal_path; /* rr_free; NULL: none */
+    bool json, ablate, fit_weights, no_ease;
+};
+
+/* Everything an evaluation needs, opened. */
+struct job {
+    const struct settings *s;
+    const char *model_path;
+    struct loaded *l; /* NULL: no model is asked */
+    struct opened_data *d;
+    struct rr_backbone ease;
+    bool has_ease;
+    struct rr_rating_model official_hints;
+    struct rr_variant variants[RR_MAX_VARIANTS];
+    int n_variants;
+    struct rr_ranker ranker;
+    struct rr_buf options, identity; /* how questions are put; what the journal is of */
+    char model_sha256[65];
+};
 
 static int on_progress(void *arg, long long done, long long total)
 {
@@ -11,115 +43,381 @@ static int on_progress(void *arg, long long done, long long total)
     return tool_interrupted();
 }
 
-struct settings {
-    struct model_options model;
-    struct data_options data;
-    int task;
-    long long users, context;
-    bool json;
-};
+/* ---- variants -----------------------------------------------------------------------------------
+ */
 
-static int evaluate(const struct settings *s, const char *model_path, struct loaded *l,
-                    struct opened_data *d)
+static struct rr_variant *add_variant(struct job *j, const char *name, bool all_methods)
 {
+    struct rr_variant *v = &j->variants[j->n_variants++];
+    const unsigned tasks = j->s->task >= 2 ? RR_ASK(j->s->task - 2) : RR_ASK_ALL;
+    *v = (struct rr_variant){
+        .name = name,
+        .ranker = asking_ranker(&j->s->asking, &j->d->dataset, j->s->data.seed, tasks),
+        .source = j->d->source,
+        .all_methods = all_methods};
+    return v;
+}
+
+/* The original's way (spec/method.md sections 4 and 5): see differences below. */
+static int make_official(struct job *j, struct rr_variant *v)
+{
+    const struct rr_dataset *d = &j->d->dataset;
     struct rr_error err = {0};
-    struct rr_ranker ranker = {0};
-    struct rr_evaluation e;
-    struct rr_buf out = {0};
-    struct progress p;
-    const bool asked = s->task != TASK_NONE;
-    int rc = RR_OK;
-    if (asked) {
-        const struct rr_ranker_options ro = {
-            .n_context = (int)s->context,
-            .max_history = (int)s->data.history,
-            .style = {.noun = d->dataset.noun, .levels = (int)d->dataset.rating_max}};
-        rc =
-            rr_ranker_init(&ranker, &l->engine, &l->weights.model, l->weights.tokenizer, &ro, &err);
+    v->ranker.generate = true;
+    v->ranker.style.shuffle_history = true;
+    v->ranker.style.plain_lists = true;
+    if (j->s->asking.no_hint)
+        return -1;
+    if (rr_rating_fit(&j->official_hints, d, d->ratings, d->n_ratings, (uint64_t)j->s->data.seed,
+                      &err))
+        return tool_fail(&err);
+    v->source.hints = &j->official_hints;
+    v->source.observed_hints = true;
+    return -1;
+}
+
+static const char differences[] =
+    "\ndifferences of the protocols\n"
+    "  part                clean                               official\n"
+    "  pointwise hint      fitted on training ratings          fitted on all ratings; a rating "
+    "that "
+    "is known is shown, a test rating too\n"
+    "  answers             read from the logits                written at temperature 0.1 and "
+    "parsed; unreadable: middle of the scale, half, last\n"
+    "  list candidates     shuffled                            in retrieval order\n"
+    "  history             as --history-order says             shuffled\n"
+    "  lists               a whole permutation                 five titles, the rest last\n"
+    "Rows named clean:... are the clean protocol on the same users and candidates.\n";
+
+static int make_variants(struct job *j)
+{
+    const bool shuffled = j->s->asking.history_order == 1;
+    struct rr_variant *first = add_variant(j, "", true);
+    int rc = -1;
+    if (!j->l)
+        return rc;
+    if (j->s->protocol == 1) {
+        rc = make_official(j, first);
+        add_variant(j, "clean", true);
     }
+    if (j->s->ablate) {
+        if (!j->s->asking.no_hint)
+            add_variant(j, "no-hint", false)->ranker.style.no_hints = true;
+        if (!j->s->asking.no_shift)
+            add_variant(j, "no-shift", false)->ranker.style.no_shift = true;
+        add_variant(j, shuffled ? "history-chronological" : "history-shuffled", false)
+            ->ranker.style.shuffle_history = !shuffled;
+    }
+    return rc;
+}
+
+/* ---- identity -----------------------------------------------------------------------------------
+ */
+
+static void tokenizer_sum(const struct rr_tokenizer *t, char hex[65])
+{
+    struct rr_sha256 sum;
+    rr_sha256_init(&sum);
+    for (int i = 0; i < rr_tokenizer_size(t); i++) {
+        const struct rr_piece *p = rr_tokenizer_piece(t, i);
+        rr_sha256_add(&sum, p->text, p->n);
+        rr_sha256_add(&sum, &p->score, sizeof p->score);
+    }
+    rr_sha256_hex(&sum, hex);
+}
+
+/* Everything a reply depends on, in one line. Threads are not among it. */
+static void describe(struct job *j)
+{
+    const struct opened_data *d = j->d;
+    const struct rr_variant *v = &j->variants[0];
+    char tokens[65];
+    struct rr_buf *id = &j->identity;
+    asking_describe(&j->options, &v->ranker, &j->s->asking);
+    if (!j->l)
+        return;
+    rr_weights_fingerprint(&j->l->weights, j->model_sha256);
+    tokenizer_sum(j->l->weights.tokenizer, tokens);
+    rr_buf_printf(id,
+                  "model %.16s, tokenizer %.16s, cpu %s, context %d; data %.16s, %s, split by %s",
+                  j->model_sha256, tokens, rr_cpu_level_name(j->l->engine.kernels.level), j->ranker.o.n_context,
+                  d->dataset.fingerprint, d->dataset.settings,
+                  d->split.order == RR_SPLIT_BY_TIME ? "time" : "file");
+    rr_buf_printf(
+        id, "; candidates %lld of %s%s%s seed %llu; protocol %s%s%s; seed %lld; users %lld; ",
+        j->s->source.k, d->name, d->backbone.settings[0] ? " " : "", d->backbone.settings,
+        (unsigned long long)d->backbone.seed, j->s->protocol ? "official" : "clean",
+        j->s->ablate ? ", ablated" : "", j->s->source.hint_scores ? ", scores as hints" : "",
+        j->s->data.seed, j->s->users);
+    rr_buf_add(id, j->options.data ? j->options.data : "", j->options.n);
+}
+
+/* ---- output -------------------------------------------------------------------------------------
+ */
+
+static int put(const char *path, const struct rr_buf *text, struct rr_error *err)
+{
+    struct rr_out out = {0};
+    if (text->failed)
+        return rr_fail_memory(err, "report", text->n);
+    if (!path) {
+        fwrite(text->data, 1, text->n, stdout);
+        return RR_OK;
+    }
+    int rc = rr_out_open(&out, path, err);
+    if (rc)
+        return rc;
+    fwrite(text->data, 1, text->n, out.f);
+    return rr_out_commit(&out, err);
+}
+
+static void print_clock(const struct rr_evaluation *e, double seconds)
+{
+    fprintf(stderr, "%.1f s", seconds);
+    if (e->n_resumed)
+        fprintf(stderr, "; %d answers came from the journal", e->n_resumed);
+    fprintf(stderr, "; per user %.3f s at the median, %.3f s at 95 %%\n",
+            rr_evaluation_latency(e, 0.5), rr_evaluation_latency(e, 0.95));
+}
+
+static int report(struct job *j, const struct rr_evaluation *e, double seconds,
+                  struct rr_error *err)
+{
+    static const char *const tasks[] = {"all", "none", "pointwise", "pairwise", "listwise"};
+    const struct settings *s = j->s;
+    struct rr_buf text = {0};
+    const struct rr_run run = {.split = &j->d->split,
+                               .data = s->data.dir,
+                               .model = j->l ? j->model_path : NULL,
+                               .model_sha256 = j->l ? j->model_sha256 : NULL,
+                               .task = tasks[s->task],
+                               .protocol = s->protocol ? "official" : "clean",
+                               .candidates = j->d->name,
+                               .options = j->l ? j->options.data : NULL,
+                               .seed = (uint64_t)s->data.seed,
+                               .seconds = seconds,
+                               .n_context = j->l ? j->ranker.o.n_context : 0,
+                               .model_context = j->l ? j->l->weights.model.h.n_context : 0,
+                               .clock = !s->journal_path};
+    if (s->json)
+        rr_evaluation_json(&text, e, &run);
+    else
+        rr_evaluation_text(&text, e, &run);
+    if (s->protocol && !s->json)
+        rr_buf_puts(&text, differences);
+    int rc = put(s->output, &text, err);
+    rr_buf_clear(&text);
+    if (!rc && s->per_user) {
+        rr_evaluation_tsv(&text, e, &run);
+        rc = put(s->per_user, &text, err);
+    }
+    rr_buf_free(&text);
+    if (!rc && j->l)
+        print_clock(e, seconds);
+    return rc;
+}
+
+/* ---- the command --------------------------------------------------------------------------------
+ */
+
+static int evaluate(struct job *j)
+{
+    const struct settings *s = j->s;
+    struct rr_error err = {0};
+    struct rr_evaluation e = {0};
+    struct progress p;
+    int rc = make_variants(j);
+    if (rc >= 0)
+        return rc;
+    rc = j->l ? rr_ranker_init(&j->ranker, &j->l->engine, &j->l->weights.model,
+                               j->l->weights.tokenizer, &j->variants[0].ranker, &err)
+              : RR_OK;
+    if (!rc)
+        describe(j);
     progress_start(&p, "ranking users");
-    const struct rr_evaluate_options o = {(int)s->users, (uint64_t)s->data.seed, on_progress, &p};
+    const struct rr_evaluate_options o = {.n_users = (int)s->users,
+                                          .seed = (uint64_t)s->data.seed,
+                                          .variants = j->variants,
+                                          .n_variants = j->n_variants,
+                                          .ease = j->has_ease ? &j->ease : NULL,
+                                          .fit_weights = s->fit_weights,
+                                          .ablate = s->ablate && s->task == TASK_ALL,
+                                          .journal = s->journal_path,
+                                          .settings = j->identity.data ? j->identity.data : "",
+                                          .clock = tool_seconds,
+                                          .progress = on_progress,
+                                          .progress_arg = &p};
     const double start = tool_seconds();
     if (!rc)
-        rc = rr_evaluate(&e, &d->source, asked ? &ranker : NULL, &o, &err);
+        rc = rr_evaluate(&e, j->l ? &j->ranker : NULL, &o, &err);
     progress_end(&p);
-    if (!rc) {
-        const struct rr_run run = {.data = s->data.dir,
-                                   .data_name = d->dataset.name,
-                                   .fingerprint = d->dataset.fingerprint,
-                                   .model = asked ? model_path : NULL,
-                                   .backbone = rr_backbone_name(d->backbone.kind),
-                                   .task = asked ? "pointwise" : "none",
-                                   .seed = (uint64_t)s->data.seed,
-                                   .seconds = tool_seconds() - start,
-                                   .n_context = asked ? ranker.o.n_context : 0,
-                                   .model_context = asked ? l->weights.model.h.n_context : 0};
-        if (s->json)
-            rr_evaluation_json(&out, &e, &run);
-        else
-            rr_evaluation_text(&out, &e, &run);
-        if (out.failed)
-            rc = rr_fail_memory(&err, "report", out.n);
-        else
-            fwrite(out.data, 1, out.n, stdout);
-    }
-    rr_buf_free(&out);
-    rr_ranker_release(&ranker);
+    if (!rc)
+        rc = report(j, &e, tool_seconds() - start, &err);
+    /* A journal nobody asked for by name has done its work. */
+    if (!rc && s->journal_path && !s->journal)
+        remove(s->journal_path);
+    rr_evaluation_free(&e);
+    rr_ranker_release(&j->ranker);
     return rc ? tool_fail(&err) : tool_finish();
+}
+
+/* Beyond this many items EASE's matrices take more than most machines have. */
+#define MOST_EASE_ITEMS 20000
+
+static int fit_ease(struct job *j)
+{
+    const struct rr_fit_options fo = {.seed = (uint64_t)j->s->data.seed};
+    const int n = j->d->dataset.n_items;
+    if (j->s->no_ease)
+        return -1;
+    if (n > MOST_EASE_ITEMS) {
+        fprintf(stderr,
+                "no row for EASE: its matrices for %d items take %.0f GB (--no-ease says "
+                "so, --core makes fewer)\n",
+                n, 20e-9 * n * n);
+        return -1;
+    }
+    j->has_ease = true;
+    return data_fit(&j->ease, RR_BACKBONE_EASE, &j->d->split, &fo);
+}
+
+static int check(const struct command *c, struct settings *s, const struct option *opts, size_t n,
+                 bool has_model)
+{
+    static const char *const asking[] = {"context",           "tokenizer",
+                                         "no-hint",           "no-shift",
+                                         "history",           "history-order",
+                                         "disliked",          "answers",
+                                         "pair-rounds",       "lists",
+                                         "protocol",          "ablate",
+                                         "fit-weights",       "journal",
+                                         "hint-scores",       "template-pointwise",
+                                         "template-pairwise", "template-listwise"};
+    if (!s->data.dir)
+        return args_misuse(c, "--data is needed");
+    for (size_t i = 0; i < COUNT(asking) && s->task == TASK_NONE; i++)
+        if (args_given(opts, n, asking[i]))
+            return args_misuse(c, "--%s has no effect with --task none", asking[i]);
+    if (s->task != TASK_NONE && !has_model)
+        return args_misuse(c, "a task needs a MODEL; --task none evaluates the backbone alone");
+    if (s->protocol && (args_given(opts, n, "history-order") || args_given(opts, n, "answers") ||
+                        s->asking.no_shift))
+        return args_misuse(c, "--protocol official decides --history-order, --answers and "
+                              "--no-shift itself");
+    if (s->protocol && (s->ablate || s->source.hint_scores))
+        return args_misuse(c, "--protocol official goes with neither --ablate nor --hint-scores");
+    if (s->fit_weights && s->task != TASK_ALL)
+        return args_misuse(c, "--fit-weights needs --task all");
+    if (s->asking.no_shift && s->asking.lists > 1)
+        return args_misuse(c, "--lists has no effect with --no-shift: all would be the same");
+    return source_check(c, &s->source);
+}
+
+/* --journal, or beside the output. */
+static int choose_journal(struct settings *s)
+{
+    static const char end[] = ".journal";
+    const char *from = s->journal ? s->journal : s->output;
+    if (!from || s->task == TASK_NONE)
+        return -1;
+    const size_t n = strlen(from);
+    s->journal_path = rr_alloc(n + sizeof end, 1);
+    if (!s->journal_path) {
+        struct rr_error err = {0};
+        rr_fail_memory_(&err, "file name", n);
+        return tool_fail(&err);
+    }
+    memcpy(s->journal_path, from, n + 1);
+    if (!s->journal)
+        memcpy(s->journal_path + n, end, sizeof end);
+    return -1;
+}
+
+static int open_and_evaluate(const struct command *c, const struct settings *s, const char *model)
+{
+    struct loaded l = {0};
+    struct opened_data d;
+    const bool asked = s->task != TASK_NONE;
+    struct job j = {.s = s, .model_path = model, .l = asked ? &l : NULL, .d = &d};
+    int rc = -1;
+    /* The model first: it is the quicker one to be refused. */
+    if (asked && (rc = tool_load(&l, model, &s->model, true)) >= 0)
+        return rc;
+    rc = data_open(&d, c, &s->data);
+    if (rc < 0) {
+        rc = data_verdict(&d.dataset);
+        if (!rc)
+            rc = data_source(&d, &s->source, &s->data, asked && !s->asking.no_hint);
+        if (rc < 0)
+            rc = fit_ease(&j);
+        if (rc < 0)
+            rc = evaluate(&j);
+        rr_backbone_free(&j.ease);
+        rr_rating_free(&j.official_hints);
+        data_close(&d);
+    }
+    rr_buf_free(&j.options);
+    rr_buf_free(&j.identity);
+    if (asked)
+        tool_unload(&l);
+    return rc;
 }
 
 static int run(const struct command *c, int argc, char **argv)
 {
-    struct settings s = {.data = DATA_OPTIONS_INIT, .task = TASK_POINTWISE};
+    struct settings s = {
+        .data = DATA_OPTIONS_INIT, .source = SOURCE_OPTIONS_INIT, .asking = ASKING_INIT};
     struct option opts[] = {
-        DATA_OPTION_ROWS(s.data),
-        {"task", 0, OPT_CHOICE, &s.task, "none|pointwise",
-         "what the model is asked: none (backbone alone) or pointwise [pointwise]", 0, 0, false},
+        {"task", 0, OPT_CHOICE, &s.task, "all|none|pointwise|pairwise|listwise",
+         "what the model is asked; none: the backbone alone [all]", 0, 0, false},
         {"users", 0, OPT_INT, &s.users, "N", "evaluate N users drawn by the seed, 0: all", 0, 1e9,
          false},
-        {"context", 0, OPT_INT, &s.context, "N",
-         "longest prompt in tokens, 0: the model's own, at least 1024", 0, 1 << 22, false},
-        {"json", 0, OPT_FLAG, &s.json, NULL, "one JSON object instead of a table", 0, 0, false},
+        {"output", 'o', OPT_TEXT, &s.output, "FILE",
+         "write the report here, with a journal beside it until it is done", 0, 0, false},
+        {"journal", 0, OPT_TEXT, &s.journal, "FILE",
+         "keep finished users here; the same command goes on after a kill", 0, 0, false},
+        {"per-user", 0, OPT_TEXT, &s.per_user, "FILE", "a line of TSV per user", 0, 0, false},
+        {"json", 0, OPT_FLAG, &s.json, NULL, "one JSON object instead of tables", 0, 0, false},
+        {"ablate", 0, OPT_FLAG, &s.ablate, NULL, "turn each part off in turn", 0, 0, false},
+        {"fit-weights", 0, OPT_FLAG, &s.fit_weights, NULL,
+         "a row with weights fitted on the validation items", 0, 0, false},
+        {"protocol", 0, OPT_CHOICE, &s.protocol, "clean|official",
+         "ours, or the original's with ours beside it [clean]", 0, 0, false},
+        {"no-ease", 0, OPT_FLAG, &s.no_ease, NULL, "no row for EASE", 0, 0, false},
+        DATA_OPTION_ROWS(s.data),
+        SOURCE_OPTION_ROWS(s.source),
+        ASKING_OPTION_ROWS(s.asking),
         MODEL_OPTION_ROWS(s.model),
     };
     struct args a;
-    struct loaded l = {0};
-    struct opened_data d;
     int rc = args_parse(&a, c, opts, COUNT(opts), argc, argv);
-    if (rc >= 0)
+    if (rc >= 0 || (rc = check(c, &s, opts, COUNT(opts), a.n > 0)) >= 0 ||
+        (rc = asking_open(&s.asking)) >= 0)
         return rc;
-    if (!s.data.dir)
-        return args_misuse(c, "--data is needed");
-    static const char *const asking[] = {"context", "tokenizer", "no-hint", "history"};
-    for (size_t i = 0; i < COUNT(asking) && s.task == TASK_NONE; i++)
-        if (args_given(opts, COUNT(opts), asking[i]))
-            return args_misuse(c, "--%s has no effect with --task none", asking[i]);
-    if (s.task != TASK_NONE && !a.n)
-        return args_misuse(c, "--task pointwise needs a MODEL");
     tool_catch_interrupt();
-    /* The model first: it is the quicker one to be refused. */
-    if (s.task != TASK_NONE && (rc = tool_load(&l, a.positional[0], &s.model, true)) >= 0)
-        return rc;
-    rc = data_open(&d, &s.data, s.task != TASK_NONE && !s.data.no_hint);
-    if (rc < 0) {
-        rc = evaluate(&s, a.positional[0], &l, &d);
-        data_close(&d);
-    }
-    if (s.task != TASK_NONE)
-        tool_unload(&l);
+    rc = choose_journal(&s);
+    if (rc < 0)
+        rc = open_and_evaluate(c, &s, a.positional[0]);
+    rr_free(s.journal_path);
+    asking_close(&s.asking);
     return rc;
 }
 
 const struct command cmd_evaluate = {
     .name = "evaluate",
-    .synopsis = "MODEL --data DIR [--backbone mf|pop] [--task pointwise|none] [--json]",
-    .summary = "measure a model's order against the backbone's (HR, NDCG)",
-    .examples = "  recrank evaluate model.gguf --data ml-100k --backbone mf --task pointwise\n"
-                "  recrank evaluate --data ml-100k --backbone pop --task none --json\n",
-    .notes = "Each test user's candidates come from a recommender trained here on the training "
-             "part. The table sets the model's\n"
-             "order beside the backbone's, the exact mean over random orders, and the ceiling of "
-             "any reordering.\n",
+    .synopsis = "MODEL --data PATH [--backbone mf] [--task all|none|pointwise|...] [--json]",
+    .summary = "measure a model's order against the backbone's (HR, NDCG, MRR)",
+    .examples =
+        "  recrank evaluate model.gguf --data ml-100k --backbone mf -o report.txt\n"
+        "  recrank evaluate model.gguf --data ml-100k --ablate --journal run.journal --json\n"
+        "  recrank evaluate --data ml-100k --backbone pop --task none --json\n",
+    .notes =
+        "Each test user's candidates come from a recommender trained on the training part. The "
+        "table sets the model's orders beside the\nbackbone's, EASE's own list, the exact mean "
+        "over "
+        "random orders and the ceiling of any reordering. A run with a journal (or -o)\nthat is "
+        "killed goes on where it stopped, and its report is then the same to the byte: clock "
+        "readings go to stderr.\nEqual scores keep retrieval order.\n",
     .min_args = 0,
     .max_args = 1,
     .run = run,

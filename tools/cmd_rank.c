@@ -1,151 +1,478 @@
-/* recrank rank: one user's candidates, reordered. */
+/* recrank rank: candidates reordered, for users of a data set or for requests on standard input. */
 #include <math.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "engine/base/json.h"
-#include "rec/rank/ranker.h"
-#include "tools/data.h"
+#include "engine/base/number.h"
+#include "rec/rank/request_json.h"
+#include "tools/asking.h"
+#include "tools/lines.h"
+
+enum format { FORMAT_AUTO, FORMAT_TEXT, FORMAT_JSONL, FORMAT_TREC };
 
 struct settings {
     struct model_options model;
     struct data_options data;
-    const char *user;
-    long long context;
-    bool json;
+    struct source_options source;
+    struct asking asking;
+    const char *user, *users, *shard;
+    bool all, json, keep_going;
+    int task, format;
+    long long shard_at, shard_n;
 };
 
-static void print_text(struct rr_buf *out, const struct rr_user_request *u,
-                       const struct rr_ranked *order, const struct opened_data *d, const char *user)
+/* What ranks, and what it last said. */
+struct ranking {
+    const struct settings *s;
+    const char *model;
+    struct rr_ranker ranker;
+    struct rr_reply reply;
+    double score[RR_N_METHODS][RR_MAX_CANDIDATES]; /* of each task asked, and of the order */
+    enum rr_method by;
+    struct rr_ranked order[RR_MAX_CANDIDATES];
+    struct rr_buf out;
+    struct progress progress;
+};
+
+static int rank_request(struct ranking *r, const struct rr_request *q, struct rr_error *err)
 {
-    rr_buf_printf(out,
-                  "user %s: %d rated titles, %d candidates from %s\n\n rank  was  pointwise  hint  "
-                  "%-8s  title\n",
-                  user, u->request.n_history, u->request.n_candidates,
-                  rr_backbone_name(d->backbone.kind), rr_backbone_name(d->backbone.kind));
+    int rc = rr_ranker_ask(&r->ranker, q, &r->reply, err);
+    if (rc)
+        return rc;
+    for (int m = 0; m <= RR_BY_HYBRID; m++)
+        if (m == (int)r->by || (m < RR_N_TASKS && r->reply.asked >> m & 1))
+            rr_reply_scores(r->score[m], &r->reply, (enum rr_method)m, NULL);
+    rr_order_by_score(r->order, r->score[r->by], q->n_candidates);
+    return RR_OK;
+}
+
+/* "scores":{...} of candidate c. */
+static void add_scores(struct ranking *r, const struct rr_request *q, int c, double conventional)
+{
+    rr_buf_puts(&r->out, ",\"scores\":{\"backbone\":");
+    rr_json_add_double(&r->out, conventional);
+    for (int m = 0; m <= RR_BY_HYBRID; m++) {
+        if (m != (int)r->by && (m >= RR_N_TASKS || !(r->reply.asked >> m & 1)))
+            continue;
+        rr_buf_printf(&r->out, ",\"%s\":", rr_method_name((enum rr_method)m));
+        rr_json_add_double(&r->out, r->score[m][c]);
+    }
+    rr_buf_puts(&r->out, ",\"hint\":");
+    rr_json_add_double(&r->out, (double)q->candidates[c].hint);
+    rr_buf_puts(&r->out, "}}");
+}
+
+static void add_string(struct rr_buf *out, const char *before, const char *s)
+{
+    rr_buf_puts(out, before);
+    rr_json_add_string(out, s, strlen(s));
+}
+
+static void add_candidate(struct ranking *r, const struct rr_request *q, int place)
+{
+    rr_buf_printf(&r->out, "%s{\"rank\":%d,\"retrieval_rank\":%d", place ? "," : "", place + 1,
+                  r->order[place].candidate + 1);
+    add_string(&r->out, ",\"title\":", q->candidates[r->order[place].candidate].title);
+}
+
+static int flush_out(struct ranking *r, struct rr_error *err)
+{
+    if (r->out.failed)
+        return rr_fail_memory(err, "output", r->out.n);
+    fwrite(r->out.data ? r->out.data : "", 1, r->out.n, stdout);
+    fflush(stdout); /* whoever reads a pipe gets each answer when it is there */
+    return RR_OK;
+}
+
+/* ---- users of a data set ------------------------------------------------------------------------
+ */
+
+static void user_text(struct ranking *r, const struct rr_user_request *u,
+                      const struct opened_data *d, const char *user)
+{
+    struct rr_buf *out = &r->out;
+    rr_buf_printf(out, "user %s: %d rated titles, %d candidates from %s\n\n rank  was", user,
+                  u->request.n_history, u->request.n_candidates, d->name);
+    for (int m = 0; m <= RR_BY_HYBRID; m++)
+        if (m == (int)r->by || (m < RR_N_TASKS && r->reply.asked >> m & 1))
+            rr_buf_printf(out, "  %9s", rr_method_name((enum rr_method)m));
+    rr_buf_puts(out, "  hint  title\n");
     for (int i = 0; i < u->request.n_candidates; i++) {
-        const int c = order[i].candidate;
-        char hint[16] = "-";
-        if (!isnan(u->asked[c].hint))
-            snprintf(hint, sizeof hint, "%.1f", (double)u->asked[c].hint);
-        rr_buf_printf(out, "%5d %4d  %9.4f  %4s  %8.4f  %s\n", i + 1, c + 1, order[i].score, hint,
-                      (double)u->candidates[c].score, u->asked[c].title);
+        const int c = r->order[i].candidate;
+        rr_buf_printf(out, "%5d %4d", i + 1, c + 1);
+        for (int m = 0; m <= RR_BY_HYBRID; m++)
+            if (m == (int)r->by || (m < RR_N_TASKS && r->reply.asked >> m & 1))
+                rr_buf_printf(out, "  %9.4f", r->score[m][c]);
+        if (isnan(u->asked[c].hint))
+            rr_buf_printf(out, "     -  %s\n", u->asked[c].title);
+        else
+            rr_buf_printf(out, "  %4.1f  %s\n", (double)u->asked[c].hint, u->asked[c].title);
     }
 }
 
-static void print_json(struct rr_buf *out, const struct rr_user_request *u,
-                       const struct rr_ranked *order, const struct opened_data *d,
-                       const struct settings *s, const char *model)
+static void user_json(struct ranking *r, const struct rr_user_request *u,
+                      const struct opened_data *d, const char *user)
 {
-    rr_buf_puts(out, "{\"user\":");
-    rr_json_add_string(out, s->user, strlen(s->user));
-    rr_buf_puts(out, ",\"model\":");
-    rr_json_add_string(out, model, strlen(model));
-    rr_buf_printf(out, ",\"backbone\":\"%s\",\"seed\":%lld,\"candidates\":[",
-                  rr_backbone_name(d->backbone.kind), s->data.seed);
+    struct rr_buf *out = &r->out;
+    add_string(out, "{\"user\":", user);
+    add_string(out, ",\"model\":", r->model);
+    add_string(out, ",\"backbone\":", d->name);
+    rr_buf_printf(out, ",\"seed\":%lld,\"order\":\"%s\",\"candidates\":[", r->s->data.seed,
+                  rr_method_name(r->by));
     for (int i = 0; i < u->request.n_candidates; i++) {
-        const int c = order[i].candidate, item = u->candidates[c].item;
-        rr_buf_printf(out, "%s{\"rank\":%d,\"retrieval_rank\":%d,\"item\":", i ? "," : "", i + 1,
-                      c + 1);
-        rr_json_add_string(out, d->dataset.item_ids[item], strlen(d->dataset.item_ids[item]));
-        rr_buf_puts(out, ",\"title\":");
-        rr_json_add_string(out, u->asked[c].title, strlen(u->asked[c].title));
-        rr_buf_puts(out, ",\"scores\":{\"backbone\":");
-        rr_json_add_double(out, (double)u->candidates[c].score);
-        rr_buf_puts(out, ",\"pointwise\":");
-        rr_json_add_double(out, order[i].score);
-        rr_buf_puts(out, ",\"hint\":");
-        rr_json_add_double(out, (double)u->asked[c].hint);
-        rr_buf_puts(out, "}}");
+        const int c = r->order[i].candidate;
+        add_candidate(r, &u->request, i);
+        add_string(out, ",\"item\":", d->dataset.item_ids[u->candidates[c].item]);
+        add_scores(r, &u->request, c, (double)u->candidates[c].score);
     }
     rr_buf_puts(out, "]}\n");
 }
 
-static int rank_user(const struct settings *s, const char *model, struct loaded *l,
-                     struct opened_data *d)
+static void user_trec(struct ranking *r, const struct rr_user_request *u,
+                      const struct opened_data *d, int user)
 {
-    struct rr_error err = {0};
+    struct rr_candidate list[RR_MAX_CANDIDATES];
+    for (int i = 0; i < u->request.n_candidates; i++)
+        list[i] = (struct rr_candidate){u->candidates[r->order[i].candidate].item,
+                                        (float)r->order[i].score};
+    rr_lists_write(&r->out, RR_LISTS_TREC, &d->dataset, user, list, u->request.n_candidates,
+                   "recrank");
+}
+
+static int rank_user(struct ranking *r, struct rr_user_request *u, const struct opened_data *d,
+                     int user, struct rr_error *err)
+{
+    const char *id = d->dataset.user_ids[user];
+    rr_user_request_make(u, &d->source, user);
+    if (!u->request.n_candidates)
+        return r->s->user
+                   ? rr_fail(err, RR_ERR_DATA, "NO_CANDIDATES", RR_AT_OBJECT(r->s->data.dir, id),
+                             "this user has no candidates: every item of the training part "
+                             "is liked there, or the list imported has none")
+                   : RR_OK;
+    int rc = rank_request(r, &u->request, err);
+    if (rc)
+        return rc;
+    rr_buf_clear(&r->out);
+    if (r->s->format == FORMAT_TEXT)
+        user_text(r, u, d, id);
+    else if (r->s->format == FORMAT_TREC)
+        user_trec(r, u, d, user);
+    else
+        user_json(r, u, d, id);
+    return flush_out(r, err);
+}
+
+/* The users asked for, in *users (rr_free). */
+static int choose_users(const struct settings *s, const struct opened_data *d, int **users, int *n,
+                        struct rr_error *err)
+{
+    const int most = d->dataset.n_users;
+    struct lines in;
+    struct line ln;
+    int more = 0, rc = RR_OK;
+    size_t cap = 0;
+    *users = NULL;
+    *n = 0;
+    FILE *f = NULL;
+    if (s->users && strcmp(s->users, "-") != 0 && !(f = fopen(s->users, "r")))
+        return rr_fail(err, RR_ERR_OPEN, "CANNOT_OPEN", RR_AT_FILE(s->users), "cannot be read");
+    lines_open(&in, f ? f : stdin, s->users ? s->users : "");
+    for (int u = 0; !rc && (s->all || s->user || (more = lines_next(&in, &ln, err)) > 0); u++) {
+        if (s->all && u == most)
+            break;
+        if (s->user && u == 1)
+            break;
+        if (!s->all && !s->user && !ln.n)
+            continue;
+        char id[256];
+        const int len = s->user || s->all ? 0 : (int)(ln.n < 255 ? ln.n : 255);
+        snprintf(id, sizeof id, "%.*s", len, len ? ln.text : "");
+        const char *name = s->user ? s->user : id;
+        const int user = s->all ? u : rr_dataset_user(&d->dataset, name);
+        if (user < 0)
+            rc = rr_fail(err, RR_ERR_DATA, "USER", RR_AT_OBJECT(s->data.dir, name),
+                         "no such user among the %d there", most);
+        else if (!rr_grow(users, &cap, (size_t)*n + 1, sizeof **users))
+            rc = rr_fail_memory(err, "users", (size_t)*n * sizeof **users);
+        else
+            (*users)[(*n)++] = user;
+    }
+    lines_close(&in);
+    if (f)
+        fclose(f);
+    return !rc && more < 0 ? more : rc;
+}
+
+static int rank_users(struct ranking *r, const struct opened_data *d, struct rr_error *err)
+{
     struct rr_user_request u = {0};
-    struct rr_ranker ranker = {0};
-    struct rr_buf out = {0};
-    double scores[RR_MAX_CANDIDATES];
-    struct rr_ranked order[RR_MAX_CANDIDATES];
-    const struct rr_ranker_options ro = {
-        .n_context = (int)s->context,
-        .max_history = (int)s->data.history,
-        .style = {.noun = d->dataset.noun, .levels = (int)d->dataset.rating_max}};
-    const int user = rr_dataset_user(&d->dataset, s->user);
-    int rc = RR_OK;
-    if (user < 0)
-        rc = rr_fail(&err, RR_ERR_DATA, "USER", RR_AT_OBJECT(s->data.dir, s->user),
-                     "no such user among the %d there", d->dataset.n_users);
+    int *users, n;
+    int rc = choose_users(r->s, d, &users, &n, err);
     if (!rc)
-        rc =
-            rr_ranker_init(&ranker, &l->engine, &l->weights.model, l->weights.tokenizer, &ro, &err);
-    if (!rc)
-        rc = rr_user_request_init(&u, &d->source, &err);
-    if (!rc) {
-        rr_user_request_make(&u, &d->source, user);
-        if (!u.request.n_candidates)
-            rc = rr_fail(&err, RR_ERR_DATA, "NO_CANDIDATES", RR_AT_OBJECT(s->data.dir, s->user),
-                         "every item of the training part is among this user's likes there");
+        rc = rr_user_request_init(&u, &d->source, err);
+    progress_start(&r->progress, "ranking users");
+    for (int i = 0; i < n && !rc && tool_wrote(); i++) {
+        if (i % r->s->shard_n != r->s->shard_at - 1)
+            continue;
+        rc = rank_user(r, &u, d, users[i], err);
+        progress_step(&r->progress, i + 1, n);
+        if (!rc && tool_interrupted())
+            rc = rr_fail(err, RR_ERR_INTERRUPTED, "INTERRUPTED", RR_NOWHERE,
+                         "stopped after %d of %d users", i + 1, n);
     }
-    if (!rc) {
-        rc = rr_ranker_pointwise(&ranker, &u.request, scores, &err);
-    }
-    if (!rc) {
-        rr_order_by_score(order, scores, u.request.n_candidates);
-        if (s->json)
-            print_json(&out, &u, order, d, s, model);
-        else
-            print_text(&out, &u, order, d, s->user);
-        if (out.failed)
-            rc = rr_fail_memory(&err, "output", out.n);
-        else
-            fwrite(out.data, 1, out.n, stdout);
-    }
-    rr_buf_free(&out);
+    progress_end(&r->progress);
     rr_user_request_release(&u);
-    rr_ranker_release(&ranker);
+    rr_free(users);
+    return rc;
+}
+
+/* ---- requests on standard input -----------------------------------------------------------------
+ */
+
+/* An id as it was given: only strings and numbers are ids. */
+static void add_id(struct rr_buf *out, const struct rr_json *id)
+{
+    if (id && id->type == RR_JSON_STRING)
+        rr_json_add_string(out, id->text, id->n_text);
+    else if (id && id->type == RR_JSON_NUMBER)
+        rr_buf_add(out, id->text, id->n_text);
+    else
+        rr_buf_puts(out, "null");
+}
+
+static const struct rr_json *score_of(const struct rr_json *root, int index)
+{
+    const struct rr_json *v = rr_json_get(root, "candidates")->child;
+    while (index-- > 0)
+        v = v->next;
+    return v->type == RR_JSON_OBJECT ? rr_json_get(v, "score") : NULL;
+}
+
+static void request_json(struct ranking *r, const struct rr_json_request *j,
+                         const struct rr_json *root)
+{
+    const struct rr_request *q = &j->request;
+    rr_buf_puts(&r->out, "{\"id\":");
+    add_id(&r->out, j->id);
+    rr_buf_printf(&r->out, ",\"order\":\"%s\",\"tokens\":%lld,\"candidates\":[",
+                  rr_method_name(r->by), r->reply.tokens_computed);
+    for (int i = 0; i < q->n_candidates; i++) {
+        const int c = r->order[i].candidate;
+        const struct rr_json *score = score_of(root, j->index[c]);
+        add_candidate(r, q, i);
+        rr_buf_printf(&r->out, ",\"index\":%d,\"id\":", j->index[c]);
+        add_id(&r->out, j->candidate_id[c]);
+        add_scores(r, q, c, score && score->type == RR_JSON_NUMBER ? score->number : NAN);
+    }
+    rr_buf_puts(&r->out, "]}\n");
+}
+
+static int rank_line(struct ranking *r, const struct line *ln, struct rr_error *err)
+{
+    struct rr_arena arena = {0};
+    struct rr_json *root;
+    struct rr_json_request j;
+    int rc = rr_json_parse(&root, &arena, ln->text, ln->n, NULL, 0, err);
+    if (!rc)
+        rc = rr_request_from_json(&j, &arena, root, r->ranker.o.style.levels, err);
+    if (!rc) {
+        j.request.id = (uint64_t)ln->number;
+        rc = rank_request(r, &j.request, err);
+    }
+    if (!rc) {
+        rr_buf_clear(&r->out);
+        request_json(r, &j, root);
+        rc = flush_out(r, err);
+    }
+    rr_arena_free(&arena);
+    return rc;
+}
+
+/* With --keep-going a bad line gets an answer that says so. */
+static void answer_error(const struct rr_error *err, long long line)
+{
+    struct rr_buf out = {0};
+    rr_buf_printf(&out, "{\"line\":%lld,\"error\":{\"code\":", line);
+    rr_json_add_string(&out, err->code, strlen(err->code));
+    rr_buf_puts(&out, ",\"message\":");
+    rr_json_add_string(&out, err->text, strlen(err->text));
+    rr_buf_puts(&out, "}}\n");
+    fwrite(out.data ? out.data : "", 1, out.n, stdout);
+    fflush(stdout);
+    rr_buf_free(&out);
+}
+
+static int rank_stdin(struct ranking *r, struct rr_error *err)
+{
+    struct lines in;
+    struct line ln;
+    int more, rc = RR_OK;
+    long long n_bad = 0;
+    struct rr_error last = {0};
+    lines_open(&in, stdin, "standard input");
+    while (!rc && tool_wrote() && (more = lines_next(&in, &ln, err)) != 0) {
+        if (more < 0) {
+            rc = more;
+            break;
+        }
+        if (!ln.n || (ln.number - 1) % r->s->shard_n != r->s->shard_at - 1)
+            continue;
+        *err = (struct rr_error){0};
+        rc = rank_line(r, &ln, err);
+        if (!rc)
+            continue;
+        lines_locate(err, &ln);
+        rc = err->status = rc == RR_ERR_USAGE ? RR_ERR_DATA : rc; /* the line's fault */
+        if (rc == RR_ERR_DATA && r->s->keep_going) {
+            answer_error(err, ln.number);
+            last = *err;
+            n_bad++;
+            rc = RR_OK;
+        }
+    }
+    lines_close(&in);
+    if (!rc && n_bad) {
+        *err = last;
+        fprintf(stderr, "recrank: %lld lines could not be ranked; the last:\n", n_bad);
+        rc = RR_ERR_DATA;
+    }
+    return rc;
+}
+
+/* ---- the command --------------------------------------------------------------------------------
+ */
+
+static bool parse_shard(struct settings *s)
+{
+    const char *slash = s->shard ? strchr(s->shard, '/') : NULL;
+    int64_t at, n;
+    s->shard_at = s->shard_n = 1;
+    if (!s->shard)
+        return true;
+    if (!slash || !rr_parse_i64(&at, s->shard, (size_t)(slash - s->shard), 1, 1000000) ||
+        !rr_parse_i64(&n, slash + 1, strlen(slash + 1), at, 1000000))
+        return false;
+    s->shard_at = at;
+    s->shard_n = n;
+    return true;
+}
+
+static int check(const struct command *c, struct settings *s, const struct option *opts, size_t n)
+{
+    static const char *const data_only[] = {"backbone", "candidates", "k",     "hint-scores",
+                                            "lenient",  "strict",     "core",  "min-rating",
+                                            "like",     "dislike",    "scale", "columns",
+                                            "split-by", "json",       "format"};
+    const int chosen = (s->user != NULL) + (s->users != NULL) + s->all;
+    if (s->data.dir ? chosen != 1 : chosen > 0)
+        return args_misuse(c, s->data.dir ? "--data needs one of --user, --users and --all"
+                                          : "--data and --user are needed, or neither and requests "
+                                            "on standard input");
+    for (size_t i = 0; i < COUNT(data_only) && !s->data.dir; i++)
+        if (args_given(opts, n, data_only[i]))
+            return args_misuse(c, "--%s has no effect without --data", data_only[i]);
+    if (s->data.dir && s->keep_going)
+        return args_misuse(c, "--keep-going has no effect with --data");
+    if (s->json && s->format)
+        return args_misuse(c, "--json and --format exclude each other");
+    if (!parse_shard(s))
+        return args_misuse(c, "--shard is '%s'; expected I/N with 1 <= I <= N", s->shard);
+    if (s->asking.no_shift && s->asking.lists > 1)
+        return args_misuse(c, "--lists has no effect with --no-shift: all would be the same");
+    if (s->json)
+        s->format = FORMAT_JSONL;
+    if (!s->format)
+        s->format = s->user ? FORMAT_TEXT : FORMAT_JSONL;
+    return source_check(c, &s->source);
+}
+
+static int rank(struct ranking *r, struct loaded *l, struct opened_data *d)
+{
+    const struct settings *s = r->s;
+    const unsigned tasks = s->task ? RR_ASK(s->task - 1) : RR_ASK_ALL;
+    const struct rr_ranker_options ro =
+        asking_ranker(&s->asking, d ? &d->dataset : NULL, s->data.seed, tasks);
+    struct rr_error err = {0};
+    r->by = s->task ? (enum rr_method)(s->task - 1) : RR_BY_HYBRID;
+    int rc =
+        rr_ranker_init(&r->ranker, &l->engine, &l->weights.model, l->weights.tokenizer, &ro, &err);
+    if (!rc)
+        rc = d ? rank_users(r, d, &err) : rank_stdin(r, &err);
+    rr_buf_free(&r->out);
+    rr_reply_free(&r->reply);
+    rr_ranker_release(&r->ranker);
     return rc ? tool_fail(&err) : tool_finish();
 }
 
 static int run(const struct command *c, int argc, char **argv)
 {
-    struct settings s = {.data = DATA_OPTIONS_INIT};
+    struct settings s = {
+        .data = DATA_OPTIONS_INIT, .source = SOURCE_OPTIONS_INIT, .asking = ASKING_INIT};
     struct option opts[] = {
-        {"user", 0, OPT_TEXT, &s.user, "U", "the user's id in the data set", 0, 0, false},
+        {"user", 0, OPT_TEXT, &s.user, "U", "one user's id in the data set", 0, 0, false},
+        {"users", 0, OPT_TEXT, &s.users, "FILE", "ids, one per line; - is standard input", 0, 0,
+         false},
+        {"all", 0, OPT_FLAG, &s.all, NULL, "all users of the data set", 0, 0, false},
+        {"task", 0, OPT_CHOICE, &s.task, "all|pointwise|pairwise|listwise",
+         "what is asked; all: ordered by the hybrid [all]", 0, 0, false},
+        {"format", 0, OPT_CHOICE, &s.format, "auto|text|jsonl|trec",
+         "auto: text for one user, else an object per line; trec: run lines [auto]", 0, 0, false},
+        {"json", 0, OPT_FLAG, &s.json, NULL, "the same as --format jsonl", 0, 0, false},
+        {"shard", 0, OPT_TEXT, &s.shard, "I/N", "only every N-th user or line, from the I-th on", 0,
+         0, false},
+        {"keep-going", 0, OPT_FLAG, &s.keep_going, NULL,
+         "answer a bad line with its error and go on; exit code 65 at the end", 0, 0, false},
         DATA_OPTION_ROWS(s.data),
-        {"context", 0, OPT_INT, &s.context, "N",
-         "longest prompt in tokens, 0: the model's own, at least 1024", 0, 1 << 22, false},
-        {"json", 0, OPT_FLAG, &s.json, NULL, "one JSON object instead of a table", 0, 0, false},
+        SOURCE_OPTION_ROWS(s.source),
+        ASKING_OPTION_ROWS(s.asking),
         MODEL_OPTION_ROWS(s.model),
     };
+    static struct ranking r; /* too large for some stacks */
     struct args a;
     struct loaded l;
     struct opened_data d;
     int rc = args_parse(&a, c, opts, COUNT(opts), argc, argv);
-    if (rc >= 0)
+    if (rc >= 0 || (rc = check(c, &s, opts, COUNT(opts))) >= 0 ||
+        (rc = asking_open(&s.asking)) >= 0)
         return rc;
-    if (!s.data.dir || !s.user)
-        return args_misuse(c, "--data and --user are needed");
-    tool_catch_interrupt();
-    if ((rc = tool_load(&l, a.positional[0], &s.model, true)) >= 0)
-        return rc;
-    rc = data_open(&d, &s.data, !s.data.no_hint);
-    tool_release_interrupt(); /* what is left takes no time worth a clean stop */
-    if (rc < 0) {
-        rc = rank_user(&s, a.positional[0], &l, &d);
-        data_close(&d);
+    r = (struct ranking){.s = &s, .model = a.positional[0]};
+    if (s.data.dir)
+        tool_catch_interrupt();
+    if ((rc = tool_load(&l, a.positional[0], &s.model, true)) < 0) {
+        if (s.data.dir && (rc = data_open(&d, c, &s.data)) < 0) {
+            rc = data_verdict(&d.dataset);
+            if (!rc)
+                rc = data_source(&d, &s.source, &s.data, !s.asking.no_hint);
+            if (rc < 0)
+                rc = rank(&r, &l, &d);
+            data_close(&d);
+        } else if (!s.data.dir) {
+            rc = rank(&r, &l, NULL);
+        }
+        tool_unload(&l);
     }
-    tool_unload(&l);
+    asking_close(&s.asking);
     return rc;
 }
 
 const struct command cmd_rank = {
     .name = "rank",
-    .synopsis = "MODEL --data DIR --user U [--backbone mf|pop] [-k 10] [--json]",
-    .summary = "reorder one user's candidates",
-    .examples = "  recrank rank model.gguf --data ml-100k --user 42\n",
+    .synopsis = "MODEL --data PATH --user U [--backbone mf] [-k 10] [--json], or MODEL < "
+                "REQUESTS.jsonl",
+    .summary = "reorder candidates for users, or for requests on standard input",
+    .examples =
+        "  recrank rank model.gguf --data ml-100k --user 42\n"
+        "  recrank rank model.gguf --data ml-100k --all --format trec --shard 1/4 > run.1\n"
+        "  echo '{\"history\":[\"A film I liked\"],\"candidates\":[\"First\",\"Second\"]}' | "
+        "recrank rank model.gguf\n",
+    .notes =
+        "Without --data each line of standard input is a request: {\"id\":..., \"history\":[title "
+        "or {\"title\",\"rating\"}, ...] (oldest first),\n\"liked\":[...], \"disliked\":[...], "
+        "\"candidates\":[title or {\"title\",\"id\",\"score\",\"hint\"}, ...]}. When all "
+        "candidates "
+        "have scores, their order is\nthe retrieval order, and a hint. Each answer is one line, "
+        "written at once. Equal scores keep retrieval order.\n",
     .min_args = 1,
     .max_args = 1,
     .run = run,

@@ -38,45 +38,47 @@ static int write_part(const struct rr_split *s, enum rr_split_part part, const c
 
 static int run(const struct command *c, int argc, char **argv)
 {
-    const char *dir = NULL, *out = NULL;
+    struct data_options o = DATA_OPTIONS_INIT;
+    const char *out = NULL;
     struct option opts[] = {
-        {"data", 0, OPT_TEXT, &dir, "DIR", "folder of MovieLens-100K or -1M", 0, 0, false},
+        DATA_OPTION_ROWS(o),
         {"output", 'o', OPT_TEXT, &out, "DIR",
          "folder for train.txt, valid.txt, test.txt; made if missing", 0, 0, false},
     };
     static const char *const names[] = {"train.txt", "valid.txt", "test.txt"};
     struct args a;
     struct rr_error err = {0};
-    struct rr_dataset d;
-    struct rr_split s = {0};
+    struct opened_data d;
     int rc = args_parse(&a, c, opts, COUNT(opts), argc, argv);
     if (rc >= 0)
         return rc;
-    if (!dir || !out)
+    if (!o.dir || !out)
         return args_misuse(c, "--data and --output are needed");
     tool_catch_interrupt();
-    rc = rr_dataset_open(&d, dir, &err);
-    if (rc)
-        return tool_fail(&err);
-    rc = rr_split_make(&s, &d, &err);
-    if (!rc && mkdir(out, 0777) != 0 && errno != EEXIST)
+    if ((rc = data_open(&d, c, &o)) >= 0)
+        return rc;
+    if ((rc = data_verdict(&d.dataset)) > 0) {
+        data_close(&d);
+        return rc;
+    }
+    const struct rr_split *s = &d.split;
+    if (mkdir(out, 0777) != 0 && errno != EEXIST)
         rc = rr_fail(&err, RR_ERR_OPEN, "CANNOT_WRITE", RR_AT_FILE(out),
                      "cannot make this folder: %s", strerror(errno));
     for (int part = 0; part < 3 && !rc; part++)
-        rc = write_part(&s, (enum rr_split_part)part, out, names[part], &err);
+        rc = write_part(s, (enum rr_split_part)part, out, names[part], &err);
     if (!rc && fflush(stdout) == 0)
         fprintf(stderr,
                 "%d likes of %d users; %d items in training; %d users with fewer than 3 likes kept "
                 "for training only\n",
-                s.n_likes, s.n_users_with_likes, s.n_train_items, s.n_too_few);
-    rr_split_free(&s);
-    rr_dataset_close(&d);
+                s->n_likes, s->n_users_with_likes, s->n_train_items, s->n_too_few);
+    data_close(&d);
     return rc ? tool_fail(&err) : tool_finish();
 }
 
 const struct command cmd_split = {
     .name = "split",
-    .synopsis = "--data DIR -o OUT",
+    .synopsis = "--data PATH -o OUT",
     .summary = "write the leave-one-out split of a data set",
     .examples = "  recrank split --data ml-100k -o split/\n",
     .notes = "Ratings of 4 and more are likes. Per user, ordered by time (file order among equal "

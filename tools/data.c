@@ -2,6 +2,8 @@
 #include "tools/data.h"
 
 #include <string.h>
+#include "engine/base/file.h"
+#include "engine/base/number.h"
 
 static int on_progress(void *arg, long long done, long long total)
 {
@@ -9,36 +11,181 @@ static int on_progress(void *arg, long long done, long long total)
     return tool_interrupted();
 }
 
-int data_open(struct opened_data *d, const struct data_options *o, bool hints)
+/* "MIN:MAX:STEP" into scale[3]; STEP may be left out (0). */
+static bool parse_scale(double scale[3], const char *text)
 {
-    struct rr_error err = {0};
-    struct progress p;
-    memset(d, 0, sizeof *d);
-    int rc = rr_dataset_open(&d->dataset, o->dir, &err);
-    if (!rc)
-        rc = rr_split_make(&d->split, &d->dataset, &err);
-    if (!rc) {
-        progress_start(&p, "training the backbone");
-        const struct rr_fit_options fo = {
-            .seed = (uint64_t)o->seed, .progress = on_progress, .progress_arg = &p};
-        rc =
-            rr_backbone_fit(&d->backbone, (enum rr_backbone_kind)o->backbone, &d->split, &fo, &err);
-        progress_end(&p);
+    scale[2] = 0;
+    for (int i = 0; i < 3; i++) {
+        const char *colon = strchr(text, ':');
+        const size_t n = colon ? (size_t)(colon - text) : strlen(text);
+        if (!rr_parse_double(&scale[i], text, n))
+            return false;
+        if (!colon)
+            return i >= 1;
+        text = colon + 1;
     }
-    if (!rc && hints)
-        rc = rr_rating_fit(&d->hints, &d->split, (uint64_t)o->seed, &err);
+    return false;
+}
+
+static bool known_roles(const char *columns)
+{
+    static const char *const roles[] = {"user=", "item=", "rating=", "time=", "title="};
+    for (const char *p = columns; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL) {
+        bool known = false;
+        for (size_t i = 0; i < COUNT(roles); i++)
+            known = known || (strncmp(p, roles[i], strlen(roles[i])) == 0 && p[strlen(roles[i])]);
+        if (!known)
+            return false;
+    }
+    return true;
+}
+
+void data_print_dropped(FILE *f, const struct rr_dataset *d)
+{
+    for (int i = 0; i < d->n_dropped; i++) {
+        const struct rr_dropped *x = &d->dropped[i];
+        fprintf(f, "%-8s %9lld  %s", x->bad ? "skipped" : "dropped", x->n, x->reason);
+        if (x->line)
+            fprintf(f, " (first: %s:%lld)", x->file, x->line);
+        fputc('\n', f);
+    }
+}
+
+int data_verdict(const struct rr_dataset *d)
+{
+    if (!rr_dataset_too_bad(d))
+        return 0;
+    struct rr_error err = {0};
+    rr_fail_(&err, RR_ERR_DATA, "TOO_MANY_BAD", RR_AT_FILE(d->path),
+             "%lld of %lld lines are bad; --lenient forgives %g %%", d->n_bad, d->n_lines,
+             100 * RR_LENIENT_SHARE);
+    return tool_fail(&err);
+}
+
+int data_open(struct opened_data *d, const struct command *c, const struct data_options *o)
+{
+    struct rr_data_options ro;
+    struct rr_error err = {0};
+    memset(d, 0, sizeof *d);
+    if (!o->dir)
+        return args_misuse(c, "--data is needed");
+    if (o->lenient && o->strict)
+        return args_misuse(c, "--strict and --lenient exclude each other");
+    rr_data_defaults(&ro);
+    ro.lenient = o->lenient;
+    ro.core = (int)o->core;
+    ro.min_rating = o->min_rating;
+    ro.like = o->like;
+    ro.dislike = o->dislike;
+    ro.columns = o->columns;
+    if (o->scale && !parse_scale(ro.scale, o->scale))
+        return args_misuse(c, "--scale is '%s'; expected MIN:MAX:STEP, like 0.5:5:0.5", o->scale);
+    if (o->columns && !known_roles(o->columns))
+        return args_misuse(c,
+                           "--columns is '%s'; expected user=NAME,item=NAME,rating=NAME,"
+                           "time=NAME,title=NAME or a part of it",
+                           o->columns);
+    int rc = rr_dataset_open(&d->dataset, o->dir, &ro, &err);
+    if (!rc) {
+        const enum rr_split_order order = o->split == 1   ? RR_SPLIT_BY_TIME
+                                          : o->split == 2 ? RR_SPLIT_BY_FILE
+                                                          : rr_split_default_order(&d->dataset);
+        rc = rr_split_make(&d->split, &d->dataset, order, &err);
+    }
     if (rc) {
         data_close(d);
         return tool_fail(&err);
     }
-    d->source = (struct rr_source){&d->split, &d->backbone, hints ? &d->hints : NULL,
-                                   (int)o->candidates, (int)o->history};
     return -1;
+}
+
+int data_fit(struct rr_backbone *b, enum rr_backbone_kind kind, const struct rr_split *split,
+             const struct rr_fit_options *o)
+{
+    struct rr_fit_options with_progress = *o;
+    struct rr_error err = {0};
+    struct progress p;
+    progress_start(&p, "training the backbone");
+    with_progress.progress = on_progress;
+    with_progress.progress_arg = &p;
+    int rc = rr_backbone_fit(b, kind, split, &with_progress, &err);
+    progress_end(&p);
+    return rc ? tool_fail(&err) : -1;
+}
+
+static int import_lists(struct opened_data *d, const struct source_options *o)
+{
+    struct rr_error err = {0};
+    int rc = rr_lists_load(&d->lists, &d->split, (int)o->k, o->lists, &err);
+    if (!rc && o->hint_scores && !d->lists.scored)
+        rc = rr_fail(&err, RR_ERR_DATA, "SCORE", RR_AT_FILE(o->lists),
+                     "--hint-scores, and the file has no scores");
+    if (rc)
+        return tool_fail(&err);
+    fprintf(stderr,
+            "%s: %d of %d users have candidates; %d lists are shorter than %lld, %d lack the test "
+            "item, %lld candidates were left out (beyond %lld, or liked in training)\n",
+            o->lists, d->lists.n_users_listed, d->dataset.n_users, d->lists.n_short, o->k,
+            d->lists.n_without_test, d->lists.n_dropped, o->k);
+    snprintf(d->name, sizeof d->name, "%.100s (sha256 %.12s)", o->lists, d->lists.fingerprint);
+    return -1;
+}
+
+int source_check(const struct command *c, const struct source_options *o)
+{
+    if (o->lists && o->backbone)
+        return args_misuse(c, "--candidates and --backbone exclude each other");
+    if (o->hint_scores && !o->lists)
+        return args_misuse(c, "--hint-scores has no effect without --candidates");
+    if (o->backbone && rr_backbone_kind_from_name(o->backbone) < 0 && !rr_path_exists(o->backbone))
+        return args_misuse(c,
+                           "--backbone is '%s'; expected pop|mf|itemknn|ease|lightgcn, or a file "
+                           "of 'recrank fit'",
+                           o->backbone);
+    return -1;
+}
+
+static int open_backbone(struct opened_data *d, const struct source_options *o,
+                         const struct data_options *data)
+{
+    const char *name = o->backbone ? o->backbone : "mf";
+    const int kind = rr_backbone_kind_from_name(name);
+    struct rr_error err = {0};
+    int rc = -1;
+    if (kind >= 0) {
+        const struct rr_fit_options fo = {.seed = (uint64_t)data->seed};
+        rc = data_fit(&d->backbone, (enum rr_backbone_kind)kind, &d->split, &fo);
+    } else if (rr_backbone_load(&d->backbone, &d->split, name, &err) != 0) {
+        rc = tool_fail(&err);
+    }
+    snprintf(d->name, sizeof d->name, "%s", rr_backbone_name(d->backbone.kind));
+    return rc;
+}
+
+int data_source(struct opened_data *d, const struct source_options *o,
+                const struct data_options *data, bool hints)
+{
+    struct rr_error err = {0};
+    int rc = o->lists ? import_lists(d, o) : open_backbone(d, o, data);
+    hints = hints && !o->hint_scores;
+    if (rc < 0 && hints &&
+        rr_rating_fit(&d->hints, &d->dataset, d->split.rated,
+                      d->split.rated_start[d->dataset.n_users], (uint64_t)data->seed, &err))
+        rc = tool_fail(&err);
+    d->source = (struct rr_source){.split = &d->split,
+                                   .backbone = &d->backbone,
+                                   .lists = o->lists ? &d->lists : NULL,
+                                   .name = d->name,
+                                   .hints = hints ? &d->hints : NULL,
+                                   .scores_are_ratings = o->hint_scores,
+                                   .n_candidates = (int)o->k};
+    return rc;
 }
 
 void data_close(struct opened_data *d)
 {
     rr_rating_free(&d->hints);
+    rr_lists_free(&d->lists);
     rr_backbone_free(&d->backbone);
     rr_split_free(&d->split);
     rr_dataset_close(&d->dataset);

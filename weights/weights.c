@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include "engine/base/cursor.h"
+#include "engine/base/sha256.h"
 #include "weights/gguf.h"
 
 int rr_weights_map(struct rr_weights *w, const char *path, const struct rr_map **map,
@@ -189,4 +190,33 @@ double rr_weights_bytes(const struct rr_weights *w)
     for (size_t i = 0; i < w->n_tensors; i++)
         sum += (double)w->tensors[i].n_bytes;
     return sum;
+}
+
+#define SAMPLE_BYTES 4096
+#define SAMPLES 64
+
+void rr_weights_fingerprint(const struct rr_weights *w, char hex[65])
+{
+    struct rr_sha256 sum;
+    rr_sha256_init(&sum);
+    for (size_t t = 0; t < w->n_tensors; t++) {
+        const struct rr_stored *x = &w->tensors[t];
+        rr_sha256_add(&sum, x->name, strlen(x->name) + 1);
+        rr_sha256_add(&sum, x->type_name, strlen(x->type_name) + 1);
+        for (int d = 0; d < x->n_dims; d++) {
+            unsigned char b[8];
+            for (int i = 0; i < 8; i++)
+                b[i] = (unsigned char)(x->shape[d] >> 8 * i);
+            rr_sha256_add(&sum, b, sizeof b);
+        }
+        if (x->n_bytes <= (uint64_t)SAMPLE_BYTES * SAMPLES) {
+            rr_sha256_add(&sum, x->data, (size_t)x->n_bytes);
+            continue;
+        }
+        const uint64_t step = (x->n_bytes - SAMPLE_BYTES) / (SAMPLES - 1);
+        for (uint64_t i = 0; i < SAMPLES; i++)
+            rr_sha256_add(&sum, x->data + (i + 1 < SAMPLES ? i * step : x->n_bytes - SAMPLE_BYTES),
+                          SAMPLE_BYTES);
+    }
+    rr_sha256_hex(&sum, hex);
 }

@@ -26,5 +26,6 @@
 #define RR_MAX_LINE (1u << 20) /* one line of a data file */
 #define RR_MAX_USERS (1u << 27)
 #define RR_MAX_ITEMS (1u << 27)
+#define RR_MAX_RATINGS (1u << 28)
 
 #endif

@@ -19,6 +19,8 @@ const char *rr_status_text(int status)
         return "out of memory";
     case RR_ERR_IO:
         return "input/output error";
+    case RR_ERR_BUSY:
+        return "busy";
     case RR_ERR_INTERRUPTED:
         return "interrupted";
     default:

@@ -21,6 +21,7 @@ enum rr_status {
     RR_ERR_OPEN = -66,        /* a file is missing or cannot be opened */
     RR_ERR_MEMORY = -71,      /* out of memory, or over a stated budget */
     RR_ERR_IO = -74,          /* reading or writing failed half-way */
+    RR_ERR_BUSY = -75,        /* another process holds it; later it may work */
     RR_ERR_INTERRUPTED = -130 /* a callback or signal asked to stop */
 };
 

@@ -14,11 +14,21 @@ const char *rr_backbone_name(enum rr_backbone_kind kind)
     return names[kind];
 }
 
+int rr_backbone_kind_from_name(const char *name)
+{
+    for (int k = 0; k < RR_BACKBONE_COUNT; k++)
+        if (strcmp(rr_backbone_name((enum rr_backbone_kind)k), name) == 0)
+            return k;
+    return -1;
+}
+
 int rr_backbone_fit(struct rr_backbone *b, enum rr_backbone_kind kind, const struct rr_split *split,
                     const struct rr_fit_options *o, struct rr_error *err)
 {
-    *b = (struct rr_backbone){
-        .kind = kind, .n_users = split->data->n_users, .n_items = split->data->n_items};
+    *b = (struct rr_backbone){.kind = kind,
+                              .n_users = split->data->n_users,
+                              .n_items = split->data->n_items,
+                              .seed = o->seed};
     if (kind == RR_BACKBONE_MF || kind == RR_BACKBONE_LIGHTGCN)
         return rr_backbone_fit_bpr(b, split, o, err);
     if (kind == RR_BACKBONE_ITEMKNN || kind == RR_BACKBONE_EASE)

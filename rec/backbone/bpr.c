@@ -8,6 +8,7 @@
 #include "rec/backbone/backbone.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "engine/base/check.h"
@@ -284,6 +285,9 @@ static void set_options(struct trainer *t, const struct rr_fit_options *o)
     t->o.rate = o->rate > 0 ? o->rate : 1e-3;
     t->o.regularise = o->regularise > 0 ? o->regularise : 1e-4;
     t->b->dim = o->dim ? o->dim : 64;
+    snprintf(t->b->settings, sizeof t->b->settings, "dim %d epochs %d batch %d rate %g reg %g%s",
+             t->b->dim, t->o.epochs, t->o.batch, t->o.rate, t->o.regularise,
+             o->last_epoch ? " last epoch" : "");
     rr_rng_seed(&t->rng, o->seed);
 }
 
@@ -306,8 +310,8 @@ int rr_backbone_fit_bpr(struct rr_backbone *b, const struct rr_split *split,
     }
     for (int epoch = 1; epoch <= t.o.epochs && !rc; epoch++) {
         train_epoch(&t);
-        const double now = validate(&t);
-        if (now > best) {
+        const double now = o->last_epoch ? (double)epoch : validate(&t);
+        if (now > best && (!o->last_epoch || epoch == t.o.epochs)) {
             best = now;
             b->best_epoch = epoch;
             memcpy(t.best, t.final, t.n_params * sizeof *t.best);

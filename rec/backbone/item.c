@@ -8,6 +8,7 @@
 #include "rec/backbone/backbone.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include "engine/base/check.h"
 #include "engine/base/mem.h"
@@ -119,6 +120,11 @@ int rr_backbone_fit_items(struct rr_backbone *b, const struct rr_split *split,
     if (!g || !b->weights) {
         rc = rr_fail_memory(err, "item matrix", n * n * sizeof *g);
     } else {
+        if (b->kind == RR_BACKBONE_EASE)
+            snprintf(b->settings, sizeof b->settings, "lambda %g", o->lambda > 0 ? o->lambda : 100);
+        else
+            snprintf(b->settings, sizeof b->settings, "neighbours %d shrink %g",
+                     o->neighbours ? o->neighbours : 100, o->shrink);
         count_pairs(g, n, split);
         rc = b->kind == RR_BACKBONE_EASE ? fit_ease(b, g, o, err) : fit_itemknn(b, g, o, err);
     }

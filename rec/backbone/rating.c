@@ -37,12 +37,10 @@ static void small_random(float *v, size_t n, struct rr_rng *rng)
         v[i] = (float)(0.2 * (rr_rng_unit(rng) - 0.5));
 }
 
-int rr_rating_fit(struct rr_rating_model *m, const struct rr_split *split, uint64_t seed,
-                  struct rr_error *err)
+int rr_rating_fit(struct rr_rating_model *m, const struct rr_dataset *d,
+                  const struct rr_rating *ratings, size_t n, uint64_t seed, struct rr_error *err)
 {
-    const struct rr_dataset *d = split->data;
-    const size_t n = split->rated_start[d->n_users], users = (size_t)d->n_users,
-                 items = (size_t)d->n_items;
+    const size_t users = (size_t)d->n_users, items = (size_t)d->n_items;
     struct rr_rng rng;
     *m = (struct rr_rating_model){.n_users = d->n_users,
                                   .n_items = d->n_items,
@@ -65,13 +63,13 @@ int rr_rating_fit(struct rr_rating_model *m, const struct rr_split *split, uint6
     double sum = 0;
     for (size_t i = 0; i < n; i++) {
         order[i] = (int)i;
-        sum += (double)split->rated[i].value;
+        sum += (double)ratings[i].value;
     }
     m->mean = n ? (float)(sum / (double)n) : (d->rating_min + d->rating_max) / 2;
     for (int epoch = 0; epoch < EPOCHS; epoch++) {
         rr_rng_shuffle(&rng, order, n);
         for (size_t i = 0; i < n; i++)
-            step(m, &split->rated[order[i]]);
+            step(m, &ratings[order[i]]);
     }
     rr_free(order);
     return RR_OK;

@@ -1,82 +1,265 @@
 /* Recognises a data set's format by its files and owns what was read. */
 #include "rec/data/dataset.h"
 
-#include <string.h>
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
 #include "engine/base/file.h"
 #include "engine/base/sha256.h"
+#include "rec/data/reader.h"
 
-static int map_in(struct rr_map *map, char **path, const char *dir, const char *name,
-                  struct rr_error *err)
+void rr_data_defaults(struct rr_data_options *o)
 {
-    *path = rr_path_join(dir, name);
-    *map = (struct rr_map){0};
-    if (!*path)
-        return rr_fail_memory(err, "file name", strlen(dir));
-    return rr_map_open(map, *path, err);
+    *o = (struct rr_data_options){
+        .core = -1, .min_rating = NAN, .like = NAN, .dislike = NAN, .scale = {NAN, NAN, NAN}};
 }
 
-/* Whether dir has the file; unanswerable for want of memory counts as yes, and fails when it is
- * opened. */
-static bool has(const char *dir, const char *name)
-{
-    char *path = rr_path_join(dir, name);
-    bool yes = !path || rr_path_exists(path);
-    rr_free(path);
-    return yes;
-}
-
-/* The formats by the files that make them. */
-static const struct known {
-    const char *ratings, *items;
-    rr_dataset_parse_fn *parse;
-} known[] = {
-    {"u.data", "u.item", rr_dataset_parse_ml100k},
-    {"ratings.dat", "movies.dat", rr_dataset_parse_ml1m},
+static const struct format {
+    const char *name;
+    int (*read)(struct rr_reader *);
+    bool needs_items;
+} formats[RR_FORMAT_COUNT] = {
+    [RR_FORMAT_ML100K] = {"ml-100k", rr_read_ml100k, true},
+    [RR_FORMAT_ML1M] = {"ml-1m", rr_read_ml1m, true},
+    [RR_FORMAT_BOOKCROSSING] = {"bookcrossing", rr_read_bookcrossing, true},
+    [RR_FORMAT_RECBOLE] = {"recbole", rr_read_recbole, false},
+    [RR_FORMAT_CSV] = {"csv", rr_read_csv, false},
 };
 
-static int open_known(struct rr_dataset *d, const struct known *k, const char *dir,
-                      struct rr_error *err)
+/* Everything that decides what is kept, in one line. */
+static void describe(struct rr_dataset *d, const struct rr_data_options *o)
 {
-    struct rr_map ratings = {0}, items = {0};
-    char *ratings_path = NULL, *items_path = NULL;
-    int rc = map_in(&ratings, &ratings_path, dir, k->ratings, err);
+    int n = snprintf(d->settings, sizeof d->settings, "scale %g:%g:%g like>=%g dislike<=%g",
+                     (double)d->rating_min, (double)d->rating_max, (double)d->rating_step,
+                     (double)d->like, (double)d->dislike);
+    if (d->core > 1)
+        n += snprintf(d->settings + n, sizeof d->settings - (size_t)n, " %d-core", d->core);
+    if (!isnan(o->min_rating))
+        n +=
+            snprintf(d->settings + n, sizeof d->settings - (size_t)n, " rating>=%g", o->min_rating);
+    snprintf(d->settings + n, sizeof d->settings - (size_t)n, "%s", o->lenient ? " lenient" : "");
+}
+
+static int check_options(const struct rr_data_options *o, const char *file, struct rr_error *err)
+{
+    const double *s = o->scale;
+    if (!isnan(s[0]) && !(s[0] < s[1] && s[2] >= 0))
+        return rr_fail(err, RR_ERR_USAGE, "SCALE", RR_AT_FILE(file),
+                       "a scale from %g to %g in steps of %g; expected MIN:MAX:STEP with MIN < MAX "
+                       "and STEP >= 0",
+                       s[0], s[1], s[2]);
+    if (o->dislike >= o->like)
+        return rr_fail(err, RR_ERR_USAGE, "THRESHOLDS", RR_AT_FILE(file),
+                       "disliked up to %g, liked from %g: both at once", o->dislike, o->like);
+    return RR_OK;
+}
+
+int rr_dataset_parse(struct rr_dataset *d, enum rr_format format, const struct rr_files *files,
+                     const struct rr_data_options *options, struct rr_error *err)
+{
+    struct rr_data_options o;
+    rr_data_defaults(&o);
+    if (options)
+        o = *options;
+    struct rr_reader r = {.d = d, .o = &o, .err = err, .files = files};
+    d->name = formats[format].name;
+    d->core = o.core > 0 ? o.core : 0;
+    r.users.arena = r.items.arena = r.known_users.arena = &d->arena;
+    int rc = check_options(&o, files->ratings.file, err);
     if (!rc)
-        rc = map_in(&items, &items_path, dir, k->items, err);
+        rc = formats[format].read(&r);
+    describe(d, &o);
+    if (!rc && d->dislike >= d->like)
+        rc = rr_fail(err, RR_ERR_USAGE, "THRESHOLDS", RR_AT_FILE(files->ratings.file),
+                     "disliked up to %g, liked from %g: both at once", (double)d->dislike,
+                     (double)d->like);
     if (!rc)
-        rc = k->parse(d, &(struct rr_bytes){(const char *)ratings.data, ratings.size, ratings_path},
-                      &(struct rr_bytes){(const char *)items.data, items.size, items_path}, err);
-    if (!rc) {
-        struct rr_sha256 sum;
-        rr_sha256_init(&sum);
-        rr_sha256_add(&sum, ratings.data, ratings.size);
-        rr_sha256_add(&sum, items.data, items.size);
-        rr_sha256_hex(&sum, d->fingerprint);
-    }
-    rr_map_close(&ratings);
-    rr_map_close(&items);
-    rr_free(ratings_path);
-    rr_free(items_path);
+        rc = rr_reader_finish(&r);
+    rr_reader_release(&r);
     return rc;
 }
 
-int rr_dataset_open(struct rr_dataset *d, const char *dir, struct rr_error *err)
+/* ---- files --------------------------------------------------------------------------------------
+ */
+
+static char *find(const char *dir, const char *name)
 {
-    const struct known *k = NULL;
+    char *path = rr_path_join(dir, name);
+    if (path && !rr_path_exists(path)) {
+        rr_free(path);
+        path = NULL;
+    }
+    return path;
+}
+
+/* The formats by the names of their files. */
+static const struct known {
+    enum rr_format format;
+    const char *ratings, *items, *users;
+} known[] = {
+    {RR_FORMAT_ML100K, "u.data", "u.item", "u.user"},
+    {RR_FORMAT_ML1M, "ratings.dat", "movies.dat", "users.dat"},
+    {RR_FORMAT_BOOKCROSSING, "BX-Book-Ratings.csv", "BX-Books.csv", NULL},
+    {RR_FORMAT_CSV, "ratings.csv", "movies.csv", NULL},
+    {RR_FORMAT_CSV, "ratings.csv", "items.csv", NULL},
+};
+
+struct paths {
+    enum rr_format format;
+    char *ratings, *items, *users; /* rr_free; NULL: not there */
+};
+
+static int no_data(const char *path, const char *why, struct rr_error *err)
+{
+    return rr_fail(err, RR_ERR_OPEN, "NO_DATA", RR_AT_FILE(path),
+                   "%s; expected a folder with MovieLens-100K's u.data and u.item, MovieLens-1M's "
+                   "ratings.dat and movies.dat, BookCrossing's BX-Book-Ratings.csv and "
+                   "BX-Books.csv, ratings.csv and movies.csv, or one RecBole .inter file; or the "
+                   "path of a .inter or CSV file",
+                   why);
+}
+
+static char *copy(const char *s)
+{
+    char *c = rr_alloc(strlen(s) + 1, 1);
+    if (c)
+        memcpy(c, s, strlen(s) + 1);
+    return c;
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+    const size_t n = strlen(s), m = strlen(end);
+    return n > m && strcmp(s + n - m, end) == 0;
+}
+
+/* path with ".inter" replaced, if there is such a file. */
+static char *sibling(const char *path, const char *end)
+{
+    const size_t n = strlen(path) - strlen(".inter");
+    char *s = rr_alloc(n + 8, 1);
+    if (!s)
+        return NULL;
+    memcpy(s, path, n);
+    snprintf(s + n, 8, "%s", end);
+    if (rr_path_exists(s))
+        return s;
+    rr_free(s);
+    return NULL;
+}
+
+static int take_file(struct paths *p, char *path, struct rr_error *err)
+{
+    if (!path)
+        return rr_fail_memory(err, "file name", 0);
+    p->ratings = path;
+    p->format = ends_with(path, ".inter") ? RR_FORMAT_RECBOLE : RR_FORMAT_CSV;
+    if (p->format == RR_FORMAT_RECBOLE) {
+        p->items = sibling(path, ".item");
+        p->users = sibling(path, ".user");
+    }
+    return RR_OK;
+}
+
+/* The one .inter file of a folder. */
+static int find_inter(struct paths *p, const char *dir, struct rr_error *err)
+{
+    char only[256] = "";
+    int n = 0;
+    DIR *listing = opendir(dir);
+    for (const struct dirent *e; listing && (e = readdir(listing)) != NULL;)
+        if (ends_with(e->d_name, ".inter") && n++ == 0)
+            snprintf(only, sizeof only, "%s", e->d_name);
+    if (listing)
+        closedir(listing);
+    if (n > 1)
+        return no_data(dir, "holds several .inter files; give one of them", err);
+    if (!n)
+        return no_data(dir, "holds no data set known here", err);
+    return take_file(p, rr_path_join(dir, only), err);
+}
+
+static int find_paths(struct paths *p, const char *path, struct rr_error *err)
+{
+    *p = (struct paths){0};
+    if (!rr_path_exists(path))
+        return no_data(path, "does not exist", err);
+    if (!rr_path_is_dir(path))
+        return take_file(p, copy(path), err);
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        const struct known *k = &known[i];
+        char *ratings = find(path, k->ratings), *items = find(path, k->items);
+        const bool there = formats[k->format].needs_items ? ratings || items : ratings && items;
+        if (there) {
+            p->format = k->format;
+            /* One that is missing is named by the attempt to open it. */
+            p->ratings = ratings ? ratings : rr_path_join(path, k->ratings);
+            p->items = items ? items : rr_path_join(path, k->items);
+            p->users = k->users ? find(path, k->users) : NULL;
+            return p->ratings && p->items ? RR_OK : rr_fail_memory(err, "file name", strlen(path));
+        }
+        rr_free(ratings);
+        rr_free(items);
+    }
+    char *alone = find(path, "ratings.csv");
+    return alone ? take_file(p, alone, err) : find_inter(p, path, err);
+}
+
+/* The mapped files of a data set. */
+struct maps {
+    struct rr_map ratings, items, users;
+};
+
+static int map_one(struct rr_map *map, struct rr_bytes *b, const char *path, struct rr_sha256 *sum,
+                   struct rr_error *err)
+{
+    if (!path)
+        return RR_OK;
+    int rc = rr_map_open(map, path, err);
+    if (rc)
+        return rc;
+    *b = (struct rr_bytes){(const char *)map->data, map->size, path};
+    rr_sha256_add(sum, map->data, map->size);
+    return RR_OK;
+}
+
+static int open_files(struct rr_dataset *d, const struct paths *p, const struct rr_data_options *o,
+                      struct rr_error *err)
+{
+    struct maps m = {0};
+    struct rr_files files = {0};
+    struct rr_sha256 sum;
+    rr_sha256_init(&sum);
+    int rc = map_one(&m.ratings, &files.ratings, p->ratings, &sum, err);
+    if (!rc)
+        rc = map_one(&m.items, &files.items, p->items, &sum, err);
+    if (!rc)
+        rc = map_one(&m.users, &files.users, p->users, &sum, err);
+    if (!rc)
+        rc = rr_dataset_parse(d, p->format, &files, o, err);
+    rr_sha256_hex(&sum, d->fingerprint);
+    rr_map_close(&m.ratings);
+    rr_map_close(&m.items);
+    rr_map_close(&m.users);
+    return rc;
+}
+
+int rr_dataset_open(struct rr_dataset *d, const char *path, const struct rr_data_options *o,
+                    struct rr_error *err)
+{
+    struct paths p;
     *d = (struct rr_dataset){0};
-    if (!rr_path_is_dir(dir))
-        return rr_fail(err, RR_ERR_OPEN, "NO_DATA", RR_AT_FILE(dir),
-                       "%s; expected the folder of a data set",
-                       rr_path_exists(dir) ? "is not a folder" : "does not exist");
-    for (size_t i = 0; i < sizeof known / sizeof known[0] && !k; i++)
-        if (has(dir, known[i].ratings) || has(dir, known[i].items))
-            k = &known[i];
-    if (!k)
-        return rr_fail(
-            err, RR_ERR_OPEN, "NO_DATA", RR_AT_FILE(dir),
-            "holds no data set known here; expected MovieLens-100K's u.data and u.item or"
-            " MovieLens-1M's ratings.dat and movies.dat");
-    d->path = rr_arena_copy(&d->arena, dir, strlen(dir));
-    int rc = d->path ? open_known(d, k, dir, err) : rr_fail_memory(err, "file name", strlen(dir));
+    int rc = find_paths(&p, path, err);
+    if (!rc) {
+        d->path = rr_arena_copy(&d->arena, path, strlen(path));
+        rc = d->path ? open_files(d, &p, o, err) : rr_fail_memory(err, "file name", strlen(path));
+    }
+    if (!rc && o && o->columns && p.format != RR_FORMAT_CSV)
+        rc = rr_fail(err, RR_ERR_USAGE, "COLUMNS", RR_AT_FILE(path),
+                     "columns can be named for CSV only; this is %s", formats[p.format].name);
+    rr_free(p.ratings);
+    rr_free(p.items);
+    rr_free(p.users);
     if (rc)
         rr_dataset_close(d);
     return rc;
@@ -89,10 +272,20 @@ void rr_dataset_close(struct rr_dataset *d)
     *d = (struct rr_dataset){0};
 }
 
+static int find_id(const char *const *ids, int n, const char *id)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(ids[i], id) == 0)
+            return i;
+    return -1;
+}
+
 int rr_dataset_user(const struct rr_dataset *d, const char *id)
 {
-    for (int u = 0; u < d->n_users; u++)
-        if (strcmp(d->user_ids[u], id) == 0)
-            return u;
-    return -1;
+    return find_id(d->user_ids, d->n_users, id);
+}
+
+int rr_dataset_item(const struct rr_dataset *d, const char *id)
+{
+    return find_id(d->item_ids, d->n_items, id);
 }

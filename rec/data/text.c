@@ -4,13 +4,27 @@
 #include <string.h>
 #include "engine/base/limits.h"
 
+int rr_lines_open(struct rr_lines *l, const char *text, size_t n, const char *file,
+                  struct rr_error *err)
+{
+    *l = (struct rr_lines){.text = text, .n = n, .file = file, .end = '\n'};
+    int rc = rr_text_check(text, n, file, err);
+    if (rc)
+        return rc;
+    if (!memchr(text, '\n', n) && memchr(text, '\r', n))
+        l->end = '\r'; /* as old Macintoshes wrote */
+    if (n >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
+        l->at = 3; /* a UTF-8 byte order mark */
+    return RR_OK;
+}
+
 int rr_lines_next(struct rr_lines *l, const char **line, size_t *len, struct rr_error *err)
 {
     if (l->at >= l->n)
         return 0;
     const char *s = l->text + l->at;
     const size_t left = l->n - l->at;
-    const char *end = memchr(s, '\n', left <= RR_MAX_LINE ? left : RR_MAX_LINE + 1u);
+    const char *end = memchr(s, l->end, left <= RR_MAX_LINE ? left : RR_MAX_LINE + 1u);
     size_t n = end ? (size_t)(end - s) : left;
     l->number++;
     if (n > RR_MAX_LINE)

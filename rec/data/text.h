@@ -6,12 +6,17 @@
 #include <stddef.h>
 #include "engine/base/fail.h"
 
-/* Walks over the lines of text[0..n): '\n' or '\r\n' ends one, the last may lack it. */
+/* Walks over the lines of text[0..n): '\n' or '\r\n' ends one, or a lone '\r' where the text has
+ * no '\n' at all; the last may lack it. */
 struct rr_lines {
     const char *text, *file;
     size_t n, at;
     long long number; /* of the current line, from 1 */
+    char end;
 };
+/* Refuses what is no plain text (rr_text_check) and starts behind a byte order mark. */
+int rr_lines_open(struct rr_lines *l, const char *text, size_t n, const char *file,
+                  struct rr_error *err);
 
 /* 1: *line[0..*len) is the next line, without its end; 0: no more; negative: a status ("LINE"
  * with the place: a zero byte or a line longer than RR_MAX_LINE). */

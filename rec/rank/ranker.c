@@ -3,75 +3,101 @@
 #include "rec/rank/ranker.h"
 
 #include <math.h>
-#include <string.h>
+#include <stdio.h>
 #include "engine/base/check.h"
 #include "engine/base/limits.h"
 
-#define DEFAULT_HISTORY 50
-
-void rr_ranker_defaults(struct rr_ranker_options *o, const struct rr_model *model)
+static int check_options(const struct rr_ranker_options *o, struct rr_error *err)
 {
-    if (!o->n_context)
-        o->n_context = rr_max_int(model->h.n_context, RR_MIN_RANK_CONTEXT);
-    if (!o->max_history)
-        o->max_history = DEFAULT_HISTORY;
-    if (!o->style.noun)
-        o->style.noun = "movie";
-    if (!o->style.levels)
-        o->style.levels = 5;
+    if (o->style.levels < 2 || o->style.levels > RR_MAX_LEVELS)
+        return rr_fail(err, RR_ERR_USAGE, "RANKER", RR_NOWHERE,
+                       "a rating scale up to %d; the pointwise question takes 2 to %d",
+                       o->style.levels, RR_MAX_LEVELS);
+    if (o->n_context < 1 || o->n_context > RR_MAX_CONTEXT)
+        return rr_fail(err, RR_ERR_USAGE, "RANKER", RR_NOWHERE, "a context of %d; expected 1 to %d",
+                       o->n_context, RR_MAX_CONTEXT);
+    if (o->pair_rounds < 1 || o->pair_rounds > RR_MAX_PAIR_ROUNDS || o->list_shuffles < 1 ||
+        o->list_shuffles > RR_MAX_LISTS)
+        return rr_fail(err, RR_ERR_USAGE, "RANKER", RR_NOWHERE,
+                       "%d rounds of pairs (1 to %d), %d lists (1 to %d)", o->pair_rounds,
+                       RR_MAX_PAIR_ROUNDS, o->list_shuffles, RR_MAX_LISTS);
+    return RR_OK;
 }
 
-/* The token of each answer: encode "Answer: 1", "Answer: 2", ...; all but the last token must be
- * the same. */
+/* What the answer of a task begins with, as its template says. */
+static int answer_begin(struct rr_ranker *r, enum rr_task task, struct rr_buf *out,
+                        struct rr_error *err)
+{
+    rr_buf_clear(out);
+    rr_template_render(out, r->prompter.style.templates[task], RR_SECTION_ANSWER, NULL, NULL);
+    return out->failed ? rr_fail_memory(err, "answers", out->n) : RR_OK;
+}
+
 static int find_answers(struct rr_ranker *r, struct rr_error *err)
 {
-    int common[64], n_common = 0;
-    for (int level = 1; level <= r->o.style.levels; level++) {
-        char text[32] = "\nAnswer: ";
-        text[9] = (char)('0' + level);
-        int rc = rr_tokenizer_encode(r->tokenizer, &r->encoding, text, 10, err);
-        if (rc)
-            return rc;
-        const int n = (int)r->encoding.n;
-        bool fits = n > 1 && n <= 64;
-        if (level == 1) {
-            n_common = n;
-            for (int i = 0; fits && i < n; i++)
-                common[i] = r->encoding.ids[i];
-        }
-        fits = fits && n == n_common &&
-               memcmp(common, r->encoding.ids, (size_t)(n - 1) * sizeof *common) == 0;
-        r->answers[level - 1] = fits ? r->encoding.ids[n - 1] : -1;
-        for (int other = 0; fits && other < level - 1; other++)
-            fits = r->answers[other] != r->answers[level - 1];
-        if (!fits)
-            return rr_fail(err, RR_ERR_DATA, "ANSWER_TOKENS", RR_NOWHERE,
-                           "the tokenizer does not give the answer \"%d\" one token of its own; "
-                           "pointwise scoring needs that",
-                           level);
+    static const char *const levels[RR_MAX_LEVELS] = {"1", "2", "3", "4", "5",
+                                                      "6", "7", "8", "9", "10"};
+    static const char *const yes_no[] = {"Yes.", "No."};
+    struct rr_buf begin = {0};
+    int rc = RR_OK;
+    if (r->o.tasks & RR_ASK(RR_POINTWISE)) {
+        rc = answer_begin(r, RR_POINTWISE, &begin, err);
+        if (!rc)
+            rc = rr_choices_make(&r->ratings, r->tokenizer, &r->encoding, begin.data, levels,
+                                 r->o.style.levels, err);
     }
-    return RR_OK;
+    if (!rc && r->o.tasks & RR_ASK(RR_PAIRWISE)) {
+        rc = answer_begin(r, RR_PAIRWISE, &begin, err);
+        if (!rc)
+            rc =
+                rr_choices_make(&r->yes_no, r->tokenizer, &r->encoding, begin.data, yes_no, 2, err);
+    }
+    rr_buf_free(&begin);
+    return rc;
+}
+
+int rr_ranker_set(struct rr_ranker *r, const struct rr_ranker_options *o, struct rr_error *err)
+{
+    const int n_context = r->o.n_context;
+    r->o = *o;
+    r->o.n_context = n_context;
+    r->o.tasks = o->tasks ? o->tasks : RR_ASK_ALL;
+    r->o.pair_rounds = o->pair_rounds ? o->pair_rounds : 1;
+    r->o.list_shuffles = o->list_shuffles ? o->list_shuffles : 1;
+    rr_prompter_release(&r->prompter);
+    int rc = rr_prompter_init(&r->prompter, &o->style, err);
+    if (rc)
+        return rc;
+    r->o.style = r->prompter.style;
+    rc = check_options(&r->o, err);
+    return rc ? rc : find_answers(r, err);
 }
 
 int rr_ranker_init(struct rr_ranker *r, struct rr_engine *e, const struct rr_model *m,
                    const struct rr_tokenizer *t, const struct rr_ranker_options *o,
                    struct rr_error *err)
 {
-    *r = (struct rr_ranker){.tokenizer = t, .o = *o};
-    rr_ranker_defaults(&r->o, m);
-    if (r->o.style.levels < 2 || r->o.style.levels > RR_MAX_LEVELS)
-        return rr_fail(err, RR_ERR_USAGE, "RANKER", RR_NOWHERE,
-                       "%d rating levels; expected 2 to %d", r->o.style.levels, RR_MAX_LEVELS);
-    if (r->o.n_context < 1 || r->o.n_context > RR_MAX_CONTEXT || r->o.max_history < 0)
-        return rr_fail(err, RR_ERR_USAGE, "RANKER", RR_NOWHERE,
-                       "a context of %d (1 to %d), a history of %d", r->o.n_context, RR_MAX_CONTEXT,
-                       r->o.max_history);
+    struct rr_ranker_options with_context = *o;
+    if (!o->n_context)
+        with_context.n_context = rr_max_int(m->h.n_context, RR_MIN_RANK_CONTEXT);
+    int rc = rr_ranker_init_prompts(r, t, &with_context, err);
+    r->n_vocab = m->h.n_vocab;
     /* Room for a full trunk and its leaves; when they are longer, they go in groups. */
     const struct rr_session_options so = {.n_context = r->o.n_context,
                                           .n_cells = 2 * r->o.n_context + 1024};
-    int rc = find_answers(r, err);
     if (!rc)
         rc = rr_session_open(&r->session, e, m, &so, err);
+    if (rc)
+        rr_ranker_release(r);
+    return rc;
+}
+
+int rr_ranker_init_prompts(struct rr_ranker *r, const struct rr_tokenizer *t,
+                           const struct rr_ranker_options *o, struct rr_error *err)
+{
+    *r = (struct rr_ranker){.tokenizer = t};
+    r->o.n_context = o->n_context;
+    int rc = rr_ranker_set(r, o, err);
     if (rc)
         rr_ranker_release(r);
     return rc;
@@ -80,66 +106,84 @@ int rr_ranker_init(struct rr_ranker *r, struct rr_engine *e, const struct rr_mod
 void rr_ranker_release(struct rr_ranker *r)
 {
     rr_session_close(r->session);
+    rr_prompter_release(&r->prompter);
     rr_encoding_free(&r->encoding);
-    rr_buf_free(&r->text);
+    rr_prompt_free(&r->prompt);
+    for (int i = 0; i < r->n_listings; i++)
+        rr_listing_release(&r->listings[i]);
+    rr_free(r->listings);
     rr_free(r->ids);
-    rr_free(r->prompts);
     rr_free(r->starts);
+    rr_free(r->prompts);
+    rr_free(r->questions);
+    rr_free(r->pairs);
+    rr_free(r->scratch);
+    rr_free(r->elements);
+    rr_free(r->element_starts);
+    rr_free(r->decoded);
     rr_free(r->logits);
     rr_free(r->feeds);
     rr_free(r->wants);
+    rr_free(r->sample);
+    rr_free(r->used);
     *r = (struct rr_ranker){0};
 }
 
-/* Tokenizes one prompt with the newest history from `from` on into r->encoding, without the
- * answer itself. */
-static int encode_prompt(struct rr_ranker *r, const struct rr_request *q, int from, int candidate,
-                         struct rr_error *err)
+/* ---- encoding -----------------------------------------------------------------------------------
+ */
+
+static int add_question(struct rr_ranker *r, const struct rr_question *question,
+                        struct rr_error *err)
 {
-    rr_prompt_pointwise(&r->text, &r->o.style, q->history + from, q->n_history - from,
-                        &q->candidates[candidate]);
-    /* With an answer behind it, the text ends in the tokens that the trained answer had before
-     * its own. */
-    rr_buf_add(&r->text, "1", 1);
-    if (r->text.failed)
-        return rr_fail_memory(err, "prompt", r->text.n);
-    int rc = rr_tokenizer_encode(r->tokenizer, &r->encoding, r->text.data, r->text.n, err);
-    if (rc)
-        return rc;
-    if (!r->encoding.n || r->encoding.ids[r->encoding.n - 1] != r->answers[0])
-        return rr_fail(err, RR_ERR_DATA, "ANSWER_TOKENS", RR_NOWHERE,
-                       "the answer merges with the prompt before it; pointwise scoring needs a "
-                       "token of its own");
-    r->encoding.n--;
+    const size_t n = (size_t)r->n_questions + 1;
+    if (!rr_grow(&r->questions, &r->cap_questions, n, sizeof *r->questions) ||
+        !rr_grow(&r->starts, &r->cap_starts, n + 1, sizeof *r->starts) ||
+        !rr_grow(&r->prompts, &r->cap_prompts, n, sizeof *r->prompts))
+        return rr_fail_memory(err, "questions", n * sizeof *r->questions);
+    r->questions[r->n_questions++] = *question;
     return RR_OK;
 }
 
-/* Appends BOS and the encoding to r->ids as prompt `candidate`. */
-static int keep_prompt(struct rr_ranker *r, int candidate, struct rr_error *err)
+/* Tokenizes question i with the history from `from` on into r->encoding. */
+static int encode_question(struct rr_ranker *r, const struct rr_request *q, int i, int from,
+                           struct rr_error *err)
+{
+    struct rr_question question = r->questions[i];
+    question.from = from;
+    int rc = rr_prompt_make(&r->prompt, &r->prompter, q, &question, err);
+    return rc ? rc
+              : rr_tokenizer_encode(r->tokenizer, &r->encoding, r->prompt.text.data,
+                                    r->prompt.text.n, err);
+}
+
+/* Appends BOS, the encoding and the end to r->ids as prompt i. */
+static int keep_prompt(struct rr_ranker *r, int i, const int *end, int n_end, struct rr_error *err)
 {
     const int bos = rr_tokenizer_bos(r->tokenizer);
     const size_t n = r->encoding.n;
-    if (!rr_grow(&r->ids, &r->cap_ids, r->n_ids + n + 1, sizeof *r->ids))
+    if (!rr_grow(&r->ids, &r->cap_ids, r->n_ids + n + 1 + (size_t)n_end, sizeof *r->ids))
         return rr_fail_memory(err, "prompts", r->n_ids * sizeof *r->ids);
-    r->starts[candidate] = r->n_ids;
+    r->starts[i] = r->n_ids;
     if (bos >= 0)
         r->ids[r->n_ids++] = bos;
     rr_copy(r->ids + r->n_ids, r->encoding.ids, n * sizeof *r->ids);
     r->n_ids += n;
+    rr_copy(r->ids + r->n_ids, end, (size_t)n_end * sizeof *r->ids);
+    r->n_ids += (size_t)n_end;
     return RR_OK;
 }
 
 /* All prompts with the history from `from` on; *longest receives the length of the longest,
- * *which its candidate. */
-static int encode_all(struct rr_ranker *r, const struct rr_request *q, int from, int *longest,
-                      int *which, struct rr_error *err)
+ * *which its number. */
+static int encode_all(struct rr_ranker *r, const struct rr_request *q, int from, const int *end,
+                      int n_end, int *longest, int *which, struct rr_error *err)
 {
     r->n_ids = 0;
     *longest = 0;
-    for (int i = 0; i < q->n_candidates; i++) {
-        int rc = encode_prompt(r, q, from, i, err);
+    for (int i = 0; i < r->n_questions; i++) {
+        int rc = encode_question(r, q, i, from, err);
         if (!rc)
-            rc = keep_prompt(r, i, err);
+            rc = keep_prompt(r, i, end, n_end, err);
         if (rc)
             return rc;
         const int n = (int)(r->n_ids - r->starts[i]);
@@ -148,20 +192,19 @@ static int encode_all(struct rr_ranker *r, const struct rr_request *q, int from,
             *which = i;
         }
     }
-    r->starts[q->n_candidates] = r->n_ids;
+    r->starts[r->n_questions] = r->n_ids;
     return RR_OK;
 }
 
-/* The least number of oldest history entries to drop so that the longest prompt fits, by
- * bisection: lengths grow with history. */
+/* The least number of oldest history entries to drop so that question `which` has at most `most`
+ * tokens, by bisection: lengths grow with history. */
 static int cut_history(struct rr_ranker *r, const struct rr_request *q, int *from, int which,
-                       struct rr_error *err)
+                       int most, struct rr_error *err)
 {
-    const int most = r->o.n_context - (rr_tokenizer_bos(r->tokenizer) >= 0);
     int low = *from + 1, high = q->n_history;
     while (low < high) {
         const int middle = low + (high - low) / 2;
-        int rc = encode_prompt(r, q, middle, which, err);
+        int rc = encode_question(r, q, which, middle, err);
         if (rc)
             return rc;
         if ((int)r->encoding.n <= most)
@@ -173,88 +216,213 @@ static int cut_history(struct rr_ranker *r, const struct rr_request *q, int *fro
     return RR_OK;
 }
 
-static int encode_fitting(struct rr_ranker *r, const struct rr_request *q, struct rr_error *err)
+/* Encodes all r->questions, each with `end` behind it, the history cut so that the longest and
+ * `room` more tokens fit into the context. */
+static int encode_questions(struct rr_ranker *r, const struct rr_request *q, const int *end,
+                            int n_end, int room, struct rr_reply *reply, struct rr_error *err)
 {
-    int from = rr_max_int(0, q->n_history - r->o.max_history), longest = 0, which = 0, first = from;
-    int rc = encode_all(r, q, from, &longest, &which, err);
-    while (!rc && longest > r->o.n_context) {
+    int from = 0, longest = 0, which = 0;
+    const int bos = rr_tokenizer_bos(r->tokenizer) >= 0;
+    int rc = encode_all(r, q, from, end, n_end, &longest, &which, err);
+    while (!rc && longest + room > r->o.n_context) {
         if (from >= q->n_history)
             return rr_fail(err, RR_ERR_DATA, "PROMPT_TOO_LONG", RR_NOWHERE,
-                           "%d tokens without any history; the context holds %d: shorten the "
-                           "titles or raise the context",
-                           longest, r->o.n_context);
-        rc = cut_history(r, q, &from, which, err);
+                           "%d tokens and %d for the answer, without any history; the context "
+                           "holds %d: shorten the titles, ask about fewer or raise the context",
+                           longest, room, r->o.n_context);
+        rc = cut_history(r, q, &from, which, r->o.n_context - room - n_end - bos, err);
         if (!rc)
-            rc = encode_all(r, q, from, &longest, &which, err);
+            rc = encode_all(r, q, from, end, n_end, &longest, &which, err);
     }
-    r->n_cut += from > first;
+    reply->n_cut = rr_max_int(reply->n_cut, from);
+    for (int i = 0; !rc && i < r->n_questions; i++)
+        r->prompts[i] =
+            (struct rr_prompt_ids){r->ids + r->starts[i], (int)(r->starts[i + 1] - r->starts[i])};
     return rc;
 }
 
-static int make_room(struct rr_ranker *r, int n, struct rr_error *err)
+/* ---- questions ----------------------------------------------------------------------------------
+ */
+
+/* Tokens of the longest path to a branch. */
+static int deepest_branch(const struct rr_choices *c)
 {
-    const size_t k = (size_t)n;
-    if (rr_grow(&r->prompts, &r->cap_prompts, k, sizeof *r->prompts) &&
-        rr_grow(&r->starts, &r->cap_starts, k + 1, sizeof *r->starts) &&
-        rr_grow(&r->logits, &r->cap_logits, k * RR_MAX_LEVELS, sizeof *r->logits) &&
-        rr_grow(&r->feeds, &r->cap_feeds, k + 1, sizeof *r->feeds) &&
-        rr_grow(&r->wants, &r->cap_wants, k, sizeof *r->wants))
-        return RR_OK;
-    return rr_fail_memory(err, "candidates", k * sizeof *r->wants);
+    int deepest = 0;
+    for (int b = 0; b < c->n_branches; b++)
+        deepest = rr_max_int(deepest, c->branches[b].n_path);
+    return deepest;
 }
 
-/* sum_r r p(r), p = softmax over the allowed answers (spec/method.md section 5), in double. */
-static double expected_rating(const float *logits, int levels)
+/* Answers all prepared questions with one set of choices; r->logits receives them. */
+static int ask_choices(struct rr_ranker *r, const struct rr_choices *c, struct rr_reply *reply,
+                       struct rr_error *err)
 {
-    double max = logits[0], weight = 0, sum = 0;
-    for (int i = 1; i < levels; i++)
-        max = logits[i] > max ? logits[i] : max;
-    for (int i = 0; i < levels; i++) {
-        const double p = exp(logits[i] - max);
-        weight += p;
-        sum += p * (i + 1);
+    const size_t leaves = (size_t)r->n_questions * (size_t)c->n_branches;
+    if (!rr_grow(&r->logits, &r->cap_logits, (size_t)r->n_questions * (size_t)c->n_logits,
+                 sizeof *r->logits) ||
+        !rr_grow(&r->feeds, &r->cap_feeds, leaves + 1, sizeof *r->feeds) ||
+        !rr_grow(&r->wants, &r->cap_wants, leaves, sizeof *r->wants))
+        return rr_fail_memory(err, "questions", leaves * sizeof *r->wants);
+    const struct rr_tree_job job = {.prompts = r->prompts,
+                                    .n_prompts = r->n_questions,
+                                    .choices = c,
+                                    .logits = r->logits,
+                                    .feeds = r->feeds,
+                                    .wants = r->wants};
+    for (int b = 1; b < c->n_branches; b++)
+        reply->tokens_asked += (long long)c->branches[b].n_path * r->n_questions;
+    return rr_tree_answers(r->session, &job, err);
+}
+
+/* sum_r r p(r) over the allowed answers, in double. */
+static double expected_rating(const struct rr_choices *c, const float *logits)
+{
+    double log_p[RR_MAX_CHOICES], sum = 0;
+    rr_choices_log_p(log_p, c, logits);
+    for (int i = 0; i < c->n; i++)
+        sum += (i + 1) * exp(log_p[i]);
+    return sum;
+}
+
+static double log_odds(const struct rr_choices *c, const float *logits)
+{
+    double log_p[RR_MAX_CHOICES];
+    rr_choices_log_p(log_p, c, logits);
+    return log_p[0] - log_p[1];
+}
+
+static int add_ratings(struct rr_ranker *r, const struct rr_request *q, struct rr_error *err)
+{
+    int rc = RR_OK;
+    r->n_questions = 0;
+    for (int i = 0; i < q->n_candidates && !rc; i++)
+        rc = add_question(r, &(struct rr_question){.task = RR_POINTWISE, .a = i}, err);
+    return rc;
+}
+
+/* The pairs of all rounds go into the reply, their questions behind each other: a over b, then,
+ * with position shifting, b over a. */
+static int add_pairs(struct rr_ranker *r, const struct rr_request *q, struct rr_reply *reply,
+                     struct rr_error *err)
+{
+    const struct rr_prompt_style *s = &r->prompter.style;
+    const size_t n = (size_t)q->n_candidates;
+    int rc = RR_OK, at = 0;
+    if (!rr_grow(&r->pairs, &r->cap_pairs, n, sizeof *r->pairs) ||
+        !rr_grow(&r->scratch, &r->cap_scratch, n, sizeof *r->scratch))
+        return rr_fail_memory(err, "pairs", n * sizeof *r->pairs);
+    r->n_questions = 0;
+    for (int round = 0; round < r->o.pair_rounds; round++) {
+        const int n_pairs =
+            rr_prompt_pairs(r->pairs, r->scratch, q->n_candidates, s->seed, q->id, round);
+        for (int t = 0; t < n_pairs && !rc; t++) {
+            const int a = r->pairs[t][0], b = r->pairs[t][1];
+            reply->pairs[at++] = (struct rr_pair_reply){a, b, NAN, NAN};
+            struct rr_question question = {.task = RR_PAIRWISE, .a = a, .b = b};
+            rc = add_question(r, &question, err);
+            question.a = b;
+            question.b = a;
+            if (!rc && !s->no_shift)
+                rc = add_question(r, &question, err);
+        }
     }
-    return sum / weight;
+    return rc;
 }
 
-int rr_ranker_pointwise(struct rr_ranker *r, const struct rr_request *q, double *scores,
-                        struct rr_error *err)
+static int add_lists(struct rr_ranker *r, const struct rr_request *q, struct rr_reply *reply,
+                     struct rr_error *err)
 {
-    const int n = q->n_candidates, levels = r->o.style.levels;
+    int rc = RR_OK;
+    r->n_questions = 0;
+    for (int l = 0; l < r->o.list_shuffles && !rc; l++) {
+        int *shown = reply->shown + (size_t)l * (size_t)q->n_candidates;
+        rr_prompt_list_order(shown, q->n_candidates, &r->prompter.style, q->id, l);
+        rc = add_question(r, &(struct rr_question){.task = RR_LISTWISE, .shown = shown}, err);
+    }
+    return rc;
+}
+
+int rr_ranker_prepare(struct rr_ranker *r, const struct rr_request *q, enum rr_task task,
+                      struct rr_reply *reply, struct rr_error *err)
+{
+    const struct rr_choices *c = task == RR_POINTWISE ? &r->ratings : &r->yes_no;
+    const int *end = c->common;
+    int n_end = c->n_common, room = deepest_branch(c);
+    int rc = task == RR_POINTWISE  ? add_ratings(r, q, err)
+             : task == RR_PAIRWISE ? add_pairs(r, q, reply, err)
+                                   : add_lists(r, q, reply, err);
+    if (rc || !r->n_questions)
+        return rc;
+    if (r->o.generate) {
+        n_end = 0;
+        room = rr_ranker_answer_tokens(task, q->n_candidates);
+    } else if (task == RR_LISTWISE) {
+        rc = rr_ranker_lists_prepare(r, q, &end, &n_end, &room, err);
+    }
+    if (!rc && n_end >= 0)
+        rc = encode_questions(r, q, end, n_end, room, reply, err);
+    return rc;
+}
+
+static void read_ratings(struct rr_ranker *r, struct rr_reply *reply)
+{
+    for (int i = 0; i < reply->n; i++)
+        reply->rating[i] =
+            expected_rating(&r->ratings, r->logits + (size_t)i * (size_t)r->ratings.n_logits);
+}
+
+static void read_pairs(struct rr_ranker *r, struct rr_reply *reply)
+{
+    const int step = r->prompter.style.no_shift ? 1 : 2;
+    const size_t n = (size_t)r->yes_no.n_logits;
+    for (int p = 0; p < reply->n_pairs; p++) {
+        const float *logits = r->logits + (size_t)(p * step) * n;
+        reply->pairs[p].forward = log_odds(&r->yes_no, logits);
+        if (step == 2)
+            reply->pairs[p].backward = log_odds(&r->yes_no, logits + n);
+    }
+}
+
+static int ask_task(struct rr_ranker *r, const struct rr_request *q, enum rr_task task,
+                    struct rr_reply *reply, struct rr_error *err)
+{
+    r->n_ids = 0;
+    int rc = rr_ranker_prepare(r, q, task, reply, err);
+    reply->tokens_asked += rc ? 0 : (long long)r->n_ids;
+    if (rc || !r->n_questions)
+        return rc;
+    if (r->o.generate)
+        return rr_ranker_generate(r, q, task, reply, err);
+    if (task == RR_LISTWISE) {
+        rc = r->n_ids ? rr_ranker_lists_decode(r, reply, err) : RR_OK;
+        if (!rc)
+            rr_ranker_lists_read(r, reply);
+        return rc;
+    }
+    rc = ask_choices(r, task == RR_POINTWISE ? &r->ratings : &r->yes_no, reply, err);
+    if (!rc && task == RR_POINTWISE)
+        read_ratings(r, reply);
+    else if (!rc)
+        read_pairs(r, reply);
+    return rc;
+}
+
+int rr_ranker_ask(struct rr_ranker *r, const struct rr_request *q, struct rr_reply *reply,
+                  struct rr_error *err)
+{
+    const int n = q->n_candidates;
     if (n < 1 || n > RR_MAX_CANDIDATES || q->n_history < 0)
         return rr_fail(err, RR_ERR_USAGE, "REQUEST", RR_NOWHERE,
                        "%d candidates (1 to %d), %d rated titles", n, RR_MAX_CANDIDATES,
                        q->n_history);
-    int rc = make_room(r, n, err);
-    if (!rc)
-        rc = encode_fitting(r, q, err);
-    if (rc)
-        return rc;
-    for (int i = 0; i < n; i++)
-        r->prompts[i] =
-            (struct rr_prompt_ids){r->ids + r->starts[i], (int)(r->starts[i + 1] - r->starts[i])};
-    const struct rr_tree_job job = {.prompts = r->prompts,
-                                    .n_prompts = n,
-                                    .answers = r->answers,
-                                    .n_answers = levels,
-                                    .logits = r->logits,
-                                    .feeds = r->feeds,
-                                    .wants = r->wants};
-    rc = rr_tree_answers(r->session, &job, err);
-    if (rc)
-        return rc;
-    r->tokens_asked += (long long)r->n_ids;
-    for (int i = 0; i < n; i++)
-        scores[i] = expected_rating(r->logits + (size_t)i * (size_t)levels, levels);
-    return RR_OK;
-}
-
-void rr_order_by_score(struct rr_ranked *out, const double *scores, int n)
-{
-    for (int i = 0; i < n; i++) {
-        int at = i;
-        for (; at > 0 && scores[i] > out[at - 1].score; at--)
-            out[at] = out[at - 1];
-        out[at] = (struct rr_ranked){i, scores[i]};
-    }
+    const bool pairs = r->o.tasks & RR_ASK(RR_PAIRWISE), lists = r->o.tasks & RR_ASK(RR_LISTWISE);
+    int rc = rr_reply_resize(reply, n, pairs ? n / 2 * r->o.pair_rounds : 0,
+                             lists ? r->o.list_shuffles : 0, err);
+    const long long before = rr_session_tokens(r->session);
+    for (int t = 0; t < RR_N_TASKS && !rc; t++)
+        if (r->o.tasks >> t & 1)
+            rc = ask_task(r, q, (enum rr_task)t, reply, err);
+    reply->asked = r->o.tasks;
+    reply->tokens_computed = rr_session_tokens(r->session) - before;
+    return rc;
 }

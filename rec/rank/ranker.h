@@ -1,62 +1,111 @@
 /* The ranker: a model's session and tokenizer, and the questions asked with them. Behind
- * rr_recrank and the evaluation. */
+ * rr_recrank, the rank command and the evaluation. */
 #ifndef RR_RANKER_H
 #define RR_RANKER_H
 
+#include "engine/sample.h"
 #include "engine/session.h"
-#include "rec/prompt/pointwise.h"
+#include "rec/prompt/prompt.h"
+#include "rec/rank/choices.h"
+#include "rec/rank/listing.h"
+#include "rec/rank/reply.h"
 #include "rec/rank/tree.h"
-#include "rec/recrank.h"
 #include "tokenizer/tokenizer.h"
 
-#define RR_MAX_LEVELS 9 /* answers are one digit */
-#define RR_MAX_CANDIDATES 1000
+#define RR_MAX_LEVELS RR_MAX_CHOICES
+
+#define RR_ASK(task) (1u << (task))
+#define RR_ASK_ALL (RR_ASK(RR_POINTWISE) | RR_ASK(RR_PAIRWISE) | RR_ASK(RR_LISTWISE))
 
 struct rr_ranker_options {
-    int n_context, max_history;
+    int n_context;     /* tokens of the longest prompt with its answer */
+    unsigned tasks;    /* RR_ASK bits; 0: all */
+    int pair_rounds;   /* random pairings asked; 0: 1 */
+    int list_shuffles; /* lists asked, each shuffled anew; 0: 1 */
+    bool generate;     /* let the model write and read what it wrote, as the original does, instead
+                          of reading probabilities */
     struct rr_prompt_style style;
 };
 
 struct rr_ranker {
     struct rr_session *session;
     const struct rr_tokenizer *tokenizer;
+    int n_vocab; /* of the model */
     struct rr_ranker_options o;
-    int answers[RR_MAX_LEVELS]; /* token ids of "1", "2", ... behind "Answer: " */
-    long long tokens_asked;     /* what the questions would cost one by one */
-    long long n_cut;            /* requests whose history did not fit whole */
+    struct rr_prompter prompter;
+    struct rr_choices ratings, yes_no;
     struct rr_encoding encoding;
-    struct rr_buf text;
-    /* Per candidate of a request. */
+    struct rr_prompt prompt;
+    struct rr_listing *listings; /* [n_listings] of up to listing_n elements */
+    int n_listings, listing_n;
+    bool *used; /* [n_candidates] scratch */
+    /* Prompts of a task: ids[starts[i]] .. ids[starts[i + 1]]. */
     int *ids;
     size_t n_ids, cap_ids;
-    struct rr_prompt_ids *prompts;
     size_t *starts;
+    struct rr_prompt_ids *prompts;
+    struct rr_question *questions;
+    int n_questions;
+    int (*pairs)[2];
+    int *scratch;  /* [n_candidates] */
+    int *elements; /* tokens of the listwise elements, as rr_listing wants them */
+    int *element_starts;
+    int *decoded; /* tokens of a run of each listing, or generated ones of each question */
+    size_t n_elements;
     float *logits;
     struct rr_feed *feeds;
     struct rr_want *wants;
-    size_t cap_prompts, cap_starts, cap_logits, cap_feeds, cap_wants;
+    struct rr_sample_scratch *sample;
+    size_t cap_starts, cap_prompts, cap_questions, cap_pairs, cap_scratch, cap_elements,
+        cap_element_starts, cap_decoded, cap_logits, cap_feeds, cap_wants, cap_sample, cap_used;
 };
 
 /* Shortest context that a ranking session is opened with: a model trained on less is run beyond
  * its training length. */
 #define RR_MIN_RANK_CONTEXT 1024
 
-/* Fills defaults into *o: n_context 0 becomes the larger of the model's and RR_MIN_RANK_CONTEXT,
- * max_history 0 50, noun NULL "movie", levels 0 5. */
-void rr_ranker_defaults(struct rr_ranker_options *o, const struct rr_model *model);
-
-/* Engine, model and tokenizer must outlive the ranker. RR_ERR_DATA "ANSWER_TOKENS": the
- * tokenizer does not give each answer a token of its own. */
+/* n_context 0 becomes the larger of the model's and RR_MIN_RANK_CONTEXT. Engine, model, tokenizer
+ * and templates must outlive the ranker. RR_ERR_DATA "ANSWER_TOKENS": the tokenizer does not keep
+ * the answers apart. */
 int rr_ranker_init(struct rr_ranker *r, struct rr_engine *e, const struct rr_model *m,
                    const struct rr_tokenizer *t, const struct rr_ranker_options *o,
                    struct rr_error *err);
 void rr_ranker_release(struct rr_ranker *r);
+/* A ranker without a model: it can make and tokenize prompts (rr_ranker_prepare), nothing else.
+ * o->n_context must be given. */
+int rr_ranker_init_prompts(struct rr_ranker *r, const struct rr_tokenizer *t,
+                           const struct rr_ranker_options *o, struct rr_error *err);
+/* Other ways to put the questions, with the same session: n_context stays. */
+int rr_ranker_set(struct rr_ranker *r, const struct rr_ranker_options *o, struct rr_error *err);
 
-/* scores[n_candidates] = expected rating of each candidate. */
-int rr_ranker_pointwise(struct rr_ranker *r, const struct rr_request *q, double *scores,
-                        struct rr_error *err);
+/* Asks everything that the options say about one request. History that does not fit into the
+ * context is left out, oldest first, per task. RR_ERR_DATA "PROMPT_TOO_LONG": not even an empty
+ * history fits. The bits do not depend on threads or on what else was asked. */
+int rr_ranker_ask(struct rr_ranker *r, const struct rr_request *q, struct rr_reply *reply,
+                  struct rr_error *err);
 
-/* out = candidates by descending score, equal ones in the order given. NaN cannot occur. */
-void rr_order_by_score(struct rr_ranked *out, const double *scores, int n);
+/* Makes and tokenizes all prompts of one task about a request, cut to the context, as asking would:
+ * r->questions and r->prompts[n_questions]; pairs and lists shown go into the reply. */
+int rr_ranker_prepare(struct rr_ranker *r, const struct rr_request *q, enum rr_task task,
+                      struct rr_reply *reply, struct rr_error *err);
+
+/* ---- the parts of lists.c and generate.c ---- */
+
+/* Encodes all r->questions, each with `end` behind it, the history cut so that the longest and
+ * `room` more tokens fit into the context. */
+int rr_ranker_encode(struct rr_ranker *r, const struct rr_request *q, const int *end, int n_end,
+                     int room, struct rr_reply *reply, struct rr_error *err);
+/* Lists by constrained decoding: before r->questions are encoded, what every answer begins with
+ * goes to end[n_end] (in r->decoded) and the tokens of the answer behind it to *room; then the
+ * decoding. *n_end -1: there is nothing to decode. */
+int rr_ranker_lists_prepare(struct rr_ranker *r, const struct rr_request *q, const int **end,
+                            int *n_end, int *room, struct rr_error *err);
+int rr_ranker_lists_decode(struct rr_ranker *r, struct rr_reply *reply, struct rr_error *err);
+void rr_ranker_lists_read(struct rr_ranker *r, struct rr_reply *reply);
+/* Answers by sampling and reading, after the questions were encoded with room for
+ * rr_ranker_answer_tokens. */
+int rr_ranker_answer_tokens(enum rr_task task, int n_candidates);
+int rr_ranker_generate(struct rr_ranker *r, const struct rr_request *q, enum rr_task task,
+                       struct rr_reply *reply, struct rr_error *err);
 
 #endif

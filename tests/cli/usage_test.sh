@@ -33,7 +33,7 @@ misused "has no effect" generate m -p x --temperature 0 --top-k 5
 misused "is given twice" generate m -p x -p y
 misused "takes no value" inspect m --json=yes
 misused "needs a value" generate m -p
-misused "expected none|pointwise" evaluate m --data d --task listwise2
+misused "expected all|none|pointwise" evaluate m --data d --task listwise2
 misused "expected pop|mf|itemknn|ease|lightgcn" evaluate m --data d --backbone lightgnc
 misused "--data is needed" evaluate m
 misused "needs a MODEL" evaluate --data d

@@ -1,0 +1,210 @@
+/* The listwise question by constrained decoding (see listing.h): all lists of a request are decoded
+ * side by side over one trunk, feeding what is forced and asking at branches only. */
+#include "engine/base/check.h"
+#include "rec/rank/ranker.h"
+
+/* An element as it stands in an answer: a blank, the quoted title, a comma. It is tokenized behind
+ * what the answer begins with; words end at blanks, so its tokens are the same behind another
+ * element. */
+static int encode_elements(struct rr_ranker *r, const struct rr_request *q, struct rr_error *err)
+{
+    struct rr_buf text = {0};
+    int *begin = NULL, rc = RR_OK;
+    size_t n_begin = 0, n_text = 0;
+    rr_buf_puts(&text, "\n");
+    rr_template_render(&text, r->prompter.style.templates[RR_LISTWISE], RR_SECTION_ANSWER, NULL,
+                       NULL);
+    n_text = text.n;
+    r->n_elements = 0;
+    if (text.failed || !rr_grow(&r->element_starts, &r->cap_element_starts,
+                                (size_t)q->n_candidates + 1, sizeof *r->element_starts))
+        rc = rr_fail_memory(err, "list", text.n);
+    if (!rc)
+        rc = rr_tokenizer_encode(r->tokenizer, &r->encoding, text.data, text.n, err);
+    if (!rc) {
+        n_begin = r->encoding.n;
+        begin = rr_alloc(n_begin, sizeof *begin);
+        if (begin)
+            rr_copy(begin, r->encoding.ids, n_begin * sizeof *begin);
+        else
+            rc = rr_fail_memory(err, "list", n_begin * sizeof *begin);
+    }
+    for (int c = 0; c < q->n_candidates && !rc; c++) {
+        text.n = n_text;
+        rr_buf_puts(&text, " ");
+        rr_prompt_add_title(&text, q->candidates[c].title);
+        rr_buf_puts(&text, ",");
+        rc = text.failed ? rr_fail_memory(err, "list", text.n)
+                         : rr_tokenizer_encode(r->tokenizer, &r->encoding, text.data, text.n, err);
+        const size_t n = r->encoding.n;
+        if (!rc && (n <= n_begin || memcmp(begin, r->encoding.ids, n_begin * sizeof *begin) != 0))
+            rc = rr_fail(err, RR_ERR_DATA, "ANSWER_TOKENS", RR_NOWHERE,
+                         "the tokenizer merges a title with the answer before it; listwise "
+                         "scoring needs titles with tokens of their own");
+        if (!rc && !rr_grow(&r->elements, &r->cap_elements, r->n_elements + n, sizeof(int)))
+            rc = rr_fail_memory(err, "list", r->n_elements * sizeof(int));
+        if (rc)
+            break;
+        r->element_starts[c] = (int)r->n_elements;
+        rr_copy(r->elements + r->n_elements, r->encoding.ids + n_begin,
+                (n - n_begin) * sizeof(int));
+        r->n_elements += n - n_begin;
+        r->element_starts[c + 1] = (int)r->n_elements;
+    }
+    rr_buf_free(&text);
+    rr_free(begin);
+    return rc;
+}
+
+static int make_room(struct rr_ranker *r, int n_candidates, struct rr_error *err)
+{
+    const size_t lists = (size_t)r->n_questions, n = (size_t)n_candidates;
+    if (r->n_listings < r->n_questions || r->listing_n < n_candidates) {
+        for (int i = 0; i < r->n_listings; i++)
+            rr_listing_release(&r->listings[i]);
+        rr_free(r->listings);
+        r->n_listings = 0;
+        r->listing_n = rr_max_int(r->listing_n, n_candidates);
+        r->listings = rr_zalloc(lists, sizeof *r->listings);
+        if (!r->listings)
+            return rr_fail_memory(err, "lists", lists * sizeof *r->listings);
+        for (; r->n_listings < r->n_questions; r->n_listings++) {
+            int rc = rr_listing_init(&r->listings[r->n_listings], r->listing_n, err);
+            if (rc)
+                return rc;
+        }
+    }
+    if (rr_grow(&r->decoded, &r->cap_decoded, lists * r->n_elements, sizeof *r->decoded) &&
+        rr_grow(&r->logits, &r->cap_logits, lists * n, sizeof *r->logits) &&
+        rr_grow(&r->feeds, &r->cap_feeds, lists + 1, sizeof *r->feeds) &&
+        rr_grow(&r->wants, &r->cap_wants, lists, sizeof *r->wants))
+        return RR_OK;
+    return rr_fail_memory(err, "lists", lists * r->n_elements * sizeof *r->decoded);
+}
+
+/* Lists decoded side by side: list first + i has its node and what is to be fed to it next. */
+struct group {
+    int first, n;
+    struct rr_feed next[RR_MAX_LISTS];
+    bool done[RR_MAX_LISTS];
+};
+
+/* Opens nodes for lists from g->first on until the session is full; each will hold its prompt
+ * behind the trunk and its answer. */
+static int open_group(struct rr_ranker *r, const struct rr_trunk *trunk, struct group *g,
+                      struct rr_error *err)
+{
+    for (g->n = 0; g->first + g->n < r->n_questions; g->n++) {
+        const struct rr_prompt_ids *p = &r->prompts[g->first + g->n];
+        struct rr_feed *f = &g->next[g->n];
+        const int own = p->n - trunk->n_tokens;
+        int rc = rr_session_branch(r->session, trunk->node, own + (int)r->n_elements, &f->node,
+                                   g->n ? NULL : err);
+        if (rc)
+            return g->n ? RR_OK : rc;
+        f->tokens = p->ids + trunk->n_tokens;
+        f->n_tokens = own;
+        g->done[g->n] = false;
+    }
+    return RR_OK;
+}
+
+/* Feeds every list of the group that is not done, lets the logits choose at its branch and runs on
+ * to the next one. Returns how many are still not done, or a status. */
+static int step(struct rr_ranker *r, struct group *g, const struct rr_feed *trunk,
+                struct rr_error *err)
+{
+    const size_t n = (size_t)r->listings[g->first].n;
+    int n_feeds = 0, n_wants = 0, left = 0, which[RR_MAX_LISTS];
+    if (trunk)
+        r->feeds[n_feeds++] = *trunk;
+    for (int i = 0; i < g->n; i++) {
+        const struct rr_listing *l = &r->listings[g->first + i];
+        if (g->done[i])
+            continue;
+        r->wants[n_wants] = (struct rr_want){.feed = n_feeds,
+                                             .offset = g->next[i].n_tokens - 1,
+                                             .ids = l->allowed,
+                                             .n_ids = l->n_allowed,
+                                             .logits = r->logits + (size_t)n_wants * n};
+        which[n_wants++] = i;
+        r->feeds[n_feeds++] = g->next[i];
+    }
+    int rc = rr_session_eval(r->session, r->feeds, n_feeds, r->wants, n_wants, err);
+    if (rc)
+        return rc;
+    for (int w = 0; w < n_wants; w++) {
+        const int i = which[w];
+        struct rr_listing *l = &r->listings[g->first + i];
+        int *out = r->decoded + (size_t)(g->first + i) * r->n_elements;
+        rr_listing_choose(l, r->wants[w].logits);
+        g->done[i] = !rr_listing_run(l, out, &g->next[i].n_tokens);
+        g->next[i].tokens = out;
+        left += !g->done[i];
+    }
+    return left;
+}
+
+int rr_ranker_lists_decode(struct rr_ranker *r, struct rr_reply *reply, struct rr_error *err)
+{
+    struct rr_trunk trunk;
+    struct group g = {0};
+    int rc = rr_tree_open_trunk(&trunk, r->session, r->prompts, r->n_questions, err);
+    for (; g.first < r->n_questions && !rc; g.first += g.n) {
+        rc = open_group(r, &trunk, &g, err);
+        if (rc)
+            break;
+        int left = step(r, &g, trunk.node >= 0 && !g.first ? &trunk.feed : NULL, err);
+        while (left > 0) {
+            for (int i = 0; i < g.n; i++)
+                reply->tokens_asked += g.done[i] ? 0 : g.next[i].n_tokens;
+            left = step(r, &g, NULL, err);
+        }
+        rc = left;
+        rr_session_rewind(r->session, g.next[0].node);
+    }
+    rr_session_rewind(r->session, trunk.node >= 0 ? trunk.node : 0);
+    return rc;
+}
+
+static bool is_permutation(const int *order, int n, bool *seen)
+{
+    memset(seen, 0, (size_t)n * sizeof *seen);
+    for (int i = 0; i < n; i++) {
+        if (order[i] < 0 || order[i] >= n || seen[order[i]])
+            return false;
+        seen[order[i]] = true;
+    }
+    return true;
+}
+
+int rr_ranker_lists_prepare(struct rr_ranker *r, const struct rr_request *q, const int **end,
+                            int *n_end, int *room, struct rr_error *err)
+{
+    bool more = false;
+    int rc = encode_elements(r, q, err);
+    if (!rc)
+        rc = make_room(r, q->n_candidates, err);
+    if (rc)
+        return rc;
+    /* What every answer begins with is fed with the prompt; it is the same for all lists. */
+    for (int l = 0; l < r->n_questions; l++) {
+        rr_listing_start(&r->listings[l], q->n_candidates, r->elements, r->element_starts);
+        more = rr_listing_run(&r->listings[l], r->decoded, n_end);
+    }
+    *end = r->decoded;
+    *room = (int)r->n_elements;
+    if (!more)
+        *n_end = -1;
+    return RR_OK;
+}
+
+void rr_ranker_lists_read(struct rr_ranker *r, struct rr_reply *reply)
+{
+    const size_t n = (size_t)reply->n;
+    for (int l = 0; l < reply->n_lists; l++) {
+        struct rr_listing *x = &r->listings[l];
+        memcpy(reply->listed + (size_t)l * n, x->order, n * sizeof *x->order);
+        reply->n_invalid_lists += !is_permutation(x->order, reply->n, x->used);
+    }
+}

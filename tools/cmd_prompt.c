@@ -1,0 +1,165 @@
+/* recrank prompt: one question as the model sees it, and where the part it shares ends. */
+#include <string.h>
+#include "engine/base/json.h"
+#include "tools/asking.h"
+
+struct settings {
+    struct data_options data;
+    struct source_options source;
+    struct asking asking;
+    const char *user, *tokenizer;
+    int task;
+    long long number;
+    bool json, print_template;
+};
+
+/* The text of a question, cut to the context when there is a tokenizer. */
+static int show(const struct settings *s, struct rr_ranker *r, const struct rr_request *q,
+                struct rr_error *err)
+{
+    struct rr_reply reply = {0};
+    struct rr_prompt prompt = {0};
+    int rc = rr_reply_resize(&reply, q->n_candidates, q->n_candidates * RR_MAX_PAIR_ROUNDS,
+                             RR_MAX_LISTS, err);
+    if (!rc)
+        rc = rr_ranker_prepare(r, q, (enum rr_task)s->task, &reply, err);
+    if (!rc && s->number > r->n_questions)
+        rc = rr_fail(err, RR_ERR_USAGE, "QUESTION", RR_NOWHERE,
+                     "question %lld of %d; the %s task asks no more about this user", s->number,
+                     r->n_questions, rr_task_name((enum rr_task)s->task));
+    if (rc)
+        goto out;
+    struct rr_question question = r->questions[s->number - 1];
+    question.from = reply.n_cut;
+    rc = rr_prompt_make(&prompt, &r->prompter, q, &question, err);
+    if (rc)
+        goto out;
+    const int n = r->prompts[s->number - 1].n, trunk = rr_tree_trunk(r->prompts, r->n_questions);
+    if (s->json) {
+        struct rr_buf out = {0};
+        rr_buf_printf(&out, "{\"task\":\"%s\",\"question\":%lld,\"questions\":%d,\"text\":",
+                      rr_task_name((enum rr_task)s->task), s->number, r->n_questions);
+        rr_json_add_string(&out, prompt.text.data, prompt.text.n);
+        rr_buf_printf(&out, ",\"tokens\":%d,\"trunk_tokens\":%d,\"history_cut\":%d}\n", n, trunk,
+                      reply.n_cut);
+        fwrite(out.data ? out.data : "", 1, out.n, stdout);
+        rr_buf_free(&out);
+        goto out;
+    }
+    printf("%s\n", prompt.text.data);
+    fflush(stdout);
+    struct rr_buf tail = {0};
+    const int from = trunk > 12 ? trunk - 12 : 0;
+    rc = rr_tokenizer_decode(r->tokenizer, &tail, r->prompts[0].ids + from, (size_t)(trunk - from),
+                             err);
+    fprintf(stderr, "%d tokens; %d questions of this task share the first %d", n, r->n_questions,
+            trunk);
+    if (!rc && trunk && tail.data) {
+        for (size_t i = 0; i < tail.n; i++)
+            if (tail.data[i] == '\n')
+                tail.data[i] = ' ';
+        fprintf(stderr, ", up to \"...%.*s\"", (int)tail.n, tail.data);
+    }
+    fprintf(stderr, reply.n_cut ? "; the %d oldest ratings were cut to fit the context\n" : "\n",
+            reply.n_cut);
+    rr_buf_free(&tail);
+out:
+    rr_prompt_free(&prompt);
+    rr_reply_free(&reply);
+    return rc;
+}
+
+static int prompt_user(struct settings *s, struct opened_data *d, const struct rr_tokenizer *t)
+{
+    struct rr_error err = {0};
+    struct rr_user_request u = {0};
+    struct rr_ranker r = {0};
+    struct rr_ranker_options ro =
+        asking_ranker(&s->asking, &d->dataset, s->data.seed, RR_ASK(s->task));
+    ro.n_context = s->asking.context ? (int)s->asking.context : 1 << 22;
+    const int user = rr_dataset_user(&d->dataset, s->user);
+    int rc = user < 0 ? rr_fail(&err, RR_ERR_DATA, "USER", RR_AT_OBJECT(s->data.dir, s->user),
+                                "no such user among the %d there", d->dataset.n_users)
+                      : rr_ranker_init_prompts(&r, t, &ro, &err);
+    if (!rc)
+        rc = rr_user_request_init(&u, &d->source, &err);
+    if (!rc) {
+        rr_user_request_make(&u, &d->source, user);
+        rc = u.request.n_candidates
+                 ? show(s, &r, &u.request, &err)
+                 : rr_fail(&err, RR_ERR_DATA, "NO_CANDIDATES", RR_AT_OBJECT(s->data.dir, s->user),
+                           "this user has no candidates");
+    }
+    rr_user_request_release(&u);
+    rr_ranker_release(&r);
+    return rc ? tool_fail(&err) : tool_finish();
+}
+
+static int run(const struct command *c, int argc, char **argv)
+{
+    struct settings s = {.data = DATA_OPTIONS_INIT,
+                         .source = SOURCE_OPTIONS_INIT,
+                         .asking = ASKING_INIT,
+                         .number = 1};
+    struct option opts[] = {
+        {"user", 0, OPT_TEXT, &s.user, "U", "the user's id in the data set", 0, 0, false},
+        {"task", 0, OPT_CHOICE, &s.task, "pointwise|pairwise|listwise",
+         "which question [pointwise]", 0, 0, false},
+        {"question", 0, OPT_INT, &s.number, "N", "which of the task's questions about the user", 1,
+         1e6, false},
+        {"json", 0, OPT_FLAG, &s.json, NULL, "one JSON object instead of the text", 0, 0, false},
+        {"print-template", 0, OPT_FLAG, &s.print_template, NULL,
+         "print the task's compiled template and stop", 0, 0, false},
+        DATA_OPTION_ROWS(s.data),
+        SOURCE_OPTION_ROWS(s.source),
+        ASKING_OPTION_ROWS(s.asking),
+    };
+    struct args a;
+    struct opened_data d;
+    struct rr_tokenizer *t = NULL;
+    struct rr_error err = {0};
+    int rc = args_parse(&a, c, opts, COUNT(opts), argc, argv);
+    if (rc >= 0)
+        return rc;
+    if (s.print_template) {
+        fputs(rr_template_text((enum rr_task)s.task), stdout);
+        return tool_finish();
+    }
+    if (!a.n || !s.data.dir || !s.user)
+        return args_misuse(c, "a model or tokenizer, --data and --user are needed");
+    if ((rc = source_check(c, &s.source)) >= 0 || (rc = asking_open(&s.asking)) >= 0)
+        return rc;
+    tool_catch_interrupt();
+    rc = rr_weights_tokenizer(&t, a.positional[0], &err) ? tool_fail(&err) : -1;
+    if (rc < 0 && (rc = data_open(&d, c, &s.data)) < 0) {
+        rc = data_verdict(&d.dataset);
+        if (!rc)
+            rc = data_source(&d, &s.source, &s.data, !s.asking.no_hint);
+        if (rc < 0)
+            rc = prompt_user(&s, &d, t);
+        data_close(&d);
+    }
+    rr_tokenizer_close(t);
+    asking_close(&s.asking);
+    return rc;
+}
+
+const struct command cmd_prompt = {
+    .name = "prompt",
+    .synopsis = "MODEL|TOKENIZER --data PATH --user U [--task pointwise] [--question N]",
+    .summary = "show a question as the model sees it, with its tokens",
+    .examples = "  recrank prompt model.gguf --data ml-100k --user 42 --task listwise\n"
+                "  recrank prompt --task pairwise --print-template > pairwise.txt\n",
+    .notes =
+        "The text goes to stdout; how many tokens it has, and how many of them all questions of "
+        "the "
+        "task share, to stderr.\n\n"
+        "A template has three sections with lines --- between them: the task (the system message), "
+        "the question (the user message)\nand what the answer begins with. {name} is replaced, {{ "
+        "and }} stand for braces; a line whose placeholder has nothing to say\nis left out. {noun} "
+        "{nouns} {levels} {hint} everywhere; pointwise: {rated} {title}; pairwise: {liked} "
+        "{disliked} {first} {second};\nlistwise: {liked} {disliked} {candidates} {n} {top}.\n",
+    .min_args = 0,
+    .max_args = 1,
+    .run = run,
+};
