@@ -61,12 +61,13 @@ TEST_LIBS := $(if $(MINI),,-lcriterion)
 $(TEST_OBJ): TEST_CFLAGS := $(if $(MINI),-DRR_MINI)
 $(TEST_OBJ): $(BUILD)/flags.tests
 
-ALLOC_TESTS := $(BUILD)/tests/noalloc $(BUILD)/tests/oom
+ALLOC_TESTS := $(BUILD)/tests/noalloc $(BUILD)/tests/oom $(BUILD)/tests/oom_rank
 
 test: criterion $(BUILD)/tests/unit $(ALLOC_TESTS) $(BUILD)/recrank $(FUZZ_REPLAY) ## run all tests (installs Criterion if it may)
 	$(Q)$(BUILD)/tests/unit
 	$(Q)$(BUILD)/tests/noalloc
 	$(Q)$(BUILD)/tests/oom
+	$(Q)$(BUILD)/tests/oom_rank
 	$(Q)sh tests/fuzz/replay.sh $(BUILD)/fuzz
 	$(Q)sh tests/cli/run.sh $(BUILD)/recrank
 
@@ -81,7 +82,7 @@ $(BUILD)/tests/unit: $(TEST_OBJ) $(BUILD)/librecrank.a
 # Programs that count or fail every allocation: the linker puts theirs in the place of malloc and the rest.
 WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=free
 ALLOC_OBJ := $(BUILD)/obj/tests/make_model.o $(BUILD)/obj/tests/make_files.o $(BUILD)/librecrank.a
-$(BUILD)/tests/noalloc $(BUILD)/tests/oom: $(BUILD)/tests/%: tests/alloc/%.c $(ALLOC_OBJ)
+$(ALLOC_TESTS): $(BUILD)/tests/%: tests/alloc/%.c tests/alloc/failing.h $(ALLOC_OBJ)
 	@echo "  LINK  $@"
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(WRAP) -o $@ $< $(ALLOC_OBJ) $(LIBS)

@@ -260,7 +260,10 @@ Test(backbone, deterministic_ones_on_movielens_100k)
         cr_assert(rr_backbone_fit(&b, rows[i].kind, &s, &rows[i].o, &err) == 0, "%s: %s",
                   rows[i].name, err.text);
         const struct rr_metrics m = measure(&b, &s);
-        const double slack = rows[i].kind == RR_BACKBONE_ITEMKNN ? 1.0 / 927 : 0;
+        /* One user has a tie at the 200th neighbour that this rule (the lower item) does not break
+         * as the table's did.
+         */
+        const double slack = rows[i].o.neighbours == 200 ? 1.0 / 927 : 0;
         for (int c = 0; c < 3; c++) {
             const double hr = m.at[RR_HR][c + 1], ndcg = m.at[RR_NDCG][c + 1];
             cr_assert(fabs(hr - rows[i].hr[c]) < 5.1e-5 + slack &&

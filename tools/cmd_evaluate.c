@@ -18,7 +18,7 @@ struct settings {
     long long users;
     const char *output, *journal, *per_user;
     char *journal_path; /* rr_free; NULL: none */
-    bool json, ablate, fit_weights, no_ease;
+    bool json, ablate, fit_weights, no_ease, latency;
 };
 
 /* Everything an evaluation needs, opened. */
@@ -140,8 +140,8 @@ static void describe(struct job *j)
     tokenizer_sum(j->l->weights.tokenizer, tokens);
     rr_buf_printf(id,
                   "model %.16s, tokenizer %.16s, cpu %s, context %d; data %.16s, %s, split by %s",
-                  j->model_sha256, tokens, rr_cpu_level_name(j->l->engine.kernels.level), j->ranker.o.n_context,
-                  d->dataset.fingerprint, d->dataset.settings,
+                  j->model_sha256, tokens, rr_cpu_level_name(j->l->engine.kernels.level),
+                  j->ranker.o.n_context, d->dataset.fingerprint, d->dataset.settings,
                   d->split.order == RR_SPLIT_BY_TIME ? "time" : "file");
     rr_buf_printf(
         id, "; candidates %lld of %s%s%s seed %llu; protocol %s%s%s; seed %lld; users %lld; ",
@@ -171,15 +171,6 @@ static int put(const char *path, const struct rr_buf *text, struct rr_error *err
     return rr_out_commit(&out, err);
 }
 
-static void print_clock(const struct rr_evaluation *e, double seconds)
-{
-    fprintf(stderr, "%.1f s", seconds);
-    if (e->n_resumed)
-        fprintf(stderr, "; %d answers came from the journal", e->n_resumed);
-    fprintf(stderr, "; per user %.3f s at the median, %.3f s at 95 %%\n",
-            rr_evaluation_latency(e, 0.5), rr_evaluation_latency(e, 0.95));
-}
-
 static int report(struct job *j, const struct rr_evaluation *e, double seconds,
                   struct rr_error *err)
 {
@@ -198,6 +189,7 @@ static int report(struct job *j, const struct rr_evaluation *e, double seconds,
                                .seconds = seconds,
                                .n_context = j->l ? j->ranker.o.n_context : 0,
                                .model_context = j->l ? j->l->weights.model.h.n_context : 0,
+                               .latency = s->latency,
                                .clock = !s->journal_path};
     if (s->json)
         rr_evaluation_json(&text, e, &run);
@@ -211,9 +203,12 @@ static int report(struct job *j, const struct rr_evaluation *e, double seconds,
         rr_evaluation_tsv(&text, e, &run);
         rc = put(s->per_user, &text, err);
     }
+    rr_buf_clear(&text);
+    if (!rc && j->l && !run.clock) { /* not in the report: it must not depend on the clock */
+        rr_evaluation_clock(&text, e, seconds);
+        fputs(text.data ? text.data : "", stderr);
+    }
     rr_buf_free(&text);
-    if (!rc && j->l)
-        print_clock(e, seconds);
     return rc;
 }
 
@@ -284,15 +279,25 @@ static int fit_ease(struct job *j)
 static int check(const struct command *c, struct settings *s, const struct option *opts, size_t n,
                  bool has_model)
 {
-    static const char *const asking[] = {"context",           "tokenizer",
-                                         "no-hint",           "no-shift",
-                                         "history",           "history-order",
-                                         "disliked",          "answers",
-                                         "pair-rounds",       "lists",
-                                         "protocol",          "ablate",
-                                         "fit-weights",       "journal",
-                                         "hint-scores",       "template-pointwise",
-                                         "template-pairwise", "template-listwise"};
+    static const char *const asking[] = {"context",
+                                         "tokenizer",
+                                         "no-hint",
+                                         "no-shift",
+                                         "history",
+                                         "history-order",
+                                         "disliked",
+                                         "answers",
+                                         "pair-rounds",
+                                         "lists",
+                                         "protocol",
+                                         "ablate",
+                                         "fit-weights",
+                                         "journal",
+                                         "hint-scores",
+                                         "template-pointwise",
+                                         "template-pairwise",
+                                         "template-listwise",
+                                         "latency"};
     if (!s->data.dir)
         return args_misuse(c, "--data is needed");
     for (size_t i = 0; i < COUNT(asking) && s->task == TASK_NONE; i++)
@@ -300,6 +305,9 @@ static int check(const struct command *c, struct settings *s, const struct optio
             return args_misuse(c, "--%s has no effect with --task none", asking[i]);
     if (s->task != TASK_NONE && !has_model)
         return args_misuse(c, "a task needs a MODEL; --task none evaluates the backbone alone");
+    if (s->latency && (!s->json || s->journal || s->output))
+        return args_misuse(c, "--latency needs --json, and neither --journal nor -o: a resumed "
+                              "report must not depend on the clock");
     if (s->protocol && (args_given(opts, n, "history-order") || args_given(opts, n, "answers") ||
                         s->asking.no_shift))
         return args_misuse(c, "--protocol official decides --history-order, --answers and "
@@ -378,6 +386,8 @@ static int run(const struct command *c, int argc, char **argv)
          "keep finished users here; the same command goes on after a kill", 0, 0, false},
         {"per-user", 0, OPT_TEXT, &s.per_user, "FILE", "a line of TSV per user", 0, 0, false},
         {"json", 0, OPT_FLAG, &s.json, NULL, "one JSON object instead of tables", 0, 0, false},
+        {"latency", 0, OPT_FLAG, &s.latency, NULL,
+         "with --json: seconds per user at the median and at 95 %, too", 0, 0, false},
         {"ablate", 0, OPT_FLAG, &s.ablate, NULL, "turn each part off in turn", 0, 0, false},
         {"fit-weights", 0, OPT_FLAG, &s.fit_weights, NULL,
          "a row with weights fitted on the validation items", 0, 0, false},

@@ -51,7 +51,7 @@ static int fit_itemknn(struct rr_backbone *b, const double *g, const struct rr_f
         for (int j = 0; j < b->n_items; j++) {
             if (j == i || row[j] <= 0)
                 continue;
-            const double norm = sqrt(row[i] * g[(size_t)j * n + (size_t)j]) + o->shrink;
+            const double norm = sqrt(row[i]) * sqrt(g[(size_t)j * n + (size_t)j]) + o->shrink;
             list[found++] = (struct neighbour){row[j] / norm, j};
         }
         qsort(list, (size_t)found, sizeof *list, by_similarity);

@@ -15,6 +15,8 @@ static int next_record(struct rr_reader *r, struct rr_csv *c, struct rr_field *f
     for (;;) {
         size_t n;
         int rc = rr_csv_next(c, f, MAX_FIELDS, &n, r->o->lenient ? &why : r->err);
+        if (rc < 0 && r->o->lenient && r->err)
+            *r->err = why;
         if (rc <= 0)
             return rc;
         r->d->n_lines++;

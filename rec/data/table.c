@@ -41,6 +41,8 @@ static int next_record(struct table *t)
     for (;;) {
         size_t n;
         int rc = rr_csv_next(&t->csv, t->f, MAX_COLUMNS, &n, lenient ? &why : t->r->err);
+        if (rc < 0 && lenient && t->r->err)
+            *t->r->err = why;
         if (rc <= 0)
             return rc;
         t->r->d->n_lines++;

@@ -102,6 +102,7 @@ struct rr_run {
     uint64_t seed;
     double seconds;
     int n_context, model_context; /* 0: no model */
+    bool latency;                 /* JSON: seconds per user at the median and at 95 %, too */
     bool clock; /* clock readings may stand in the report: not in one that a resumed run must give
                    again byte for byte */
 };
@@ -109,6 +110,8 @@ void rr_evaluation_text(struct rr_buf *out, const struct rr_evaluation *e,
                         const struct rr_run *run);
 void rr_evaluation_json(struct rr_buf *out, const struct rr_evaluation *e,
                         const struct rr_run *run);
+/* One line: seconds in all and per user, and how much came from a journal. */
+void rr_evaluation_clock(struct rr_buf *out, const struct rr_evaluation *e, double seconds);
 /* A line per user: id, test item, its place in every row, tokens. */
 void rr_evaluation_tsv(struct rr_buf *out, const struct rr_evaluation *e, const struct rr_run *run);
 /* The p-quantile (nearest rank) of the seconds per user. */

@@ -133,12 +133,12 @@ static double ndcg_of(const struct rr_choice_set *set, const double *weights)
     return 0;
 }
 
-int rr_fit_weights(struct rr_fitted *out, const struct rr_choice_set *sets, int n,
+int rr_fit_weights(struct rr_fitted *f, const struct rr_choice_set *sets, int n,
                    struct rr_error *err)
 {
     struct scale s;
     double w[F], weights[F];
-    *out = (struct rr_fitted){.n = n};
+    *f = (struct rr_fitted){.n = n};
     if (n < 10)
         return rr_fail(err, RR_ERR_DATA, "FIT", RR_NOWHERE,
                        "%d users have their validation item among the candidates; weights need at "
@@ -146,13 +146,13 @@ int rr_fit_weights(struct rr_fitted *out, const struct rr_choice_set *sets, int 
                        n);
     measure(&s, sets, n);
     maximise(w, sets, n, -1, &s);
-    unscale(out->weights, w, &s);
+    unscale(f->weights, w, &s);
     for (int fold = 0; fold < RR_FIT_FOLDS; fold++) {
         maximise(w, sets, n, fold, &s);
         unscale(weights, w, &s);
         for (int i = fold; i < n; i += RR_FIT_FOLDS) {
-            out->ndcg_cross += ndcg_of(&sets[i], weights) / n;
-            out->ndcg_retrieval += rr_metrics_value(RR_NDCG, 5, sets[i].target + 1) / n;
+            f->ndcg_cross += ndcg_of(&sets[i], weights) / n;
+            f->ndcg_retrieval += rr_metrics_value(RR_NDCG, 5, sets[i].target + 1) / n;
         }
     }
     return RR_OK;

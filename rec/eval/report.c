@@ -124,6 +124,15 @@ static void text_notes(struct rr_buf *out, const struct rr_evaluation *e, const 
             e->rows[1].name);
 }
 
+void rr_evaluation_clock(struct rr_buf *out, const struct rr_evaluation *e, double seconds)
+{
+    rr_buf_printf(out, "clock: %.1f s; per user %.3f s at the median, %.3f s at 95 %%", seconds,
+                  rr_evaluation_latency(e, 0.5), rr_evaluation_latency(e, 0.95));
+    if (e->n_resumed)
+        rr_buf_printf(out, "; %d answers came from the journal", e->n_resumed);
+    rr_buf_puts(out, "\n");
+}
+
 void rr_evaluation_text(struct rr_buf *out, const struct rr_evaluation *e, const struct rr_run *run)
 {
     const struct rr_dataset *d = run->split->data;
@@ -144,11 +153,14 @@ void rr_evaluation_text(struct rr_buf *out, const struct rr_evaluation *e, const
                   "\n%d of %d test items are among the candidates: the ceiling of any reordering. "
                   "random is the exact mean over all orders.\n",
                   e->n_found, e->n);
-    text_gains(out, e, width);
+    if (e->n_tests)
+        text_gains(out, e, width);
     if (!run->model)
         return;
     text_bias(out, &e->bias);
     text_notes(out, e, run);
+    if (run->clock)
+        rr_evaluation_clock(out, e, run->seconds);
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------------
@@ -296,8 +308,10 @@ void rr_evaluation_json(struct rr_buf *out, const struct rr_evaluation *e, const
         json_fitted(out, &e->fitted);
     /* Clock readings would differ between a resumed run and an uninterrupted one. */
     add_double(out, "seconds", run->clock ? run->seconds : NAN);
-    add_double(out, "latency_p50", run->clock && run->model ? rr_evaluation_latency(e, 0.5) : NAN);
-    add_double(out, "latency_p95", run->clock && run->model ? rr_evaluation_latency(e, 0.95) : NAN);
+    if (run->latency) {
+        add_double(out, "latency_p50", rr_evaluation_latency(e, 0.5));
+        add_double(out, "latency_p95", rr_evaluation_latency(e, 0.95));
+    }
     rr_buf_printf(out, ",\"tokens_asked\":%lld,\"tokens_computed\":%lld}\n", e->tokens_asked,
                   e->tokens_computed);
 }

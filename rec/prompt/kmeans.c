@@ -136,11 +136,11 @@ static double run(struct state *s, int k, struct rr_rng *rng)
     return inertia;
 }
 
-int rr_kmeans(int *cluster, int *n_clusters, double *inertia, const float *x, int n, int dim, int k,
+int rr_kmeans(struct rr_kmeans_result *out, const float *x, int n, int dim, int k,
               struct rr_rng *rng, struct rr_error *err)
 {
     struct state s = {.x = x, .n = n, .dim = dim};
-    double best = INFINITY;
+    out->inertia = INFINITY;
     if (n < 1 || dim < 1 || k < 1)
         return rr_fail(err, RR_ERR_USAGE, "KMEANS", RR_NOWHERE, "%d clusters of %d rows of %d", k,
                        n, dim);
@@ -152,14 +152,12 @@ int rr_kmeans(int *cluster, int *n_clusters, double *inertia, const float *x, in
     const bool room = s.centres && s.distance && s.size && s.cluster;
     for (int i = 0; room && i < RR_KMEANS_STARTS; i++) {
         const double now = run(&s, k, rng);
-        if (!(now < best))
+        if (!(now < out->inertia))
             continue;
-        best = now;
-        *n_clusters = s.k;
-        memcpy(cluster, s.cluster, (size_t)n * sizeof *cluster);
+        out->inertia = now;
+        out->n_clusters = s.k;
+        memcpy(out->cluster, s.cluster, (size_t)n * sizeof *s.cluster);
     }
-    if (room && inertia)
-        *inertia = best;
     rr_free(s.centres);
     rr_free(s.distance);
     rr_free(s.size);

@@ -9,10 +9,15 @@
 #define RR_KMEANS_STARTS 10
 #define RR_KMEANS_ROUNDS 300
 
-/* cluster[n] = cluster of each row of x[n, dim], 0..k-1; *inertia (may be NULL) = sum of squared
- * Euclidean distances to the centres. k is reduced to the number of distinct rows; *n_clusters
- * receives what it was. Distances are summed in double, ties go to the lower cluster. */
-int rr_kmeans(int *cluster, int *n_clusters, double *inertia, const float *x, int n, int dim, int k,
+struct rr_kmeans_result {
+    int *cluster; /* [n] the caller's: cluster of each row, 0..n_clusters-1 */
+    int n_clusters;
+    double inertia; /* sum of squared Euclidean distances to the centres */
+};
+
+/* Clusters the rows of x[n, dim] into k, or as many as there are distinct rows when those are
+ * fewer. Distances are summed in double, ties go to the lower cluster. */
+int rr_kmeans(struct rr_kmeans_result *out, const float *x, int n, int dim, int k,
               struct rr_rng *rng, struct rr_error *err);
 
 #endif

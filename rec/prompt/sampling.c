@@ -86,14 +86,15 @@ static int add_clusters(struct sampler *sm, const float *embeddings, int dim, in
     float *rows = rr_alloc(pool * (size_t)dim, sizeof *rows);
     int *quota = rr_alloc((size_t)sm->o.n_clusters, sizeof *quota);
     int *members = rr_alloc(pool, sizeof *members);
+    struct rr_kmeans_result km = {.cluster = sm->cluster};
     int rc =
         rows && quota && members ? RR_OK : rr_fail_memory(sm->err, "clusters", pool * sizeof *rows);
     for (size_t i = 0; i < pool && !rc; i++)
         memcpy(rows + i * (size_t)dim, embeddings + (size_t)sm->pool[i] * (size_t)dim,
                (size_t)dim * sizeof *rows);
     if (!rc)
-        rc = rr_kmeans(sm->cluster, &s->n_clusters, NULL, rows, s->n_pool, dim, sm->o.n_clusters,
-                       &sm->rng, sm->err);
+        rc = rr_kmeans(&km, rows, s->n_pool, dim, sm->o.n_clusters, &sm->rng, sm->err);
+    s->n_clusters = km.n_clusters;
     for (size_t i = 0; i < pool && !rc; i++)
         s->cluster_size[sm->cluster[i]]++;
     if (!rc)

@@ -106,7 +106,7 @@ static void find_branches(struct rr_choices *c, const struct sequences *s)
 int rr_choices_make(struct rr_choices *c, const struct rr_tokenizer *t, struct rr_encoding *e,
                     const char *begin, const char *const *answers, int n, struct rr_error *err)
 {
-    struct sequences s;
+    struct sequences s = {.n = {0}};
     int *prompt = NULL, n_prompt = 0;
     *c = (struct rr_choices){.n = n};
     int rc = encode(t, e, begin, NULL, err);

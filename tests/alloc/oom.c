@@ -4,7 +4,6 @@
  * back. Exit 0 when so.
  *
  * Models: the tiny ones of make_files.h in all formats, and stories260K where ../shared has it. */
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,71 +12,11 @@
 #include "engine/base/file.h"
 #include "engine/base/json.h"
 #include "engine/session.h"
+#include "tests/alloc/failing.h"
 #include "tests/make_files.h"
 #include "weights/weights.h"
 
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t n);
-void *__real_aligned_alloc(size_t align, size_t n);
-void __real_free(void *p);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t n);
-void *__wrap_aligned_alloc(size_t align, size_t n);
-void __wrap_free(void *p);
-
-static long n_calls; /* allocations asked for since the last reset */
-static long fail_at; /* this one fails; 0: none */
-static bool fail_on; /* and all behind it */
-static long n_live;  /* blocks not yet freed */
-
-static bool fails(void)
-{
-    n_calls++;
-    return fail_at && (n_calls == fail_at || (fail_on && n_calls > fail_at));
-}
-
-static void *counted(void *p)
-{
-    n_live += p != NULL;
-    return p;
-}
-
-void *__wrap_malloc(size_t n)
-{
-    return fails() ? NULL : counted(__real_malloc(n));
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return fails() ? NULL : counted(__real_calloc(n, size));
-}
-
-void *__wrap_realloc(void *p, size_t n)
-{
-    if (fails())
-        return NULL;
-    void *grown = __real_realloc(p, n);
-    return p ? grown : counted(grown);
-}
-
-void *__wrap_aligned_alloc(size_t align, size_t n)
-{
-    return fails() ? NULL : counted(__real_aligned_alloc(align, n));
-}
-
-void __wrap_free(void *p)
-{
-    n_live -= p != NULL;
-    __real_free(p);
-}
-
 /* ---- what is tried ---- */
-
-struct scenario {
-    const char *name, *model, *tokenizer;
-};
 
 static int score(struct rr_session *s, const struct rr_encoding *e, const struct rr_weights *w,
                  struct rr_error *err)
@@ -175,49 +114,6 @@ static int use_out(const struct scenario *sc, struct rr_error *err)
         return rc;
     fputs("some text\n", out.f);
     return rr_out_commit(&out, err);
-}
-
-/* ---- the sweep ---- */
-
-static long n_failed; /* allocations that were made to fail, over all scenarios */
-
-typedef int use_fn(const struct scenario *sc, struct rr_error *err);
-
-static bool sweep_one(const struct scenario *sc, use_fn *use, bool on)
-{
-    for (fail_at = 1; fail_at < 1000000; fail_at++) {
-        struct rr_error err = {0};
-        const long live = n_live;
-        n_calls = 0;
-        fail_on = on;
-        int rc = use(sc, &err);
-        if (n_live != live) {
-            fprintf(stderr, "oom: %s, allocation %ld%s: %ld blocks were not freed (status %d)\n",
-                    sc->name, fail_at, on ? " and later" : "", n_live - live, rc);
-            return false;
-        }
-        if (rc == RR_OK && n_calls < fail_at) {
-            n_failed += n_calls;
-            fail_at = 0;
-            return n_calls > 0;
-        }
-        if (rc != RR_ERR_MEMORY || err.status != RR_ERR_MEMORY) {
-            fprintf(stderr,
-                    "oom: %s, allocation %ld of %ld%s failed: status %d [%s] %s; expected %d\n",
-                    sc->name, fail_at, n_calls, on ? " and later" : "", rc, err.code, err.text,
-                    RR_ERR_MEMORY);
-            return false;
-        }
-    }
-    return false;
-}
-
-/* Goes on after a failure of one scenario, so that one run shows all of them. */
-static int sweep(const struct scenario *sc, use_fn *use)
-{
-    bool once = sweep_one(sc, use, false), on = sweep_one(sc, use, true);
-    fail_at = 0;
-    return !(once && on);
 }
 
 /* ---- files ---- */

@@ -37,9 +37,30 @@ misused "expected all|none|pointwise" evaluate m --data d --task listwise2
 misused "expected pop|mf|itemknn|ease|lightgcn" evaluate m --data d --backbone lightgnc
 misused "--data is needed" evaluate m
 misused "needs a MODEL" evaluate --data d
-misused "--data and --user are needed" rank m --data d
+misused "--data needs one of --user" rank m --data d
+misused "--data and --user are needed" rank m --user 3
+misused "has no effect without --data" rank m -k 5
+misused "expected I/N" rank m --shard 3/2
+misused "exclude each other" evaluate m --data d --backbone mf --candidates f
+misused "has no effect without --candidates" evaluate m --data d --hint-scores
+misused "--ablate has no effect with --task none" evaluate --data d --task none --ablate
+misused "--fit-weights needs --task all" evaluate m --data d --task pairwise --fit-weights
+misused "all would be the same" evaluate m --data d --no-shift --lists 2
+misused "decides" evaluate m --data d --protocol official --history-order shuffled
+misused "unknown backbone" fit mff --data d -o f
+misused "--lambda has no effect on mf" fit mf --data d -o f --lambda 3
+misused "one of --output and --ratio" fit mf --data d
+misused "like 8:1:1" fit mf --data d --ratio 8:1
+misused "--data is needed" data
+misused "MIN:MAX:STEP" data --data d --scale 5
+misused "expected user=NAME" data --data d --columns who=x
+misused "--strict and --lenient" data --data d --strict --lenient
+misused "--data and --output are needed" instruct --data d
+misused "mf and lightgcn have user embeddings" instruct --data d -o o --embeddings ease
+misused "--clusters has no effect" instruct --data d -o o --no-clustering --clusters 3
+misused "are needed" prompt m --data d
 misused "expected c, avx2 or avx512" inspect m --cpu sse
-for c in rank evaluate split inspect tokenize logits generate score; do
+for c in rank evaluate data split fit candidates prompt instruct audit inspect tokenize logits generate score; do
     "$r" $c --help >/dev/null 2>&1 || { echo "usage: $c --help fails" >&2; fails=$((fails + 1)); }
     "$r" $c --help | grep -q "usage: recrank $c" || { echo "usage: $c --help says nothing" >&2; fails=$((fails + 1)); }
 done

@@ -1,0 +1,80 @@
+#!/bin/sh
+# The commands over a data set, on a small invented one: data, split, fit, candidates, instruct, audit, evaluate without a model.
+r=$1
+d=$(mktemp -d)
+trap 'rm -rf "$d"' EXIT
+fails=0
+bad() {
+    echo "data_commands: $*" >&2
+    fails=$((fails + 1))
+}
+mkdir "$d/ml"
+awk 'BEGIN { for (i = 1; i <= 30; i++) printf "%d|Film %d (19%02d)|||http://x|0|1|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0\n", i, i, i + 40 }' >"$d/ml/u.item"
+awk 'BEGIN { srand(3); for (u = 1; u <= 40; u++) for (i = 1; i <= 30; i++)
+    if (rand() < (u % 3 == i % 3 ? .8 : .2)) printf "%d\t%d\t%d\t%d\n", u, i, u % 3 == i % 3 ? 3 + int(3 * rand()) : 1 + int(4 * rand()), 880000000 + int(1e6 * rand()) }' >"$d/ml/u.data"
+"$r" data --data "$d/ml" --json >"$d/data.json" || bad "data"
+grep -q '"format":"ml-100k".*"users":40,"items":30,.*"split":"time".*"dropped":\[\]' "$d/data.json" || bad "data --json: $(cat "$d/data.json")"
+"$r" data --data "$d/ml" | grep -q '^likes ' || bad "data as text"
+# A bad line: strict stops at it, lenient counts it, and gives up beyond 0.1 %.
+cp -r "$d/ml" "$d/bad"
+printf '1\t2\n' >>"$d/bad/u.data"
+"$r" data --data "$d/bad" >/dev/null 2>"$d/said"
+[ $? = 65 ] && grep -q 'u.data:.*2 columns' "$d/said" || bad "strict: $(cat "$d/said")"
+"$r" data --data "$d/bad" --lenient >"$d/out" 2>"$d/said"
+[ $? = 65 ] && grep -q 'skipped .* 1  COLUMNS' "$d/out" && grep -q 'TOO_MANY_BAD' "$d/said" || bad "lenient: $(cat "$d/out" "$d/said")"
+"$r" evaluate --data "$d/bad" --lenient --task none --backbone pop >"$d/out" 2>/dev/null
+[ $? = 65 ] && [ ! -s "$d/out" ] || bad "evaluate went on with too many bad lines"
+# The same seed trains the same bytes; another split or other data is refused.
+for b in pop mf itemknn ease lightgcn; do
+    more=
+    case $b in mf | lightgcn) more="--epochs 3 --dim 8" ;; esac
+    "$r" fit $b --data "$d/ml" $more -o "$d/$b.1" >/dev/null && "$r" fit $b --data "$d/ml" $more -o "$d/$b.2" >/dev/null || bad "fit $b"
+    cmp -s "$d/$b.1" "$d/$b.2" || bad "fit $b: the same seed wrote other bytes"
+    "$r" evaluate --data "$d/ml" --task none --backbone "$d/$b.1" --no-ease --json >"$d/rows.1" || bad "evaluate with the file of $b"
+done
+"$r" evaluate --data "$d/ml" --task none --backbone "$d/ease.1" --split-by file >/dev/null 2>"$d/said"
+[ $? = 65 ] && grep -q 'BACKBONE_DATA' "$d/said" || bad "a backbone of another split: $(cat "$d/said")"
+head -c 3000 "$d/ease.1" >"$d/cut"
+"$r" candidates --data "$d/ml" --backbone "$d/cut" >/dev/null 2>"$d/said"
+[ $? = 65 ] && grep -q 'error\[BACKBONE\]' "$d/said" || bad "a truncated backbone: $(cat "$d/said")"
+# Candidates go out and come back: the same rows.
+"$r" evaluate --data "$d/ml" --task none --backbone "$d/ease.1" --json | sed 's/,"intervals".*//' >"$d/rows.own"
+for f in tsv trec jsonl; do
+    "$r" candidates --data "$d/ml" --backbone "$d/ease.1" --format $f -o "$d/list.$f" || bad "candidates as $f"
+    "$r" evaluate --data "$d/ml" --task none --candidates "$d/list.$f" --json 2>/dev/null | sed 's/,"intervals".*//' >"$d/rows.$f"
+    cmp -s "$d/rows.own" "$d/rows.$f" || bad "candidates read back from $f rank otherwise"
+done
+# Instructions: deterministic, in every dialect, with sums that are right.
+for dialect in messages alpaca sharegpt; do
+    "$r" instruct --data "$d/ml" -o "$d/i1" --size 40 --folds 2 --clusters 3 --backbone pop --dialect $dialect >/dev/null || bad "instruct $dialect"
+    "$r" instruct --data "$d/ml" -o "$d/i2" --size 40 --folds 2 --clusters 3 --backbone pop --dialect $dialect --json >"$d/manifest" || bad "instruct again"
+    cmp -s "$d/i1/recranker.jsonl" "$d/i2/recranker.jsonl" || bad "instruct $dialect: the same seed wrote other bytes"
+    sum=$(sha256sum "$d/i1/recranker.jsonl" | cut -d' ' -f1)
+    grep -q "\"sha256\":\"$sum\"" "$d/manifest" && cmp -s "$d/manifest" "$d/i2/manifest.json" || bad "instruct $dialect: the manifest's sum"
+    grep -q recranker.jsonl "$d/i1/dataset_info.json" || bad "dataset_info.json"
+done
+"$r" audit --data "$d/ml" --backbone pop --size 200 >"$d/out" || bad "audit: $(grep FAIL "$d/out")"
+"$r" audit --data "$d/ml" --backbone pop --size 200 --protocol official >"$d/out"
+[ $? = 1 ] && [ "$(grep -c '^FAIL' "$d/out")" -ge 3 ] || bad "audit does not fail on the original's protocol: $(cat "$d/out")"
+[ -z "$(find "$d" -name '*.tmp*')" ] || bad "temporary files were left"
+m=../shared/models/stories260K
+if [ -d $m ]; then
+    "$r" prompt $m/tok512.model --data "$d/ml" --user 3 --backbone pop --task listwise --json >"$d/out" || bad "prompt"
+    grep -q '"task":"listwise".*"tokens":[0-9]*,"trunk_tokens":' "$d/out" || bad "prompt --json: $(cat "$d/out")"
+    "$r" prompt $m/tok512.model --data "$d/ml" --user 3 --backbone pop --question 4 2>"$d/said" | grep -q '^Answer:$' || bad "the prompt's end"
+    grep -q 'share the first' "$d/said" || bad "where the trunk ends: $(cat "$d/said")"
+    # Shards together are the whole; so are threads.
+    "$r" rank $m/stories260K.gguf --data "$d/ml" --all --backbone pop -k 4 --threads 1 2>/dev/null | sort >"$d/whole"
+    { "$r" rank $m/stories260K.gguf --data "$d/ml" --all --backbone pop -k 4 --shard 1/2; "$r" rank $m/stories260K.gguf --data "$d/ml" --all --backbone pop -k 4 --shard 2/2; } 2>/dev/null | sort >"$d/shards"
+    [ "$(wc -l <"$d/whole")" = 40 ] && cmp -s "$d/whole" "$d/shards" || bad "two shards are not the whole"
+    "$r" rank $m/stories260K.gguf --data "$d/ml" --user 3 --backbone pop -k 4 --format trec | awk '$2 != "Q0" || NF != 6 || (NR > 1 && $5 >= last) { exit 1 } { last = $5 }' || bad "TREC lines"
+    printf '{"id":7,"history":["A","B"],"candidates":["C","D","C"]}\n{"candidates":[]}\n{"liked":["A"],"candidates":[{"title":"C","id":"x","score":1},{"title":"D","id":"y","score":2}]}\n' >"$d/requests"
+    "$r" rank $m/stories260K.gguf --keep-going <"$d/requests" >"$d/out" 2>/dev/null
+    [ $? = 65 ] && [ "$(wc -l <"$d/out")" = 3 ] && sed -n 2p "$d/out" | grep -q '"line":2,"error"' || bad "--keep-going: $(cat "$d/out")"
+    sed -n 3p "$d/out" | grep -q '"retrieval_rank":1,"title":"D","index":1,"id":"y"' || bad "scores make the retrieval order: $(sed -n 3p "$d/out")"
+    "$r" rank $m/stories260K.gguf <"$d/requests" >"$d/out" 2>"$d/said"
+    [ $? = 65 ] && grep -q 'standard input:2:' "$d/said" && [ "$(wc -l <"$d/out")" = 1 ] || bad "a bad request: $(cat "$d/said")"
+else
+    echo "skip: $m is not beside the project"
+fi
+[ "$fails" = 0 ]
