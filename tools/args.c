@@ -1,6 +1,7 @@
 /* See args.h. */
 #include "tools/args.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -59,7 +60,7 @@ const char *args_nearest(const char *word, const char *const *names, size_t n)
     int best_distance = 4;
     for (size_t i = 0; i < n; i++) {
         int d = distance(word, names[i]);
-        if (d < best_distance && d < (int)strlen(names[i])) {
+        if (d < best_distance && d <= ((int)strlen(word) + 1) / 3) {
             best_distance = d;
             best = names[i];
         }
@@ -73,7 +74,7 @@ static void print_default(const struct option *o)
         printf(" [%s]", *(const char **)o->value);
     else if (o->kind == OPT_INT)
         printf(" [%lld]", *(long long *)o->value);
-    else if (o->kind == OPT_REAL)
+    else if (o->kind == OPT_REAL && !isnan(*(double *)o->value))
         printf(" [%g]", *(double *)o->value);
 }
 

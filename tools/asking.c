@@ -1,6 +1,7 @@
 /* See asking.h. */
 #include "tools/asking.h"
 
+#include <string.h>
 #include "engine/base/file.h"
 #include "engine/base/sha256.h"
 
@@ -21,6 +22,31 @@ void asking_close(struct asking *a)
 {
     for (int t = 0; t < RR_N_TASKS; t++)
         rr_template_free(&a->templates[t]);
+}
+
+int asking_check(const struct command *c, const struct asking *a, unsigned tasks,
+                 const struct option *opts, size_t n_opts)
+{
+    /* The tasks that an option is about. */
+    static const struct {
+        const char *option;
+        unsigned tasks;
+    } only[] = {{"pair-rounds", RR_ASK(RR_PAIRWISE)},
+                {"lists", RR_ASK(RR_LISTWISE)},
+                {"no-shift", RR_ASK(RR_PAIRWISE) | RR_ASK(RR_LISTWISE)},
+                {"disliked", RR_ASK(RR_PAIRWISE) | RR_ASK(RR_LISTWISE)},
+                {"template-pointwise", RR_ASK(RR_POINTWISE)},
+                {"template-pairwise", RR_ASK(RR_PAIRWISE)},
+                {"template-listwise", RR_ASK(RR_LISTWISE)},
+                {"hint-scores", RR_ASK(RR_POINTWISE)}};
+    for (size_t i = 0; i < COUNT(only); i++)
+        if (!(tasks & only[i].tasks) && args_given(opts, n_opts, only[i].option))
+            return args_misuse(c, "--%s has no effect on what is asked", only[i].option);
+    if (a->no_shift && a->lists > 1)
+        return args_misuse(c, "--lists has no effect with --no-shift: all would be the same");
+    if (a->no_hint && args_given(opts, n_opts, "hint-scores"))
+        return args_misuse(c, "--hint-scores has no effect with --no-hint");
+    return -1;
 }
 
 struct rr_prompt_style asking_style(const struct asking *a, const struct rr_dataset *d,
@@ -54,19 +80,21 @@ struct rr_ranker_options asking_ranker(const struct asking *a, const struct rr_d
                                       .style = asking_style(a, d, seed)};
 }
 
-/* The first digits of a template file's sum: two wordings are two runs. */
-static void describe_template(struct rr_buf *out, enum rr_task task, const char *path)
+/* The first digits of a wording's sum: two wordings are two runs. */
+static void describe_wording(struct rr_buf *out, enum rr_task task, const char *path)
 {
-    struct rr_map map;
+    const char *text = rr_template_text(task);
+    struct rr_map map = {0};
     struct rr_sha256 sum;
     char hex[65];
-    if (rr_map_open(&map, path, NULL) != 0)
-        return;
     rr_sha256_init(&sum);
-    rr_sha256_add(&sum, map.data, map.size);
+    if (!path)
+        rr_sha256_add(&sum, text, strlen(text));
+    else if (rr_map_open(&map, path, NULL) == 0)
+        rr_sha256_add(&sum, map.data, map.size);
     rr_sha256_hex(&sum, hex);
     rr_map_close(&map);
-    rr_buf_printf(out, ", %s template %.12s", rr_task_name(task), hex);
+    rr_buf_printf(out, ", %s wording %.8s", rr_task_name(task), hex);
 }
 
 void asking_describe(struct rr_buf *out, const struct rr_ranker_options *o, const struct asking *a)
@@ -83,6 +111,6 @@ void asking_describe(struct rr_buf *out, const struct rr_ranker_options *o, cons
                   s->max_rated, s->max_disliked, o->pair_rounds, o->pair_rounds == 1 ? "" : "s",
                   o->list_shuffles, o->list_shuffles == 1 ? "" : "s");
     for (int t = 0; t < RR_N_TASKS; t++)
-        if (a->files[t])
-            describe_template(out, (enum rr_task)t, a->files[t]);
+        if (o->tasks >> t & 1)
+            describe_wording(out, (enum rr_task)t, a->files[t]);
 }

@@ -54,6 +54,10 @@ struct asking {
 int asking_open(struct asking *a);
 void asking_close(struct asking *a);
 
+/* Refuses options that have no effect on the tasks asked (RR_ASK bits). -1, or the exit code. */
+int asking_check(const struct command *c, const struct asking *a, unsigned tasks,
+                 const struct option *opts, size_t n_opts);
+
 /* The style for a data set (NULL: movies rated 1 to 5). */
 struct rr_prompt_style asking_style(const struct asking *a, const struct rr_dataset *d,
                                     long long seed);

@@ -7,14 +7,17 @@ static int write_lists(struct opened_data *d, enum rr_lists_format format, FILE 
 {
     struct rr_user_request u = {0};
     struct rr_buf out = {0};
-    int rc = rr_user_request_init(&u, &d->source, err);
+    int rc = rr_lists_check_ids(format, &d->dataset, err);
+    if (!rc)
+        rc = rr_user_request_init(&u, &d->source, err);
     for (int user = 0; user < d->dataset.n_users && !rc; user++) {
         rr_user_request_make(&u, &d->source, user);
         if (!u.request.n_candidates)
             continue;
         rr_buf_clear(&out);
         rr_lists_write(&out, format, &d->dataset, user, u.candidates, u.request.n_candidates,
-                       rr_backbone_name(d->backbone.kind));
+                       !d->source.lists || d->lists.scored,
+                       d->source.lists ? "imported" : rr_backbone_name(d->backbone.kind));
         if (out.failed)
             rc = rr_fail_memory(err, "output", out.n);
         else if (fwrite(out.data, 1, out.n, f) != out.n && f == stdout)
@@ -59,7 +62,7 @@ static int run(const struct command *c, int argc, char **argv)
             rc = write_lists(&d, (enum rr_lists_format)format, output ? out.f : stdout, &err);
         if (!rc && output)
             rc = tool_commit(&out, &err);
-        else if (output)
+        else if (out.f)
             rr_out_close(&out);
         rc = rc ? tool_fail(&err) : tool_finish();
     }

@@ -139,9 +139,11 @@ static void describe(struct job *j)
     rr_weights_fingerprint(&j->l->weights, j->model_sha256);
     tokenizer_sum(j->l->weights.tokenizer, tokens);
     rr_buf_printf(id,
-                  "model %.16s, tokenizer %.16s, cpu %s, context %d; data %.16s, %s, split by %s",
-                  j->model_sha256, tokens, rr_cpu_level_name(j->l->engine.kernels.level),
-                  j->ranker.o.n_context, d->dataset.fingerprint, d->dataset.settings,
+                  "recrank %s, model %.16s, tokenizer %.16s, cpu %s, context %d; data %.16s, %s, "
+                  "split by %s",
+                  rr_version(), j->model_sha256, tokens,
+                  rr_cpu_level_name(j->l->engine.kernels.level), j->ranker.o.n_context,
+                  d->dataset.fingerprint, d->dataset.settings,
                   d->split.order == RR_SPLIT_BY_TIME ? "time" : "file");
     rr_buf_printf(
         id, "; candidates %lld of %s%s%s seed %llu; protocol %s%s%s; seed %lld; users %lld; ",
@@ -303,6 +305,8 @@ static int check(const struct command *c, struct settings *s, const struct optio
     for (size_t i = 0; i < COUNT(asking) && s->task == TASK_NONE; i++)
         if (args_given(opts, n, asking[i]))
             return args_misuse(c, "--%s has no effect with --task none", asking[i]);
+    if (s->task == TASK_NONE && has_model)
+        return args_misuse(c, "a MODEL has no effect with --task none");
     if (s->task != TASK_NONE && !has_model)
         return args_misuse(c, "a task needs a MODEL; --task none evaluates the backbone alone");
     if (s->latency && (!s->json || s->journal || s->output))
@@ -316,16 +320,17 @@ static int check(const struct command *c, struct settings *s, const struct optio
         return args_misuse(c, "--protocol official goes with neither --ablate nor --hint-scores");
     if (s->fit_weights && s->task != TASK_ALL)
         return args_misuse(c, "--fit-weights needs --task all");
-    if (s->asking.no_shift && s->asking.lists > 1)
-        return args_misuse(c, "--lists has no effect with --no-shift: all would be the same");
-    return source_check(c, &s->source);
+    const int rc =
+        asking_check(c, &s->asking, s->task >= 2 ? RR_ASK(s->task - 2) : RR_ASK_ALL, opts, n);
+    return rc >= 0 ? rc : source_check(c, &s->source);
 }
 
-/* --journal, or beside the output. */
+/* --journal, or beside the output where that is a file. */
 static int choose_journal(struct settings *s)
 {
     static const char end[] = ".journal";
-    const char *from = s->journal ? s->journal : s->output;
+    const bool beside = !s->journal && s->output && !rr_path_is_special(s->output);
+    const char *from = s->journal ? s->journal : beside ? s->output : NULL;
     if (!from || s->task == TASK_NONE)
         return -1;
     const size_t n = strlen(from);
@@ -336,8 +341,28 @@ static int choose_journal(struct settings *s)
         return tool_fail(&err);
     }
     memcpy(s->journal_path, from, n + 1);
-    if (!s->journal)
+    if (beside)
         memcpy(s->journal_path + n, end, sizeof end);
+    return -1;
+}
+
+static bool same(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) == 0;
+}
+
+/* What is to be written is tried before the work, not after it. */
+static int check_outputs(const struct command *c, const struct settings *s)
+{
+    struct rr_error err = {0};
+    if (same(s->output, s->per_user) || same(s->output, s->journal_path) ||
+        same(s->per_user, s->journal_path))
+        return args_misuse(c, "two outputs have one name: report '%s', per user '%s', journal '%s'",
+                           s->output ? s->output : "-", s->per_user ? s->per_user : "-",
+                           s->journal_path ? s->journal_path : "-");
+    if ((s->output && rr_out_check(s->output, &err)) ||
+        (s->per_user && rr_out_check(s->per_user, &err)))
+        return tool_fail(&err);
     return -1;
 }
 
@@ -406,6 +431,8 @@ static int run(const struct command *c, int argc, char **argv)
         return rc;
     tool_catch_interrupt();
     rc = choose_journal(&s);
+    if (rc < 0)
+        rc = check_outputs(c, &s);
     if (rc < 0)
         rc = open_and_evaluate(c, &s, a.positional[0]);
     rr_free(s.journal_path);

@@ -89,7 +89,8 @@ static int check(const struct command *c, struct settings *s, const char *name,
         if (args_given(opts, n, only[i].option) && !(only[i].kinds >> kind & 1))
             return args_misuse(c, "--%s has no effect on %s", only[i].option, name);
     if (!s->output == !s->ratio)
-        return args_misuse(c, "one of --output and --ratio is needed");
+        return args_misuse(c, s->output ? "--output and --ratio exclude each other"
+                                        : "one of --output and --ratio is needed");
     if (s->ratio && !parse_ratio(s->share, s->ratio))
         return args_misuse(c, "--ratio is '%s'; expected TRAIN:VALID:TEST, like 8:1:1", s->ratio);
     if (s->ratio && args_given(opts, n, "split-by"))

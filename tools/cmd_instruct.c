@@ -108,7 +108,14 @@ static int instruct(const struct settings *s, struct opened_data *d)
     char hex[65];
     char *path = rr_path_join(s->output, file);
     struct writer w = {.dialect = (enum rr_dialect)s->dialect, .d = &d->dataset};
+    const int levels = (int)d->dataset.rating_max;
     int rc = path ? RR_OK : rr_fail_memory(&err, "file name", 0);
+    if (!rc && s->task <= 1 && (levels < 2 || levels > RR_MAX_LEVELS))
+        rc =
+            rr_fail(&err, RR_ERR_USAGE, "SCALE", RR_AT_FILE(s->data.dir),
+                    "a rating scale up to %d; pointwise instructions take 2 to %d: write the other "
+                    "tasks alone, or rescale the ratings",
+                    levels, RR_MAX_LEVELS);
     if (!rc && mkdir(s->output, 0777) != 0 && errno != EEXIST)
         rc = rr_fail(&err, RR_ERR_OPEN, "CANNOT_WRITE", RR_AT_FILE(s->output),
                      "cannot make this folder: %s", strerror(errno));
@@ -184,6 +191,8 @@ static int check(const struct command *c, const struct settings *s, const struct
             return args_misuse(c, "--%s has no effect with --no-clustering", clustering[i]);
     if (s->no_penalty && args_given(opts, n, "penalty"))
         return args_misuse(c, "--penalty has no effect with --no-penalty");
+    if (s->asking.no_hint && (args_given(opts, n, "folds") || args_given(opts, n, "backbone")))
+        return args_misuse(c, "--folds and --backbone have no effect with --no-hint");
     if (s->protocol && args_given(opts, n, "folds"))
         return args_misuse(c, "--folds has no effect with --protocol official");
     return -1;

@@ -127,7 +127,8 @@ static int run(const struct command *c, int argc, char **argv)
     }
     if (!a.n || !s.data.dir || !s.user)
         return args_misuse(c, "a model or tokenizer, --data and --user are needed");
-    if ((rc = source_check(c, &s.source)) >= 0 || (rc = asking_open(&s.asking)) >= 0)
+    if ((rc = asking_check(c, &s.asking, RR_ASK(s.task), opts, COUNT(opts))) >= 0 ||
+        (rc = source_check(c, &s.source)) >= 0 || (rc = asking_open(&s.asking)) >= 0)
         return rc;
     tool_catch_interrupt();
     rc = rr_weights_tokenizer(&t, a.positional[0], &err) ? tool_fail(&err) : -1;

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "engine/base/file.h"
 #include "engine/base/json.h"
 #include "engine/base/number.h"
 #include "rec/rank/request_json.h"
@@ -31,6 +32,7 @@ struct ranking {
     enum rr_method by;
     struct rr_ranked order[RR_MAX_CANDIDATES];
     struct rr_buf out;
+    int n_without; /* users without candidates */
     struct progress progress;
 };
 
@@ -135,7 +137,7 @@ static void user_trec(struct ranking *r, const struct rr_user_request *u,
     for (int i = 0; i < u->request.n_candidates; i++)
         list[i] = (struct rr_candidate){u->candidates[r->order[i].candidate].item,
                                         (float)r->order[i].score};
-    rr_lists_write(&r->out, RR_LISTS_TREC, &d->dataset, user, list, u->request.n_candidates,
+    rr_lists_write(&r->out, RR_LISTS_TREC, &d->dataset, user, list, u->request.n_candidates, true,
                    "recrank");
 }
 
@@ -151,8 +153,10 @@ static int rank_user(struct ranking *r, struct rr_user_request *u, const struct 
                              "is liked there, or the list imported has none")
                    : RR_OK;
     int rc = rank_request(r, &u->request, err);
-    if (rc)
+    if (rc) {
+        rr_error_add_object(err, "user", id);
         return rc;
+    }
     rr_buf_clear(&r->out);
     if (r->s->format == FORMAT_TEXT)
         user_text(r, u, d, id);
@@ -163,67 +167,102 @@ static int rank_user(struct ranking *r, struct rr_user_request *u, const struct 
     return flush_out(r, err);
 }
 
-/* The users asked for, in *users (rr_free). */
-static int choose_users(const struct settings *s, const struct opened_data *d, int **users, int *n,
-                        struct rr_error *err)
+/* Users of a data set, by number. */
+struct user_list {
+    int *users; /* rr_free */
+    size_t n, cap;
+};
+
+static int add_user(struct user_list *l, int user, struct rr_error *err)
 {
-    const int most = d->dataset.n_users;
+    if (!rr_grow(&l->users, &l->cap, l->n + 1, sizeof *l->users))
+        return rr_fail_memory(err, "users", l->n * sizeof *l->users);
+    l->users[l->n++] = user;
+    return RR_OK;
+}
+
+static int find_user(int *user, const struct opened_data *d, const char *id, const char *where,
+                     long long line, struct rr_error *err)
+{
+    *user = rr_dataset_user(&d->dataset, id);
+    return *user >= 0
+               ? RR_OK
+               : rr_fail(err, RR_ERR_DATA, "USER", RR_AT_LINE(where, id, line, 0),
+                         "no such user among the %d of %s", d->dataset.n_users, d->dataset.path);
+}
+
+/* Ids in a file or on standard input, one per line. */
+static int read_users(struct user_list *l, const struct opened_data *d, const char *path,
+                      struct rr_error *err)
+{
+    const bool standard = strcmp(path, "-") == 0;
+    FILE *f = standard ? stdin : rr_path_is_dir(path) ? NULL : fopen(path, "r");
     struct lines in;
     struct line ln;
-    int more = 0, rc = RR_OK;
-    size_t cap = 0;
-    *users = NULL;
-    *n = 0;
-    FILE *f = NULL;
-    if (s->users && strcmp(s->users, "-") != 0 && !(f = fopen(s->users, "r")))
-        return rr_fail(err, RR_ERR_OPEN, "CANNOT_OPEN", RR_AT_FILE(s->users), "cannot be read");
-    lines_open(&in, f ? f : stdin, s->users ? s->users : "");
-    for (int u = 0; !rc && (s->all || s->user || (more = lines_next(&in, &ln, err)) > 0); u++) {
-        if (s->all && u == most)
-            break;
-        if (s->user && u == 1)
-            break;
-        if (!s->all && !s->user && !ln.n)
-            continue;
-        char id[256];
-        const int len = s->user || s->all ? 0 : (int)(ln.n < 255 ? ln.n : 255);
-        snprintf(id, sizeof id, "%.*s", len, len ? ln.text : "");
-        const char *name = s->user ? s->user : id;
-        const int user = s->all ? u : rr_dataset_user(&d->dataset, name);
-        if (user < 0)
-            rc = rr_fail(err, RR_ERR_DATA, "USER", RR_AT_OBJECT(s->data.dir, name),
-                         "no such user among the %d there", most);
-        else if (!rr_grow(users, &cap, (size_t)*n + 1, sizeof **users))
-            rc = rr_fail_memory(err, "users", (size_t)*n * sizeof **users);
-        else
-            (*users)[(*n)++] = user;
+    int more = 1, user, rc = RR_OK;
+    if (!f)
+        return rr_fail(err, RR_ERR_OPEN, "CANNOT_OPEN", RR_AT_FILE(path), "cannot be read");
+    lines_open(&in, f, standard ? "standard input" : path);
+    while (!rc && (more = lines_next(&in, &ln, err)) > 0) {
+        struct rr_buf id = {0};
+        const bool mark = ln.number == 1 && ln.n >= 3 && memcmp(ln.text, "\xEF\xBB\xBF", 3) == 0;
+        rr_buf_add(&id, ln.text + (mark ? 3 : 0), ln.n - (mark ? 3 : 0));
+        if (id.failed)
+            rc = rr_fail_memory(err, "users", ln.n);
+        else if (id.n && memchr(id.data, 0, id.n))
+            rc = rr_fail(err, RR_ERR_DATA, "USER", RR_AT_LINE(ln.file, NULL, ln.number, 0),
+                         "a zero byte in an id");
+        else if (id.n && !(rc = find_user(&user, d, id.data, ln.file, ln.number, err)))
+            rc = add_user(l, user, err);
+        rr_buf_free(&id);
     }
+    if (!rc && more < 0)
+        rc = tool_interrupted() ? rr_fail(err, RR_ERR_INTERRUPTED, "INTERRUPTED", RR_NOWHERE,
+                                          "stopped while reading the users")
+                                : more;
     lines_close(&in);
-    if (f)
+    if (!standard)
         fclose(f);
-    return !rc && more < 0 ? more : rc;
+    return rc;
+}
+
+static int choose_users(struct user_list *l, const struct settings *s, const struct opened_data *d,
+                        struct rr_error *err)
+{
+    int user, rc = RR_OK;
+    if (s->users)
+        return read_users(l, d, s->users, err);
+    if (s->user)
+        return (rc = find_user(&user, d, s->user, s->data.dir, 0, err)) ? rc
+                                                                        : add_user(l, user, err);
+    for (user = 0; user < d->dataset.n_users && !rc; user++)
+        rc = add_user(l, user, err);
+    return rc;
 }
 
 static int rank_users(struct ranking *r, const struct opened_data *d, struct rr_error *err)
 {
     struct rr_user_request u = {0};
-    int *users, n;
-    int rc = choose_users(r->s, d, &users, &n, err);
+    struct user_list l = {0};
+    int rc = choose_users(&l, r->s, d, err);
+    const int n = (int)l.n;
     if (!rc)
         rc = rr_user_request_init(&u, &d->source, err);
     progress_start(&r->progress, "ranking users");
     for (int i = 0; i < n && !rc && tool_wrote(); i++) {
         if (i % r->s->shard_n != r->s->shard_at - 1)
             continue;
-        rc = rank_user(r, &u, d, users[i], err);
+        rc = rank_user(r, &u, d, l.users[i], err);
         progress_step(&r->progress, i + 1, n);
-        if (!rc && tool_interrupted())
+        if (!rc && tool_interrupted() && i + 1 < n)
             rc = rr_fail(err, RR_ERR_INTERRUPTED, "INTERRUPTED", RR_NOWHERE,
                          "stopped after %d of %d users", i + 1, n);
     }
     progress_end(&r->progress);
     rr_user_request_release(&u);
-    rr_free(users);
+    rr_free(l.users);
+    if (!rc && r->n_without)
+        fprintf(stderr, "%d users have no candidates and are left out\n", r->n_without);
     return rc;
 }
 
@@ -295,6 +334,8 @@ static void answer_error(const struct rr_error *err, long long line)
     struct rr_buf out = {0};
     rr_buf_printf(&out, "{\"line\":%lld,\"error\":{\"code\":", line);
     rr_json_add_string(&out, err->code, strlen(err->code));
+    rr_buf_printf(&out, ",\"column\":%lld,\"object\":", err->column);
+    rr_json_add_string(&out, err->object, strlen(err->object));
     rr_buf_puts(&out, ",\"message\":");
     rr_json_add_string(&out, err->text, strlen(err->text));
     rr_buf_puts(&out, "}}\n");
@@ -309,12 +350,16 @@ static int rank_stdin(struct ranking *r, struct rr_error *err)
     struct line ln;
     int more, rc = RR_OK;
     long long n_bad = 0;
-    struct rr_error last = {0};
+    long long last_bad = 0;
     lines_open(&in, stdin, "standard input");
     while (!rc && tool_wrote() && (more = lines_next(&in, &ln, err)) != 0) {
         if (more < 0) {
             rc = more;
             break;
+        }
+        if (ln.number == 1 && ln.n >= 3 && memcmp(ln.text, "\xEF\xBB\xBF", 3) == 0) {
+            ln.text += 3; /* a byte order mark */
+            ln.n -= 3;
         }
         if (!ln.n || (ln.number - 1) % r->s->shard_n != r->s->shard_at - 1)
             continue;
@@ -326,16 +371,18 @@ static int rank_stdin(struct ranking *r, struct rr_error *err)
         rc = err->status = rc == RR_ERR_USAGE ? RR_ERR_DATA : rc; /* the line's fault */
         if (rc == RR_ERR_DATA && r->s->keep_going) {
             answer_error(err, ln.number);
-            last = *err;
+            last_bad = ln.number;
             n_bad++;
             rc = RR_OK;
         }
     }
     lines_close(&in);
     if (!rc && n_bad) {
-        *err = last;
-        fprintf(stderr, "recrank: %lld lines could not be ranked; the last:\n", n_bad);
-        rc = RR_ERR_DATA;
+        rc = rr_fail(
+            err, RR_ERR_DATA, "REQUESTS", RR_AT_FILE("standard input"),
+            "%lld of the requests could not be ranked, the last on line %lld; their answers "
+            "say why",
+            n_bad, last_bad);
     }
     return rc;
 }
@@ -378,8 +425,9 @@ static int check(const struct command *c, struct settings *s, const struct optio
         return args_misuse(c, "--json and --format exclude each other");
     if (!parse_shard(s))
         return args_misuse(c, "--shard is '%s'; expected I/N with 1 <= I <= N", s->shard);
-    if (s->asking.no_shift && s->asking.lists > 1)
-        return args_misuse(c, "--lists has no effect with --no-shift: all would be the same");
+    const int rc = asking_check(c, &s->asking, s->task ? RR_ASK(s->task - 1) : RR_ASK_ALL, opts, n);
+    if (rc >= 0)
+        return rc;
     if (s->json)
         s->format = FORMAT_JSONL;
     if (!s->format)

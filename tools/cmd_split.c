@@ -19,7 +19,7 @@ static int write_part(const struct rr_split *s, enum rr_split_part part, const c
     int rc =
         path && !text.failed ? rr_out_open(&out, path, err) : rr_fail_memory(err, name, text.n);
     if (!rc) {
-        fwrite(text.data, 1, text.n, out.f);
+        fwrite(text.data ? text.data : "", 1, text.n, out.f);
         rc = tool_commit(&out, err);
     }
     if (!rc) {
@@ -27,7 +27,7 @@ static int write_part(const struct rr_split *s, enum rr_split_part part, const c
         for (size_t i = 0; i < text.n; i++)
             lines += text.data[i] == '\n';
         rr_sha256_init(&sum);
-        rr_sha256_add(&sum, text.data, text.n);
+        rr_sha256_add(&sum, text.data ? text.data : "", text.n);
         rr_sha256_hex(&sum, hex);
         printf("%s  %s  %zu lines\n", hex, path, lines);
     }
@@ -65,6 +65,8 @@ static int run(const struct command *c, int argc, char **argv)
     if (mkdir(out, 0777) != 0 && errno != EEXIST)
         rc = rr_fail(&err, RR_ERR_OPEN, "CANNOT_WRITE", RR_AT_FILE(out),
                      "cannot make this folder: %s", strerror(errno));
+    if (!rc)
+        rc = rr_lists_check_ids(RR_LISTS_TREC, &d.dataset, &err);
     for (int part = 0; part < 3 && !rc; part++)
         rc = write_part(s, (enum rr_split_part)part, out, names[part], &err);
     if (!rc && fflush(stdout) == 0)

@@ -119,7 +119,8 @@ int rr_weights_need_tokenizer(const struct rr_weights *w, struct rr_error *err)
     }
     return rr_fail(
         err, RR_ERR_DATA, "NO_TOKENIZER", RR_AT_FILE(w->path),
-        "no tokenizer came with this model; give its tokenizer.model or llama2.c tokenizer");
+        "no tokenizer came with this model; give its tokenizer.model or llama2.c tokenizer "
+        "(--tokenizer)");
 }
 
 void rr_weights_close(struct rr_weights *w)

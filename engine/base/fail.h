@@ -35,6 +35,10 @@ int rr_fail_(struct rr_error *err, int status, const char *code, const struct rr
 int rr_vfail(struct rr_error *err, int status, const char *code, const struct rr_where *where,
              const char *fmt, va_list ap);
 
+/* Says whom a failure further down is about, when it does not say so itself: object becomes
+ * "what name". */
+void rr_error_add_object(struct rr_error *err, const char *what, const char *name);
+
 /* Out of memory while making n_bytes for `what`. */
 void rr_fail_memory_(struct rr_error *err, const char *what, size_t n_bytes);
 

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -64,6 +66,12 @@ bool rr_path_exists(const char *path)
     return stat(path, &st) == 0;
 }
 
+bool rr_path_is_special(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
 char *rr_path_join(const char *dir, const char *name)
 {
     size_t n_dir = strlen(dir), n_name = strlen(name);
@@ -90,11 +98,50 @@ static int open_temporary(struct rr_out *out, size_t n_path)
     return -1;
 }
 
+int rr_out_check(const char *path, struct rr_error *err)
+{
+    struct rr_out out;
+    if (rr_path_is_special(path))
+        return RR_OK;
+    int rc = rr_out_open(&out, path, err);
+    if (!rc)
+        rr_out_close(&out);
+    return rc;
+}
+
+/* Where a symbolic link ends, link after link; false: path is none, or leads too far. */
+static bool follow_links(char target[PATH_MAX], const char *path)
+{
+    char next[PATH_MAX];
+    struct stat st;
+    size_t n = strlen(path);
+    if (n >= PATH_MAX)
+        return false;
+    memcpy(target, path, n + 1);
+    for (int hops = 0; hops < 16; hops++) {
+        if (lstat(target, &st) != 0 || !S_ISLNK(st.st_mode))
+            return hops > 0;
+        const ssize_t got = readlink(target, next, sizeof next - 1);
+        const char *slash = strrchr(target, '/');
+        const size_t dir = slash && got > 0 && next[0] != '/' ? (size_t)(slash - target) + 1 : 0;
+        if (got <= 0 || dir + (size_t)got >= PATH_MAX)
+            return false;
+        memcpy(target + dir, next, (size_t)got);
+        target[dir + (size_t)got] = 0;
+    }
+    return false;
+}
+
 int rr_out_open(struct rr_out *out, const char *path, struct rr_error *err)
 {
     struct stat st;
-    bool exists = stat(path, &st) == 0;
+    char target[PATH_MAX];
     *out = (struct rr_out){0};
+    if (!path[0])
+        return rr_fail(err, RR_ERR_OPEN, "NOT_A_FILE", RR_NOWHERE, "an empty name for an output");
+    if (follow_links(target, path))
+        path = target;
+    bool exists = stat(path, &st) == 0;
     if (exists && S_ISDIR(st.st_mode))
         return rr_fail(err, RR_ERR_OPEN, "NOT_A_FILE", RR_AT_FILE(path),
                        "is a directory; name a file to write");

@@ -22,6 +22,8 @@ void rr_map_close(struct rr_map *map);
 
 bool rr_path_is_dir(const char *path);
 bool rr_path_exists(const char *path);
+/* Whether path is there and is neither a regular file nor a folder: a pipe, a device. */
+bool rr_path_is_special(const char *path);
 /* dir + "/" + name, allocated with rr_alloc; NULL when memory is out. */
 char *rr_path_join(const char *dir, const char *name);
 
@@ -33,6 +35,10 @@ struct rr_out {
     char *path, *temporary;
 };
 
+/* Whether rr_out_open could open path, without leaving anything there: long work asks before it
+ * begins. Pipes and devices are not tried. */
+int rr_out_check(const char *path, struct rr_error *err);
+/* A symbolic link stays: what it points at is replaced. */
 int rr_out_open(struct rr_out *out, const char *path, struct rr_error *err);
 /* RR_ERR_IO when any write failed (a full disk, say); the old file is then untouched. Closes in
  * either case. */

@@ -96,6 +96,16 @@ int rr_fail_(struct rr_error *err, int status, const char *code, const struct rr
     return status;
 }
 
+void rr_error_add_object(struct rr_error *err, const char *what, const char *name)
+{
+    char object[sizeof err->object];
+    if (!err)
+        return;
+    snprintf(object, sizeof object, "%s %s%s%.60s", what, rr_show(name, strlen(name)).s,
+             err->object[0] ? ", " : "", err->object);
+    copy_line(err->object, sizeof err->object, object);
+}
+
 void rr_fail_memory_(struct rr_error *err, const char *what, size_t n_bytes)
 {
     rr_fail_(err, RR_ERR_MEMORY, "OUT_OF_MEMORY", RR_AT_OBJECT(NULL, what),

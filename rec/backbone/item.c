@@ -23,6 +23,19 @@ static void count_pairs(double *g, size_t n, const struct rr_split *split)
                 g[(size_t)split->train[a].item * n + (size_t)split->train[b].item] += 1;
 }
 
+/* Rows done of a job that takes `phases` passes over n rows; false: stop. */
+static bool goes_on(const struct rr_fit_options *o, size_t phase, size_t phases, size_t row,
+                    size_t n)
+{
+    return row % 16 || !o->progress ||
+           !o->progress(o->progress_arg, (long long)(phase * n + row), (long long)(phases * n));
+}
+
+static int stopped(struct rr_error *err)
+{
+    return rr_fail(err, RR_ERR_INTERRUPTED, "INTERRUPTED", RR_NOWHERE, "training stopped");
+}
+
 struct neighbour {
     double similarity;
     int item;
@@ -47,6 +60,10 @@ static int fit_itemknn(struct rr_backbone *b, const double *g, const struct rr_f
         return rr_fail_memory(err, "neighbours", n * sizeof *list);
     for (int i = 0; i < b->n_items; i++) {
         int found = 0;
+        if (!goes_on(o, 0, 1, (size_t)i, n)) {
+            rr_free(list);
+            return stopped(err);
+        }
         const double *row = g + (size_t)i * n;
         for (int j = 0; j < b->n_items; j++) {
             if (j == i || row[j] <= 0)
@@ -63,23 +80,30 @@ static int fit_itemknn(struct rr_backbone *b, const double *g, const struct rr_f
 }
 
 /* The lower triangle of a becomes L with L L^T = a (Cholesky); a is positive definite. */
-static void factorise(double *a, size_t n)
+static bool factorise(double *a, size_t n, const struct rr_fit_options *o)
 {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        if (!goes_on(o, 0, 3, i, n))
+            return false;
         for (size_t j = 0; j <= i; j++) {
             const double s = a[i * n + j] - rr_dot_f64(a + i * n, a + j * n, j);
             a[i * n + j] = i == j ? sqrt(s) : s / a[j * n + j];
         }
+    }
+    return true;
 }
 
 /* Row i of m becomes column i of L^-1: m[i][k] for k >= i. */
-static void invert_triangle(double *m, const double *l, size_t n)
+static bool invert_triangle(double *m, const double *l, size_t n, const struct rr_fit_options *o)
 {
     for (size_t i = 0; i < n; i++) {
+        if (!goes_on(o, 1, 3, i, n))
+            return false;
         m[i * n + i] = 1 / l[i * n + i];
         for (size_t k = i + 1; k < n; k++)
             m[i * n + k] = -rr_dot_f64(l + k * n + i, m + i * n + i, k - i) / l[k * n + k];
     }
+    return true;
 }
 
 /* P = (X^T X + lambda I)^-1, weight of j for i: -P[j][i] / P[i][i]. */
@@ -95,19 +119,20 @@ static int fit_ease(struct rr_backbone *b, double *g, const struct rr_fit_option
     }
     for (size_t i = 0; i < n; i++)
         g[i * n + i] += o->lambda > 0 ? o->lambda : 100;
-    factorise(g, n);
-    invert_triangle(m, g, n);
-    for (size_t i = 0; i < n; i++)
+    bool more = factorise(g, n, o) && invert_triangle(m, g, n, o);
+    for (size_t i = 0; i < n && more; i++)
         diagonal[i] = rr_dot_f64(m + i * n + i, m + i * n + i, n - i);
-    for (size_t j = 0; j < n; j++)
+    for (size_t j = 0; j < n && more; j++) {
+        more = goes_on(o, 2, 3, j, n);
         for (size_t i = 0; i < j; i++) {
             const double p = rr_dot_f64(m + i * n + j, m + j * n + j, n - j);
             b->weights[j * n + i] = (float)(-p / diagonal[i]);
             b->weights[i * n + j] = (float)(-p / diagonal[j]);
         }
+    }
     rr_free(m);
     rr_free(diagonal);
-    return RR_OK;
+    return more ? RR_OK : stopped(err);
 }
 
 int rr_backbone_fit_items(struct rr_backbone *b, const struct rr_split *split,

@@ -308,8 +308,52 @@ static void add_number(struct rr_buf *out, double v)
     rr_buf_add(out, text, rr_format_double(text, v));
 }
 
+static const char *unfit_id(const char *const *ids, int n, const char *unfit)
+{
+    for (int i = 0; i < n; i++)
+        if (!ids[i][0] || strpbrk(ids[i], unfit))
+            return ids[i];
+    return NULL;
+}
+
+int rr_lists_check_ids(enum rr_lists_format format, const struct rr_dataset *d,
+                       struct rr_error *err)
+{
+    const char *unfit = format == RR_LISTS_TSV ? "\t\n\r" : " \t\n\r\v\f";
+    const char *user = unfit_id(d->user_ids, d->n_users, unfit),
+               *id = user ? user : unfit_id(d->item_ids, d->n_items, unfit);
+    if (format == RR_LISTS_JSONL || !id)
+        return RR_OK;
+    return rr_fail(err, RR_ERR_DATA, "ID", RR_AT_OBJECT(d->path, id),
+                   "this %s cannot stand in a %s; write JSON lines instead", user ? "user" : "item",
+                   format == RR_LISTS_TSV ? "column"
+                                          : "TREC run, which has blanks between columns");
+}
+
+static void write_tsv(struct rr_buf *out, const char *user, const char *item, double score,
+                      bool scored)
+{
+    rr_buf_printf(out, "%s\t%s", user, item);
+    if (scored) {
+        rr_buf_puts(out, "\t");
+        add_number(out, score);
+    }
+    rr_buf_puts(out, "\n");
+}
+
+static void write_json(struct rr_buf *out, const char *item, double score, bool scored, bool first)
+{
+    rr_buf_puts(out, first ? "{\"item\":" : ",{\"item\":");
+    rr_json_add_string(out, item, strlen(item));
+    if (scored) {
+        rr_buf_puts(out, ",\"score\":");
+        add_number(out, score);
+    }
+    rr_buf_puts(out, "}");
+}
+
 void rr_lists_write(struct rr_buf *out, enum rr_lists_format format, const struct rr_dataset *d,
-                    int user, const struct rr_candidate *list, int n, const char *tag)
+                    int user, const struct rr_candidate *list, int n, bool scored, const char *tag)
 {
     const char *id = d->user_ids[user];
     double before = INFINITY;
@@ -320,11 +364,9 @@ void rr_lists_write(struct rr_buf *out, enum rr_lists_format format, const struc
     }
     for (int i = 0; i < n; i++) {
         const char *item = d->item_ids[list[i].item];
-        double score = (double)list[i].score;
+        double score = scored ? (double)list[i].score : -(double)(i + 1);
         if (format == RR_LISTS_TSV) {
-            rr_buf_printf(out, "%s\t%s\t", id, item);
-            add_number(out, score);
-            rr_buf_puts(out, "\n");
+            write_tsv(out, id, item, score, scored);
         } else if (format == RR_LISTS_TREC) {
             score = score < before ? score : nextafter(before, -INFINITY);
             rr_buf_printf(out, "%s Q0 %s %d ", id, item, i + 1);
@@ -332,11 +374,7 @@ void rr_lists_write(struct rr_buf *out, enum rr_lists_format format, const struc
             rr_buf_printf(out, " %s\n", tag);
             before = score;
         } else {
-            rr_buf_puts(out, i ? ",{\"item\":" : "{\"item\":");
-            rr_json_add_string(out, item, strlen(item));
-            rr_buf_puts(out, ",\"score\":");
-            add_number(out, score);
-            rr_buf_puts(out, "}");
+            write_json(out, item, score, scored, !i);
         }
     }
     if (format == RR_LISTS_JSONL)

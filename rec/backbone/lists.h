@@ -34,9 +34,14 @@ int rr_lists_load(struct rr_lists *l, const struct rr_split *split, int k, const
                   struct rr_error *err);
 
 enum rr_lists_format { RR_LISTS_TSV, RR_LISTS_TREC, RR_LISTS_JSONL };
-/* Appends one user's list. TREC scores are made strictly decreasing where they are not, since
- * trec_eval breaks ties by document id. tag names the run. */
+/* Whether the ids can stand in a format: no tab or line break in TSV, no blank in a TREC run.
+ * RR_ERR_DATA "ID" names the first that cannot. */
+int rr_lists_check_ids(enum rr_lists_format format, const struct rr_dataset *d,
+                       struct rr_error *err);
+/* Appends one user's list. Without scores TSV has two columns, JSON none, and TREC minus the rank.
+ * TREC scores are made strictly decreasing where they are not, since trec_eval breaks ties by
+ * document id. tag names the run. */
 void rr_lists_write(struct rr_buf *out, enum rr_lists_format format, const struct rr_dataset *d,
-                    int user, const struct rr_candidate *list, int n, const char *tag);
+                    int user, const struct rr_candidate *list, int n, bool scored, const char *tag);
 
 #endif

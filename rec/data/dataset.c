@@ -29,25 +29,30 @@ static const struct format {
 /* Everything that decides what is kept, in one line. */
 static void describe(struct rr_dataset *d, const struct rr_data_options *o)
 {
-    int n = snprintf(d->settings, sizeof d->settings, "scale %g:%g:%g like>=%g dislike<=%g",
+    int n = snprintf(d->settings, sizeof d->settings, "scale %g:%g:%g%s like>=%g dislike<=%g",
                      (double)d->rating_min, (double)d->rating_max, (double)d->rating_step,
-                     (double)d->like, (double)d->dislike);
+                     d->scale_found ? " (as found)" : "", (double)d->like, (double)d->dislike);
     if (d->core > 1)
         n += snprintf(d->settings + n, sizeof d->settings - (size_t)n, " %d-core", d->core);
     if (!isnan(o->min_rating))
         n +=
             snprintf(d->settings + n, sizeof d->settings - (size_t)n, " rating>=%g", o->min_rating);
-    snprintf(d->settings + n, sizeof d->settings - (size_t)n, "%s", o->lenient ? " lenient" : "");
+    /* Lenient or not makes no difference where nothing was bad. */
+    snprintf(d->settings + n, sizeof d->settings - (size_t)n, "%s", d->n_bad ? " lenient" : "");
 }
 
 static int check_options(const struct rr_data_options *o, const char *file, struct rr_error *err)
 {
     const double *s = o->scale;
-    if (!isnan(s[0]) && !(s[0] < s[1] && s[2] >= 0))
-        return rr_fail(err, RR_ERR_USAGE, "SCALE", RR_AT_FILE(file),
-                       "a scale from %g to %g in steps of %g; expected MIN:MAX:STEP with MIN < MAX "
-                       "and STEP >= 0",
-                       s[0], s[1], s[2]);
+    const double steps = s[2] > 0 ? (s[1] - s[0]) / s[2] : 0;
+    if (!isnan(s[0]) && !(s[0] < s[1] && s[2] >= 0 && s[0] >= -1e6 && s[1] <= 1e6 &&
+                          fabs(steps - floor(steps + 0.5)) < 1e-6))
+        return rr_fail(
+            err, RR_ERR_USAGE, "SCALE", RR_AT_FILE(file),
+            "a scale from %g to %g in steps of %g; expected MIN:MAX:STEP with MIN < MAX, both "
+            "within a million, and STEP >= 0 that leads from one to the other (0: any "
+            "number)",
+            s[0], s[1], s[2]);
     if (o->dislike >= o->like)
         return rr_fail(err, RR_ERR_USAGE, "THRESHOLDS", RR_AT_FILE(file),
                        "disliked up to %g, liked from %g: both at once", o->dislike, o->like);
@@ -75,6 +80,8 @@ int rr_dataset_parse(struct rr_dataset *d, enum rr_format format, const struct r
                      (double)d->like);
     if (!rc)
         rc = rr_reader_finish(&r);
+    if (!rc)
+        describe(d, &o);
     rr_reader_release(&r);
     return rc;
 }

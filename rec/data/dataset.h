@@ -61,15 +61,16 @@ struct rr_dataset {
     struct rr_rating *ratings;         /* in file order */
     size_t n_ratings;
     float rating_min, rating_max, rating_step; /* the scale; step 0: any number between */
-    float like, dislike;                       /* >= like is liked, <= dislike disliked */
-    bool has_times, has_titles;                /* without titles, ids stand in for them */
-    bool has_ratings;     /* without, every line is a like of the highest rating */
-    int core;             /* of the k-core that was kept, 0: all */
-    char fingerprint[65]; /* sha256 of the files read */
-    char settings[160];   /* the options in force, as text: part of every identity */
-    long long n_lines;    /* data lines read, bad ones included */
-    long long n_bad;      /* bad lines skipped */
-    int n_latin1;         /* titles that were not UTF-8 and were read as ISO-8859-1 */
+    bool scale_found;           /* nothing names the scale: it is that of the ratings found */
+    float like, dislike;        /* >= like is liked, <= dislike disliked */
+    bool has_times, has_titles; /* without titles, ids stand in for them */
+    bool has_ratings;           /* without, every line is a like of the highest rating */
+    int core;                   /* of the k-core that was kept, 0: all */
+    char fingerprint[65];       /* sha256 of the files read */
+    char settings[160];         /* the options in force, as text: part of every identity */
+    long long n_lines;          /* data lines read, bad ones included */
+    long long n_bad;            /* bad lines skipped */
+    int n_latin1;               /* titles that were not UTF-8 and were read as ISO-8859-1 */
     struct rr_dropped dropped[RR_MAX_DROPPED];
     int n_dropped;
     struct rr_arena arena;

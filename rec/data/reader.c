@@ -148,6 +148,9 @@ int rr_reader_value(struct rr_reader *r, float *out, const struct rr_field *f,
         const double steps = (v - (double)d->rating_min) / (double)d->rating_step;
         good = fabs(steps - floor(steps + 0.5)) < 1e-6;
     }
+    if (!good && isinf(d->rating_min))
+        return rr_reader_bad(r, "RATING", where, "'%s'; expected a number, with a decimal point",
+                             rr_show(f->s, f->n).s);
     if (!good && d->rating_step == 1)
         return rr_reader_bad(r, "RATING", where,
                              "'%s'; expected a whole number from %g to %g (--scale changes that)",

@@ -223,7 +223,7 @@ static int read_row(struct table *t)
 }
 
 /* A scale that nothing names is that of the ratings found. */
-static void observed_scale(struct rr_reader *r)
+static int observed_scale(struct rr_reader *r)
 {
     struct rr_dataset *d = r->d;
     float low = INFINITY, high = -INFINITY;
@@ -235,6 +235,13 @@ static void observed_scale(struct rr_reader *r)
         d->rating_min = low;
     if (isnan(r->o->scale[1]))
         d->rating_max = high;
+    d->scale_found = true;
+    return !(low < high) && r->n_rows
+               ? rr_fail(
+                     r->err, RR_ERR_DATA, "SCALE", RR_AT_FILE(r->files->ratings.file),
+                     "all ratings are %g: what is high cannot be told; say --scale MIN:MAX:STEP",
+                     (double)low)
+               : RR_OK;
 }
 
 static int read_ratings(struct rr_reader *r, bool recbole)
@@ -272,8 +279,8 @@ static int read_tables(struct rr_reader *r, bool recbole)
         rc = read_users(r);
     if (!rc)
         rc = read_ratings(r, recbole);
-    if (!isfinite(d->rating_min) || !isfinite(d->rating_max))
-        observed_scale(r);
+    if (!rc && (!isfinite(d->rating_min) || !isfinite(d->rating_max)))
+        rc = observed_scale(r);
     /* The upper and the lower quarter of the scale: 4 and 2 of 1..5. */
     const float range = d->rating_max - d->rating_min;
     rr_reader_thresholds(r, d->rating_min + 0.75f * range, d->rating_min + 0.25f * range);

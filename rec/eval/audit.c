@@ -321,9 +321,11 @@ static int audit_instructions(struct auditor *w, const struct rr_split *s)
         rc = instruction_digest(w, s, true, &x, tied);
     /* By chance the first of ten; four standard deviations are allowed for. */
     if (!rc)
-        add_check(w, "tied scores do not print the answer in a listwise hint",
-                  x.n_lists && x.n_first < 0.1 * x.n_lists + 4 * 0.3 * sqrt(x.n_lists),
-                  "the hint's first title is the answer's in %d of %d lists", x.n_first, x.n_lists);
+        add_check(
+            w, "tied scores do not print the answer in a listwise hint",
+            x.n_lists && x.n_first < 0.1 * x.n_lists + 4 * 0.3 * sqrt(x.n_lists),
+            "the hint's first title is the answer's in %d of %d lists%s", x.n_first, x.n_lists,
+            x.n_lists ? "" : "; nobody has the ratings for a list, so there is nothing to check");
     return rc;
 }
 

@@ -22,8 +22,10 @@ static int choose_users(struct rr_evaluation *e, const struct rr_split *split,
         if (rr_split_counts(split, u))
             e->users[e->n++] = u;
     if (!e->n)
-        return rr_fail(err, RR_ERR_DATA, "NO_USERS", RR_AT_FILE(split->data->path),
-                       "no user has a test item that occurs in training");
+        return rr_fail(
+            err, RR_ERR_DATA, "NO_USERS", RR_AT_FILE(split->data->path),
+            "no user has a test item that occurs in training: each needs three likes, and its "
+            "last liked item another user's training like (see: recrank data)");
     if (o->n_users > 0 && o->n_users < e->n) {
         struct rr_rng rng;
         rr_rng_seed(&rng, o->seed);
@@ -89,16 +91,30 @@ static void finish_row(const struct rr_evaluation *e, struct rr_evaluation_row *
 /* ---- asking -------------------------------------------------------------------------------------
  */
 
+static struct rr_journal_shape shape_of(const struct rr_ranker_options *o, int n)
+{
+    return (struct rr_journal_shape){
+        .n = n,
+        .asked = o->tasks,
+        .n_pairs = o->tasks & RR_ASK(RR_PAIRWISE) ? n / 2 * o->pair_rounds : 0,
+        .n_lists = o->tasks & RR_ASK(RR_LISTWISE) ? o->list_shuffles : 0,
+        .generated = o->generate};
+}
+
 /* Variant v's reply about user i, from the journal or from the model. */
 static int ask(struct work *w, struct rr_journal *j, int v, int i, const struct rr_request *q)
 {
     struct rr_evaluation *e = w->e;
     struct rr_reply *reply = &w->asked[i].replies[v];
     double seconds = 0;
-    int rc = rr_journal_find(j, v, e->users[i], q->n_candidates, reply, &seconds, w->err);
+    const struct rr_journal_shape shape = shape_of(&w->ranker->o, q->n_candidates);
+    int rc = rr_journal_find(j, v, e->users[i], &shape, reply, &seconds, w->err);
     if (rc == 0) {
         const double start = w->o->clock();
         rc = rr_ranker_ask(w->ranker, q, reply, w->err);
+        if (rc)
+            rr_error_add_object(w->err, "user",
+                                w->o->variants[v].source.split->data->user_ids[e->users[i]]);
         seconds = w->o->clock() - start;
         e->seconds_asking += seconds;
         if (!rc)
@@ -110,6 +126,21 @@ static int ask(struct work *w, struct rr_journal *j, int v, int i, const struct 
     if (!v)
         e->seconds[i] = seconds;
     return rc;
+}
+
+/* Weights need enough users whose validation item is a candidate: better told before all are asked.
+ */
+static int check_fit(struct work *w)
+{
+    const struct rr_source *source = &w->o->variants[0].source;
+    struct rr_user_request u = {0};
+    int n = 0, rc = rr_user_request_init(&u, source, w->err);
+    for (int i = 0; i < w->e->n && !rc && n < RR_FIT_FEWEST; i++) {
+        rr_user_request_make(&u, source, w->e->users[i]);
+        n += place_of(&u, source->split->valid[w->e->users[i]].item) >= 0;
+    }
+    rr_user_request_release(&u);
+    return rc || n >= RR_FIT_FEWEST ? rc : rr_fit_too_few(n, w->err);
 }
 
 /* All users of one variant. */
@@ -132,12 +163,11 @@ static int ask_variant(struct work *w, struct rr_journal *j, int v)
         }
         if (w->ranker && u.request.n_candidates)
             rc = ask(w, j, v, i, &u.request);
-        const long long done = (long long)v * e->n + i + 1;
-        if (!rc && w->o->progress &&
-            w->o->progress(w->o->progress_arg, done, (long long)w->o->n_variants * e->n))
+        const long long done = (long long)v * e->n + i + 1,
+                        all = (long long)w->o->n_variants * e->n;
+        if (!rc && w->o->progress && w->o->progress(w->o->progress_arg, done, all) && done < all)
             rc = rr_fail(w->err, RR_ERR_INTERRUPTED, "INTERRUPTED", RR_NOWHERE,
-                         "stopped after %lld of %lld requests%s", done,
-                         (long long)w->o->n_variants * e->n,
+                         "stopped after %lld of %lld requests%s", done, all,
                          w->o->journal ? "; the same command goes on from there" : "");
     }
     rr_user_request_release(&u);
@@ -438,6 +468,8 @@ static int evaluate(struct work *w)
             rc = rr_fail_memory(w->err, "users", (size_t)e->n * sizeof *w->asked);
     }
     if (rc)
+        return rc;
+    if (w->ranker && o->fit_weights && (rc = check_fit(w)) != 0)
         return rc;
     rc = rr_journal_open(&j, w->ranker ? o->journal : NULL, o->settings, w->err);
     if (rc)

@@ -133,17 +133,22 @@ static double ndcg_of(const struct rr_choice_set *set, const double *weights)
     return 0;
 }
 
+int rr_fit_too_few(int n, struct rr_error *err)
+{
+    return rr_fail(err, RR_ERR_DATA, "FIT", RR_NOWHERE,
+                   "%d users have their validation item among the candidates; fitted weights need "
+                   "at least %d: ask about more users or candidates",
+                   n, RR_FIT_FEWEST);
+}
+
 int rr_fit_weights(struct rr_fitted *f, const struct rr_choice_set *sets, int n,
                    struct rr_error *err)
 {
     struct scale s;
     double w[F], weights[F];
     *f = (struct rr_fitted){.n = n};
-    if (n < 10)
-        return rr_fail(err, RR_ERR_DATA, "FIT", RR_NOWHERE,
-                       "%d users have their validation item among the candidates; weights need at "
-                       "least 10",
-                       n);
+    if (n < RR_FIT_FEWEST)
+        return rr_fit_too_few(n, err);
     measure(&s, sets, n);
     maximise(w, sets, n, -1, &s);
     unscale(f->weights, w, &s);

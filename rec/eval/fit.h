@@ -14,6 +14,7 @@ struct rr_choice_set {
 
 #define RR_FIT_RIDGE 1.0 /* of the squared weights of standardised features */
 #define RR_FIT_FOLDS 5
+#define RR_FIT_FEWEST 10 /* choice sets */
 
 struct rr_fitted {
     double weights[RR_N_FEATURES]; /* of rr_reply_features, unstandardised */
@@ -24,8 +25,10 @@ struct rr_fitted {
 };
 
 /* Newton's method on the penalised log-likelihood, which is concave: the result does not depend on
- * a start. RR_ERR_DATA "FIT": fewer than 10 choice sets. */
+ * a start. RR_ERR_DATA "FIT": fewer than RR_FIT_FEWEST choice sets. */
 int rr_fit_weights(struct rr_fitted *f, const struct rr_choice_set *sets, int n,
                    struct rr_error *err);
+/* That failure. */
+int rr_fit_too_few(int n, struct rr_error *err);
 
 #endif

@@ -74,6 +74,33 @@ static int bad_line(const struct rr_journal *j, long long line, const char *what
 }
 
 /* The first line: {"recrank_journal":1,"settings":"..."}. */
+static void make_header(struct rr_buf *b, const char *settings)
+{
+    rr_buf_puts(b, "{\"recrank_journal\":1,\"settings\":");
+    rr_json_add_string(b, settings, strlen(settings));
+    rr_buf_puts(b, "}\n");
+}
+
+/* Where two settings part: the beginning of the clause, so that both can be shown from there. */
+static size_t first_difference(const char *a, const char *b)
+{
+    size_t at = 0, clause = 0;
+    for (; a[at] && a[at] == b[at]; at++)
+        if (a[at] == ' ' && at && (a[at - 1] == ',' || a[at - 1] == ';'))
+            clause = at + 1;
+    return clause;
+}
+
+static int other_run(const struct rr_journal *j, const char *theirs, const char *ours,
+                     struct rr_error *err)
+{
+    const size_t at = first_difference(theirs, ours);
+    return rr_fail(err, RR_ERR_DATA, "JOURNAL", RR_AT_LINE(j->path, NULL, 1, 0),
+                   "belongs to another run: there '%s', here '%s'; remove the file or name another",
+                   rr_show(theirs + at, strlen(theirs + at)).s,
+                   rr_show(ours + at, strlen(ours + at)).s);
+}
+
 static int check_header(struct rr_journal *j, size_t n, const char *settings, struct rr_error *err)
 {
     struct rr_arena arena = {0};
@@ -85,12 +112,9 @@ static int check_header(struct rr_journal *j, size_t n, const char *settings, st
     if (parsed == RR_ERR_MEMORY)
         rc = rr_fail_memory(err, "journal", n);
     else if (!s || s->type != RR_JSON_STRING || !rr_json_get(root, "recrank_journal"))
-        rc = bad_line(j, 1, "no journal of recrank", err);
+        rc = bad_line(j, 1, "no journal of recrank; it was left as it is", err);
     else if (strcmp(s->text, settings) != 0)
-        rc = rr_fail(err, RR_ERR_DATA, "JOURNAL", RR_AT_LINE(j->path, NULL, 1, 0),
-                     "belongs to another run: %.1500s; this one is: %.1500s; remove the file or "
-                     "name another",
-                     s->text, settings);
+        rc = other_run(j, s->text, settings, err);
     rr_arena_free(&arena);
     return rc;
 }
@@ -134,22 +158,25 @@ static int index_lines(struct rr_journal *j, size_t from, struct rr_error *err)
     return RR_OK;
 }
 
+/* Nothing is written before the file is known to be a journal of this run, or empty, or the
+ * beginning of this very header: what a kill left of it. */
 static int begin(struct rr_journal *j, const char *settings, struct rr_error *err)
 {
+    make_header(&j->line, settings);
+    if (j->line.failed)
+        return rr_fail_memory(err, "journal", j->line.n);
+    const char *end = j->n ? memchr(j->text, '\n', j->n) : NULL;
+    if (!end && (j->n >= j->line.n || memcmp(j->text, j->line.data, j->n) != 0))
+        return bad_line(j, 1, "no journal of recrank; it was left as it is", err);
+    int rc = end ? check_header(j, (size_t)(end - j->text), settings, err) : RR_OK;
+    if (rc)
+        return rc;
     /* A line without its end was being written when the run was killed. */
     while (j->n && j->text[j->n - 1] != '\n')
         j->n--;
     if (ftruncate(j->fd, (off_t)j->n) != 0 || lseek(j->fd, 0, SEEK_END) < 0)
         return io_error(j, "cannot be written", err);
-    if (!j->n) {
-        rr_buf_puts(&j->line, "{\"recrank_journal\":1,\"settings\":");
-        rr_json_add_string(&j->line, settings, strlen(settings));
-        rr_buf_puts(&j->line, "}\n");
-        return write_line(j, err);
-    }
-    const size_t first = (size_t)((const char *)memchr(j->text, '\n', j->n) - j->text);
-    int rc = check_header(j, first, settings, err);
-    return rc ? rc : index_lines(j, first + 1, err);
+    return end ? index_lines(j, (size_t)(end - j->text) + 1, err) : write_line(j, err);
 }
 
 int rr_journal_open(struct rr_journal *j, const char *path, const char *settings,
@@ -268,6 +295,20 @@ static bool get_double(double *out, const struct rr_json *v)
     return true;
 }
 
+/* Whether v[n] names each of 0..n-1 once; with `some`, -1 may stand behind the last. */
+static bool distinct(const int *v, int n, bool some)
+{
+    bool seen[RR_MAX_CANDIDATES] = {false}, ended = false;
+    for (int i = 0; i < n; i++) {
+        ended = ended || v[i] < 0;
+        if ((v[i] < 0 && !some) || (v[i] >= 0 && (ended || seen[v[i]])))
+            return false;
+        if (v[i] >= 0)
+            seen[v[i]] = true;
+    }
+    return true;
+}
+
 static bool get_pairs(struct rr_reply *r, const struct rr_json *array)
 {
     const struct rr_json *p = array->child;
@@ -275,51 +316,69 @@ static bool get_pairs(struct rr_reply *r, const struct rr_json *array)
         struct rr_pair_reply *x = &r->pairs[i];
         const struct rr_json *v = p->type == RR_JSON_ARRAY && p->n_children == 4 ? p->child : NULL;
         if (!v || !get_int(&x->a, v, 0, r->n - 1) || !get_int(&x->b, v->next, 0, r->n - 1) ||
-            !get_double(&x->forward, v->next->next) ||
-            !get_double(&x->backward, v->next->next->next))
+            !get_double(&x->forward, v->next->next) || isnan(x->forward) ||
+            !get_double(&x->backward, v->next->next->next) || x->a == x->b)
             return false;
     }
     return true;
 }
 
+#define MOST_TOKENS (1LL << 40) /* of one request */
+
+static bool get_numbers(struct rr_reply *r, const struct rr_json *root, double *seconds)
+{
+    const struct rr_json *tokens = rr_json_get(root, "tokens");
+    return tokens && tokens->type == RR_JSON_ARRAY && tokens->n_children == 2 &&
+           get_count(&r->tokens_asked, tokens->child) && r->tokens_asked <= MOST_TOKENS &&
+           get_count(&r->tokens_computed, tokens->child->next) &&
+           r->tokens_computed <= MOST_TOKENS &&
+           get_int(&r->n_cut, rr_json_get(root, "cut"), 0, 1 << 30) &&
+           get_int(&r->n_malformed, rr_json_get(root, "malformed"), 0, 1 << 20) &&
+           get_int(&r->n_invalid_lists, rr_json_get(root, "invalid"), 0, RR_MAX_LISTS) &&
+           get_double(seconds, rr_json_get(root, "seconds")) && *seconds >= 0 && *seconds < 1e9;
+}
+
+static bool get_lists(struct rr_reply *r, const struct rr_json *root, bool generated)
+{
+    if (!get_ints(r->shown, rr_json_get(root, "shown"), r->n_lists * r->n, 0, r->n - 1) ||
+        !get_ints(r->listed, rr_json_get(root, "listed"), r->n_lists * r->n, -1, r->n - 1))
+        return false;
+    for (int l = 0; l < r->n_lists; l++)
+        if (!distinct(r->shown + l * r->n, r->n, false) ||
+            !distinct(r->listed + l * r->n, r->n, generated))
+            return false;
+    return true;
+}
+
 /* Fills r from a line's object; false: the line does not hold what it should. *rc: memory ran out.
  */
-static bool get_reply(struct rr_reply *r, int n, const struct rr_json *root, double *seconds,
-                      int *rc, struct rr_error *err)
+static bool get_reply(struct rr_reply *r, const struct rr_journal_shape *shape,
+                      const struct rr_json *root, double *seconds, int *rc, struct rr_error *err)
 {
-    const struct rr_json *pairs = rr_json_get(root, "pairs"), *rating = rr_json_get(root, "rating"),
-                         *tokens = rr_json_get(root, "tokens");
-    int n_line, asked, n_lists;
-    if (!get_int(&n_line, rr_json_get(root, "n"), n, n) || !pairs || pairs->type != RR_JSON_ARRAY ||
-        pairs->n_children > RR_MAX_CANDIDATES * 32 ||
-        !get_int(&asked, rr_json_get(root, "asked"), 0, 7) ||
-        !get_int(&n_lists, rr_json_get(root, "lists"), 0, RR_MAX_LISTS))
+    const struct rr_json *pairs = rr_json_get(root, "pairs"), *rating = rr_json_get(root, "rating");
+    const int n_rating = shape->asked >> RR_POINTWISE & 1 ? shape->n : 0;
+    int n, asked, n_lists;
+    if (!get_int(&n, rr_json_get(root, "n"), shape->n, shape->n) ||
+        !get_int(&asked, rr_json_get(root, "asked"), (int)shape->asked, (int)shape->asked) ||
+        !get_int(&n_lists, rr_json_get(root, "lists"), shape->n_lists, shape->n_lists) || !pairs ||
+        pairs->type != RR_JSON_ARRAY || pairs->n_children != (size_t)shape->n_pairs || !rating ||
+        rating->type != RR_JSON_ARRAY || rating->n_children != (size_t)n_rating)
         return false;
-    *rc = rr_reply_resize(r, n, (int)pairs->n_children, n_lists, err);
+    *rc = rr_reply_resize(r, n, shape->n_pairs, n_lists, err);
     if (*rc)
         return false;
-    r->asked = (unsigned)asked;
-    const int n_rating = asked >> RR_POINTWISE & 1 ? n : 0;
-    if (!rating || rating->type != RR_JSON_ARRAY || rating->n_children != (size_t)n_rating ||
-        !tokens || tokens->type != RR_JSON_ARRAY || tokens->n_children != 2)
-        return false;
+    r->asked = shape->asked;
     const struct rr_json *v = rating->child;
     for (int i = 0; i < n_rating; i++, v = v->next)
         if (!get_double(&r->rating[i], v) || isnan(r->rating[i]))
             return false;
-    return get_pairs(r, pairs) &&
-           get_ints(r->shown, rr_json_get(root, "shown"), n_lists * n, 0, n - 1) &&
-           get_ints(r->listed, rr_json_get(root, "listed"), n_lists * n, -1, n - 1) &&
-           get_count(&r->tokens_asked, tokens->child) &&
-           get_count(&r->tokens_computed, tokens->child->next) &&
-           get_int(&r->n_cut, rr_json_get(root, "cut"), 0, 1 << 30) &&
-           get_int(&r->n_malformed, rr_json_get(root, "malformed"), 0, 1 << 30) &&
-           get_int(&r->n_invalid_lists, rr_json_get(root, "invalid"), 0, 1 << 30) &&
-           get_double(seconds, rr_json_get(root, "seconds"));
+    return get_pairs(r, pairs) && get_lists(r, root, shape->generated) &&
+           get_numbers(r, root, seconds);
 }
 
-int rr_journal_find(struct rr_journal *j, int variant, int user, int n, struct rr_reply *reply,
-                    double *seconds, struct rr_error *err)
+int rr_journal_find(struct rr_journal *j, int variant, int user,
+                    const struct rr_journal_shape *shape, struct rr_reply *reply, double *seconds,
+                    struct rr_error *err)
 {
     const struct rr_journal_entry key = {.variant = variant, .user = user};
     const struct rr_journal_entry *e =
@@ -329,7 +388,7 @@ int rr_journal_find(struct rr_journal *j, int variant, int user, int n, struct r
     if (!e)
         return 0;
     int rc = rr_json_parse(&root, &arena, j->text + e->at, e->n, j->path, e->at, err);
-    if (!rc && !get_reply(reply, n, root, seconds, &rc, err) && !rc)
+    if (!rc && !get_reply(reply, shape, root, seconds, &rc, err) && !rc)
         rc = bad_line(j, e->line, "does not fit this run's candidates", err);
     rr_arena_free(&arena);
     return rc ? rc : 1;

@@ -17,17 +17,25 @@ struct rr_journal {
 };
 
 /* Opens path, making it when it is missing, and locks it. settings is one line of text that says
- * everything a reply depends on. RR_ERR_DATA "JOURNAL": no journal of ours, or of another run (both
- * settings are shown); RR_ERR_BUSY "JOURNAL_BUSY": another process is writing it. A line cut off by
- * a kill is dropped. path NULL: no journal. */
+ * everything a reply depends on. RR_ERR_DATA "JOURNAL": no journal of ours, or of another run (what
+ * differs first is shown); the file is then left as it was. RR_ERR_BUSY "JOURNAL_BUSY": another
+ * process is writing it. A line cut off by a kill is dropped. path NULL: no journal. */
 int rr_journal_open(struct rr_journal *j, const char *path, const char *settings,
                     struct rr_error *err);
 void rr_journal_close(struct rr_journal *j);
 
+/* What a reply of this run looks like. */
+struct rr_journal_shape {
+    int n; /* candidates */
+    unsigned asked;
+    int n_pairs, n_lists;
+    bool generated; /* lists may leave candidates out */
+};
 /* 1: *reply and *seconds are what was written for this variant and user; 0: nothing is there yet;
- * negative: a status ("JOURNAL": the line does not fit the request's n candidates). */
-int rr_journal_find(struct rr_journal *j, int variant, int user, int n, struct rr_reply *reply,
-                    double *seconds, struct rr_error *err);
+ * negative: a status ("JOURNAL": the line does not hold a reply of that shape). */
+int rr_journal_find(struct rr_journal *j, int variant, int user,
+                    const struct rr_journal_shape *shape, struct rr_reply *reply, double *seconds,
+                    struct rr_error *err);
 /* Appends in one write. */
 int rr_journal_add(struct rr_journal *j, int variant, int user, const struct rr_reply *reply,
                    double seconds, struct rr_error *err);

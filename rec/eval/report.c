@@ -137,8 +137,8 @@ void rr_evaluation_text(struct rr_buf *out, const struct rr_evaluation *e, const
 {
     const struct rr_dataset *d = run->split->data;
     const int width = name_width(e);
-    rr_buf_printf(out, "data      %s (%s), %d test users, %d candidates each from %s\n", run->data,
-                  d->name, e->n, e->k, run->candidates);
+    rr_buf_printf(out, "data      %s (%s), %d test users, up to %d candidates each from %s\n",
+                  run->data, d->name, e->n, e->k, run->candidates);
     rr_buf_printf(out,
                   "protocol  %s; leave-one-out by %s; %s; full ranking of %d training items, "
                   "training likes masked, ties by item id\n",

@@ -70,7 +70,10 @@ int rr_topn_evaluate(struct rr_topn *out, const struct rr_backbone *b, const str
     rr_free(masked);
     if (!room)
         return rr_fail_memory(err, "scores", items * sizeof *scores);
-    const double n = out->n_users ? out->n_users : 1;
+    if (!out->n_users)
+        return rr_fail(err, RR_ERR_DATA, "NO_USERS", RR_NOWHERE,
+                       "no user has a test item: the ratio leaves less than one of their likes");
+    const double n = out->n_users;
     out->recall /= n;
     out->mrr /= n;
     out->ndcg /= n;

@@ -48,12 +48,17 @@ void rr_prompt_free(struct rr_prompt *p)
 
 void rr_prompt_add_title(struct rr_buf *out, const char *title)
 {
+    size_t n = strlen(title);
+    const bool cut = n > RR_TITLE_BYTES;
+    if (cut) /* between two characters */
+        for (n = RR_TITLE_BYTES; n && ((unsigned char)title[n] & 0xC0) == 0x80; n--)
+            ;
     rr_buf_add(out, "\"", 1);
-    for (const char *p = title; *p; p++) {
+    for (const char *p = title; p < title + n; p++) {
         const char c = (unsigned char)*p < 0x20 || *p == 0x7f ? ' ' : *p == '"' ? '\'' : *p;
         rr_buf_add(out, &c, 1);
     }
-    rr_buf_add(out, "\"", 1);
+    rr_buf_puts(out, cut ? "...\"" : "\"");
 }
 
 /* Streams of one seed that must not meet: histories, lists and pairs of every request. */

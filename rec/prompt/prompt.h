@@ -57,9 +57,11 @@ void rr_prompt_free(struct rr_prompt *p);
 int rr_prompt_make(struct rr_prompt *out, struct rr_prompter *p, const struct rr_request *q,
                    const struct rr_question *question, struct rr_error *err);
 
+#define RR_TITLE_BYTES 400 /* of a title that are shown; the rest becomes "..." */
+
 /* Appends a title in double quotes, as prompts and answers spell it: control characters become
  * blanks (a line break would let a title pretend to be the prompt's own text), double quotes single
- * ones. */
+ * ones, and a title too long for anyone is cut. */
 void rr_prompt_add_title(struct rr_buf *out, const char *title);
 
 /* shown[n] = the order in which list number `list` of a request shows its candidates: shuffled by

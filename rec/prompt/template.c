@@ -11,7 +11,7 @@ const char *rr_task_name(enum rr_task task)
 }
 
 static const char pointwise[] =
-    "You predict how a user rates a {noun}. The user's ratings so far are listed, from 1 (worst) "
+    "You predict how a user rates one {noun}. The user's ratings so far are listed, from 1 (worst) "
     "to "
     "{levels} (best). Answer with one whole number from 1 to {levels} and nothing else.\n"
     "---\n"

@@ -146,7 +146,7 @@ static void read_answer(struct rr_ranker *r, const struct rr_request *q, int que
         *(question % step ? &p->backward : &p->forward) = v;
     } else {
         const int bad = rr_parse_list(reply->listed + (size_t)question * (size_t)q->n_candidates, q,
-                                      s, text->n, r->used);
+                                      s, text->n, r->used, &r->prompt.text);
         const bool short_list = reply->listed[question * q->n_candidates +
                                               rr_min_int(RR_LIST_TOP, q->n_candidates) - 1] < 0;
         reply->n_malformed += bad || short_list;

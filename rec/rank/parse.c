@@ -2,6 +2,7 @@
 #include "rec/rank/parse.h"
 
 #include <string.h>
+#include "rec/prompt/prompt.h"
 
 int rr_parse_rating(const char *text, size_t n, int levels)
 {
@@ -31,21 +32,16 @@ int rr_parse_yes_no(const char *text, size_t n)
     return begins(text, n, "yes") ? 1 : begins(text, n, "no") ? -1 : 0;
 }
 
-/* Whether a quoted text is a title as prompts spell it: control characters are blanks, double
- * quotes single ones. */
-static bool same_title(const char *quoted, size_t n, const char *title)
+/* Whether a quoted text is a title as prompts spell it. */
+static bool same_title(const char *quoted, size_t n, const char *title, struct rr_buf *spelled)
 {
-    size_t i = 0;
-    for (; i < n && title[i]; i++) {
-        const unsigned char t = (unsigned char)title[i];
-        const char shown = t < 0x20 || t == 0x7f ? ' ' : t == '"' ? '\'' : (char)t;
-        if (quoted[i] != shown)
-            return false;
-    }
-    return i == n && !title[i];
+    rr_buf_clear(spelled);
+    rr_prompt_add_title(spelled, title);
+    return !spelled->failed && spelled->n == n + 2 && memcmp(spelled->data + 1, quoted, n) == 0;
 }
 
-int rr_parse_list(int *listed, const struct rr_request *q, const char *text, size_t n, bool *used)
+int rr_parse_list(int *listed, const struct rr_request *q, const char *text, size_t n, bool *used,
+                  struct rr_buf *spelled)
 {
     int n_listed = 0, n_bad = 0;
     memset(used, 0, (size_t)q->n_candidates * sizeof *used);
@@ -56,7 +52,7 @@ int rr_parse_list(int *listed, const struct rr_request *q, const char *text, siz
             break;
         int c = 0;
         while (c < q->n_candidates && (used[c] || !same_title(open + 1, (size_t)(close - open - 1),
-                                                              q->candidates[c].title)))
+                                                              q->candidates[c].title, spelled)))
             c++;
         if (c < q->n_candidates) {
             used[c] = true;

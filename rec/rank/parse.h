@@ -4,6 +4,7 @@
 #define RR_PARSE_H
 
 #include <stdbool.h>
+#include "engine/base/mem.h"
 #include "rec/recrank.h"
 
 /* The first whole number in text, if it is in [1, levels]; else 0. */
@@ -15,6 +16,6 @@ int rr_parse_yes_no(const char *text, size_t n);
  * title are taken in order. Returns how many quoted texts were no candidate's title or came again.
  */
 int rr_parse_list(int *listed, const struct rr_request *q, const char *text, size_t n,
-                  bool *used /* scratch [n_candidates] */);
+                  bool *used /* scratch [n_candidates] */, struct rr_buf *spelled /* scratch */);
 
 #endif

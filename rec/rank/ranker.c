@@ -9,10 +9,12 @@
 
 static int check_options(const struct rr_ranker_options *o, struct rr_error *err)
 {
-    if (o->style.levels < 2 || o->style.levels > RR_MAX_LEVELS)
-        return rr_fail(err, RR_ERR_USAGE, "RANKER", RR_NOWHERE,
-                       "a rating scale up to %d; the pointwise question takes 2 to %d",
-                       o->style.levels, RR_MAX_LEVELS);
+    if (o->tasks & RR_ASK(RR_POINTWISE) && (o->style.levels < 2 || o->style.levels > RR_MAX_LEVELS))
+        return rr_fail(
+            err, RR_ERR_USAGE, "RANKER", RR_NOWHERE,
+            "a rating scale up to %d; the pointwise question takes 2 to %d: ask the other "
+            "tasks alone, or rescale the ratings",
+            o->style.levels, RR_MAX_LEVELS);
     if (o->n_context < 1 || o->n_context > RR_MAX_CONTEXT)
         return rr_fail(err, RR_ERR_USAGE, "RANKER", RR_NOWHERE, "a context of %d; expected 1 to %d",
                        o->n_context, RR_MAX_CONTEXT);
@@ -228,7 +230,7 @@ static int encode_questions(struct rr_ranker *r, const struct rr_request *q, con
         if (from >= q->n_history)
             return rr_fail(err, RR_ERR_DATA, "PROMPT_TOO_LONG", RR_NOWHERE,
                            "%d tokens and %d for the answer, without any history; the context "
-                           "holds %d: shorten the titles, ask about fewer or raise the context",
+                           "holds %d: raise the context, or ask about fewer candidates",
                            longest, room, r->o.n_context);
         rc = cut_history(r, q, &from, which, r->o.n_context - room - n_end - bos, err);
         if (!rc)
@@ -359,8 +361,12 @@ int rr_ranker_prepare(struct rr_ranker *r, const struct rr_request *q, enum rr_t
     } else if (task == RR_LISTWISE) {
         rc = rr_ranker_lists_prepare(r, q, &end, &n_end, &room, err);
     }
+    if (!rc && n_end < 0)
+        r->n_questions = 0; /* one candidate makes a list without asking */
     if (!rc && n_end >= 0)
         rc = encode_questions(r, q, end, n_end, room, reply, err);
+    if (rc == RR_ERR_DATA)
+        rr_error_add_object(err, rr_task_name(task), "question");
     return rc;
 }
 
@@ -389,16 +395,16 @@ static int ask_task(struct rr_ranker *r, const struct rr_request *q, enum rr_tas
     r->n_ids = 0;
     int rc = rr_ranker_prepare(r, q, task, reply, err);
     reply->tokens_asked += rc ? 0 : (long long)r->n_ids;
-    if (rc || !r->n_questions)
-        return rc;
-    if (r->o.generate)
-        return rr_ranker_generate(r, q, task, reply, err);
-    if (task == RR_LISTWISE) {
-        rc = r->n_ids ? rr_ranker_lists_decode(r, reply, err) : RR_OK;
+    if (!rc && task == RR_LISTWISE && !r->o.generate) {
+        rc = r->n_questions ? rr_ranker_lists_decode(r, reply, err) : RR_OK;
         if (!rc)
             rr_ranker_lists_read(r, reply);
         return rc;
     }
+    if (rc || !r->n_questions)
+        return rc;
+    if (r->o.generate)
+        return rr_ranker_generate(r, q, task, reply, err);
     rc = ask_choices(r, task == RR_POINTWISE ? &r->ratings : &r->yes_no, reply, err);
     if (!rc && task == RR_POINTWISE)
         read_ratings(r, reply);

@@ -22,22 +22,38 @@ static const char *title_of(const struct rr_json *v)
                                                                                          : NULL;
 }
 
-/* An optional number of an object: NaN when it is not there; false: it is no number. */
-static bool optional(double *out, const struct rr_json *v, const char *key)
+static int bad_title(const struct rr_json *v, const char *key, struct rr_error *err)
+{
+    const struct rr_json *t = v->type == RR_JSON_OBJECT ? rr_json_get(v, "title") : v;
+    if (t && t->type == RR_JSON_STRING)
+        return rr_fail(err, RR_ERR_DATA, "REQUEST", RR_AT_BYTE(NULL, key, t->offset),
+                       t->n_text ? "a title with a zero in it" : "an empty title");
+    return bad(t ? t : v, key, "a title, or an object with \"title\"", err);
+}
+
+#define MOST_NUMBER 1e6 /* of a rating, score or hint */
+
+/* An optional number of an object: NaN when it is not there. */
+static int optional(double *out, const struct rr_json *v, const char *key, struct rr_error *err)
 {
     const struct rr_json *n = v->type == RR_JSON_OBJECT ? rr_json_get(v, key) : NULL;
     *out = NAN;
     if (!n || n->type == RR_JSON_NULL)
-        return true;
+        return RR_OK;
+    if (n->type != RR_JSON_NUMBER)
+        return bad(n, key, "a number", err);
     *out = n->number;
-    return n->type == RR_JSON_NUMBER;
+    return fabs(n->number) <= MOST_NUMBER
+               ? RR_OK
+               : rr_fail(err, RR_ERR_DATA, "REQUEST", RR_AT_BYTE(NULL, key, n->offset),
+                         "%g; expected a number within a million of zero", n->number);
 }
 
 static const struct rr_json *array_of(const struct rr_json *root, const char *key, int *rc,
                                       struct rr_error *err)
 {
     const struct rr_json *v = rr_json_get(root, key);
-    if (v && v->type != RR_JSON_ARRAY)
+    if (v && v->type != RR_JSON_ARRAY && v->type != RR_JSON_NULL)
         *rc = bad(v, key, "an array", err);
     return v && v->type == RR_JSON_ARRAY ? v : NULL;
 }
@@ -50,9 +66,10 @@ static int add_history(struct rr_rated *history, int *n, const struct rr_json *a
         double given;
         const char *title = title_of(v);
         if (!title)
-            return bad(v, key, "a title, or {\"title\":...,\"rating\":...}", err);
-        if (!optional(&given, v, "rating"))
-            return bad(v, key, "a number as rating", err);
+            return bad_title(v, key, err);
+        int rc = optional(&given, v, "rating", err);
+        if (rc)
+            return rc;
         history[(*n)++] = (struct rr_rated){title, (float)(isnan(given) ? rating : given)};
     }
     return RR_OK;
@@ -87,17 +104,19 @@ static int read_candidates(struct rr_json_request *out, struct rr_arena *arena,
     for (const struct rr_json *v = array->child; v; v = v->next, i++) {
         list[i] = (struct scored){.v = v, .index = i};
         if (!title_of(v))
-            return bad(v, "candidates", "a title, or {\"title\":...}", err);
-        if (!optional(&list[i].score, v, "score"))
-            return bad(v, "candidates", "a number as score", err);
+            return bad_title(v, "candidates", err);
+        int rc = optional(&list[i].score, v, "score", err);
+        if (rc)
+            return rc;
         all_scored = all_scored && !isnan(list[i].score);
     }
     if (all_scored)
         qsort(list, n, sizeof *list, by_score);
     for (size_t c = 0; c < n; c++) {
         double hint;
-        if (!optional(&hint, list[c].v, "hint"))
-            return bad(list[c].v, "candidates", "a number as hint", err);
+        int rc = optional(&hint, list[c].v, "hint", err);
+        if (rc)
+            return rc;
         asked[c] = (struct rr_asked){title_of(list[c].v), (float)hint};
         out->index[c] = list[c].index;
         out->candidate_id[c] =

@@ -102,7 +102,7 @@ static int use_backbones(const struct scenario *sc, struct rr_error *err)
             rc = rr_lists_make(&l, &again, &split, 5, err);
         for (int u = 0; u < data.n_users && !rc; u++)
             rr_lists_write(&out, kind % 2 ? RR_LISTS_TSV : RR_LISTS_JSONL, &data, u,
-                           l.list + l.start[u], (int)(l.start[u + 1] - l.start[u]), "t");
+                           l.list + l.start[u], (int)(l.start[u + 1] - l.start[u]), true, "t");
         if (!rc && out.failed)
             rc = rr_fail_memory(err, "lists", out.n);
         if (!rc)
