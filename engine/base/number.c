@@ -197,3 +197,12 @@ size_t rr_format_double(char out[32], double v)
     }
     return (size_t)n;
 }
+
+char *rr_format_short(char out[32], double v)
+{
+    const int n = snprintf(out, 32, "%g", v);
+    for (int i = 0; i < n; i++)
+        if (out[i] == ',')
+            out[i] = '.';
+    return out;
+}

@@ -19,5 +19,8 @@ bool rr_parse_double(double *out, const char *s, size_t n);
  * every locale; NaN and infinities become "null" (JSON has no name for them). out needs 32
  * bytes; returns the length. */
 size_t rr_format_double(char out[32], double v);
+/* The same in six digits, as printf's %g has it in the C locale, infinities and NaN included:
+ * for texts that people or a hash read. Returns out. */
+char *rr_format_short(char out[32], double v);
 
 #endif

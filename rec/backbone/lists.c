@@ -88,7 +88,7 @@ static int add(struct importer *im, const struct rr_field *user, const struct rr
         return rr_fail(im->err, RR_ERR_DATA, e.user < 0 ? "USER" : "ITEM",
                        RR_AT_LINE(im->file, e.user < 0 ? "user" : "item", line, 0),
                        "'%s' is not in the data set %s", rr_show(f->s, f->n).s,
-                       im->split->data->path);
+                       im->split->data->path ? im->split->data->path : im->split->data->name);
     }
     if (!rr_grow(&im->entries, &im->cap, im->n + 1, sizeof e))
         return rr_fail_memory(im->err, "candidates", im->n * sizeof e);
@@ -124,6 +124,8 @@ static size_t blank_split(struct rr_field *f, size_t cap, const char *s, size_t 
     }
     return count;
 }
+
+#define JSON_LINES 1 /* a form beside the numbers of columns */
 
 static int parse_columns(struct importer *im, const char *s, size_t n, long long line, size_t *form)
 {
@@ -172,7 +174,16 @@ static int parse_json(struct importer *im, const char *s, size_t n, long long li
         const struct rr_json *score = rr_json_get(c, "score");
         const bool good = json_id(&item, c->type == RR_JSON_OBJECT ? rr_json_get(c, "item") : c) &&
                           (!score || score->type == RR_JSON_NUMBER);
-        im->scored = im->scored || score;
+        const bool odd = good && ((score && !isfinite((float)score->number)) ||
+                                  (im->n > 0 && im->scored != (score != NULL)));
+        if (odd)
+            rc = rr_fail(im->err, RR_ERR_DATA, "SCORE",
+                         RR_AT_LINE(im->file, "candidates", line, (long long)c->offset + 1),
+                         score ? "a score beyond the range of float, or the first one of the file"
+                               : "no score, where others have one");
+        if (odd)
+            break;
+        im->scored = score != NULL;
         rc = good ? add(im, &user, &item, score ? (float)score->number : 0, line)
                   : rr_fail(im->err, RR_ERR_DATA, "JSON",
                             RR_AT_LINE(im->file, "candidates", line, (long long)c->offset + 1),
@@ -262,8 +273,10 @@ int rr_lists_parse(struct rr_lists *l, const struct rr_split *split, int k, cons
     while (!rc && (more = rr_lines_next(&lines, &line, &len, err)) > 0) {
         if (!len)
             continue;
-        rc = line[0] == '{' ? parse_json(&im, line, len, lines.number)
-                            : parse_columns(&im, line, len, lines.number, &form);
+        if (!form && line[0] == '{')
+            form = JSON_LINES;
+        rc = form == JSON_LINES ? parse_json(&im, line, len, lines.number)
+                                : parse_columns(&im, line, len, lines.number, &form);
     }
     if (!rc && more < 0)
         rc = more;
@@ -368,7 +381,7 @@ void rr_lists_write(struct rr_buf *out, enum rr_lists_format format, const struc
         if (format == RR_LISTS_TSV) {
             write_tsv(out, id, item, score, scored);
         } else if (format == RR_LISTS_TREC) {
-            score = score < before ? score : nextafter(before, -INFINITY);
+            score = score < before ? score : (double)nextafterf((float)before, -INFINITY);
             rr_buf_printf(out, "%s Q0 %s %d ", id, item, i + 1);
             add_number(out, score);
             rr_buf_printf(out, " %s\n", tag);

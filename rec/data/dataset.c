@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include "engine/base/file.h"
+#include "engine/base/number.h"
 #include "engine/base/sha256.h"
 #include "rec/data/reader.h"
 
@@ -29,14 +30,17 @@ static const struct format {
 /* Everything that decides what is kept, in one line. */
 static void describe(struct rr_dataset *d, const struct rr_data_options *o)
 {
-    int n = snprintf(d->settings, sizeof d->settings, "scale %g:%g:%g%s like>=%g dislike<=%g",
-                     (double)d->rating_min, (double)d->rating_max, (double)d->rating_step,
-                     d->scale_found ? " (as found)" : "", (double)d->like, (double)d->dislike);
+    char f[5][32]; /* part of identities: the same in every locale */
+    const float v[5] = {d->rating_min, d->rating_max, d->rating_step, d->like, d->dislike};
+    for (int i = 0; i < 5; i++)
+        rr_format_short(f[i], (double)v[i]);
+    int n = snprintf(d->settings, sizeof d->settings, "scale %s:%s:%s%s like>=%s dislike<=%s", f[0],
+                     f[1], f[2], d->scale_found ? " (as found)" : "", f[3], f[4]);
     if (d->core > 1)
         n += snprintf(d->settings + n, sizeof d->settings - (size_t)n, " %d-core", d->core);
     if (!isnan(o->min_rating))
-        n +=
-            snprintf(d->settings + n, sizeof d->settings - (size_t)n, " rating>=%g", o->min_rating);
+        n += snprintf(d->settings + n, sizeof d->settings - (size_t)n, " rating>=%s",
+                      rr_format_short(f[0], o->min_rating));
     /* Lenient or not makes no difference where nothing was bad. */
     snprintf(d->settings + n, sizeof d->settings - (size_t)n, "%s", d->n_bad ? " lenient" : "");
 }

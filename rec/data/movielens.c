@@ -139,12 +139,15 @@ static int parse_file(struct rr_reader *r, const struct format *format, const st
     struct rr_lines lines;
     struct line l = {.format = format, .file = b->file};
     int more, rc = rr_lines_open(&lines, b->p, b->n, b->file, r->err);
-    while (rc >= 0 && (more = rr_lines_next(&lines, &l.text, &l.n, r->err)) != 0) {
-        if (more < 0)
+    while (rc >= 0 &&
+           (more = rr_lines_next(&lines, &l.text, &l.n, r->o->lenient ? NULL : r->err)) != 0) {
+        if (more < 0 && !r->o->lenient)
             return more;
         l.number = lines.number;
-        r->d->n_lines += l.n > 0;
-        if (l.n)
+        r->d->n_lines += more < 0 || l.n > 0;
+        if (more < 0)
+            rc = rr_reader_bad(r, "LINE", RR_AT_LINE(b->file, NULL, l.number, 0), "no text");
+        else if (l.n)
             rc = parse(r, &l);
     }
     return rc < 0 ? rc : RR_OK;

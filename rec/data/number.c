@@ -36,24 +36,27 @@ static int check_duplicates(struct rr_reader *r)
     for (size_t i = 0; i < r->n_rows; i++)
         sorted[i] = &r->rows[i];
     qsort(sorted, r->n_rows, sizeof *sorted, by_pair_and_line);
+    /* A time below zero marks a second line: minus the number of the first. The file's order is
+     * that of the reports. */
     const struct rr_row *first = r->n_rows ? sorted[0] : NULL;
-    for (size_t i = 1; i < r->n_rows && rc >= 0; i++) {
+    for (size_t i = 1; i < r->n_rows; i++) {
         struct rr_row *x = sorted[i];
-        if (x->user != first->user || x->item != first->item) {
+        if (x->user != first->user || x->item != first->item)
             first = x;
+        else
+            x->time = -first->line;
+    }
+    for (size_t i = 0; i < r->n_rows && rc >= 0; i++) {
+        struct rr_row *x = &r->rows[i];
+        if (x->time >= 0)
             continue;
-        }
         rc = rr_reader_bad(r, "DUPLICATE", RR_AT_LINE(r->files->ratings.file, "rating", x->line, 0),
                            "user %s has rated item %s on line %lld already",
                            rr_show(r->users.text[x->user], strlen(r->users.text[x->user])).s,
                            rr_show(r->items.text[x->item], strlen(r->items.text[x->item])).s,
-                           first->line);
-        if (rc == RR_SKIP)
-            x->time = INT64_MIN; /* marked only now: the order above must not change */
+                           (long long)-x->time);
+        x->user = -1;
     }
-    for (size_t i = 0; i < r->n_rows; i++)
-        if (r->rows[i].time == INT64_MIN)
-            r->rows[i].user = -1;
     rr_free(sorted);
     squeeze(r);
     return rc < 0 ? rc : RR_OK;

@@ -21,15 +21,17 @@ static void count(struct rr_dataset *d, const char *reason, bool bad, const stru
 {
     struct rr_dropped *x = d->dropped;
     const char *name = base_name(where->file);
+    char shown[sizeof x->file];
+    snprintf(shown, sizeof shown, "%.63s", rr_show(name, strnlen(name, 60)).s);
     while (x < d->dropped + d->n_dropped &&
-           (strcmp(x->reason, reason) != 0 || strncmp(x->file, name, sizeof x->file - 1) != 0))
+           (strcmp(x->reason, reason) != 0 || strcmp(x->file, shown) != 0))
         x++;
     if (x == d->dropped + RR_MAX_DROPPED)
         x--; /* more kinds than anyone has: the last counts for all */
     if (x == d->dropped + d->n_dropped) {
         *x = (struct rr_dropped){.bad = bad, .line = where->line};
         snprintf(x->reason, sizeof x->reason, "%s", reason);
-        snprintf(x->file, sizeof x->file, "%.63s", rr_show(name, strnlen(name, 60)).s);
+        memcpy(x->file, shown, sizeof shown);
         d->n_dropped++;
     }
     x->n += n;
@@ -118,7 +120,7 @@ int rr_reader_rating(struct rr_reader *r, const struct rr_field *user, const str
     if (row.item < 0 && r->files->items.p)
         return rr_reader_bad(r, "ITEM", where, "item %s is not in %s", rr_show(item->s, item->n).s,
                              base_name(r->files->items.file));
-    if (r->known_users.n && rr_ids_find(&r->known_users, user->s, user->n) < 0)
+    if (r->files->users.p && rr_ids_find(&r->known_users, user->s, user->n) < 0)
         return rr_reader_bad(r, "USER", where, "user %s is not in %s", rr_show(user->s, user->n).s,
                              base_name(r->files->users.file));
     if (row.item < 0) {
@@ -142,8 +144,8 @@ int rr_reader_value(struct rr_reader *r, float *out, const struct rr_field *f,
 {
     const struct rr_dataset *d = r->d;
     double v;
-    bool good =
-        rr_parse_double(&v, f->s, f->n) && v >= (double)d->rating_min && v <= (double)d->rating_max;
+    bool good = rr_parse_double(&v, f->s, f->n) && isfinite((float)v) &&
+                v >= (double)d->rating_min && v <= (double)d->rating_max;
     if (good && d->rating_step > 0) {
         const double steps = (v - (double)d->rating_min) / (double)d->rating_step;
         good = fabs(steps - floor(steps + 0.5)) < 1e-6;

@@ -2,6 +2,7 @@
 #include "rec/data/split.h"
 
 #include <stdlib.h>
+#include "engine/base/number.h"
 
 /* qsort is not stable: the place in the file decides among equals. */
 struct ordered {
@@ -248,8 +249,9 @@ void rr_split_free(struct rr_split *s)
 
 static void write_line(struct rr_buf *out, const struct rr_dataset *d, const struct rr_rating *r)
 {
-    rr_buf_printf(out, "%s %s %g %lld\n", d->user_ids[r->user], d->item_ids[r->item],
-                  (double)r->value, (long long)r->time);
+    char value[32];
+    rr_buf_printf(out, "%s %s %s %lld\n", d->user_ids[r->user], d->item_ids[r->item],
+                  rr_format_short(value, (double)r->value), (long long)r->time);
 }
 
 void rr_split_write(struct rr_buf *out, const struct rr_split *s, enum rr_split_part part)

@@ -86,7 +86,8 @@ static const char *chosen(const char *columns, enum role role, size_t *n)
     return NULL;
 }
 
-static int find_column(const struct table *t, enum role role)
+/* In the file of items a name that it does not have may be that of the ratings' column. */
+static int find_column(const struct table *t, enum role role, bool ratings)
 {
     char name[64];
     size_t n;
@@ -94,7 +95,9 @@ static int find_column(const struct table *t, enum role role)
     for (size_t c = 0; wanted && c < t->n_columns; c++)
         if (t->f[c].n == n && memcmp(t->f[c].s, wanted, n) == 0)
             return (int)c;
-    for (int u = 0; !wanted && usual[role][u]; u++)
+    if (wanted && (ratings || role != ITEM))
+        return -1;
+    for (int u = 0; usual[role][u]; u++)
         for (size_t c = 0; c < t->n_columns; c++) {
             normal(name, &t->f[c]);
             if (strcmp(name, usual[role][u]) == 0)
@@ -113,9 +116,10 @@ static int no_column(struct table *t, enum role role)
     struct rr_where where = here(t, role_names[role]);
     where.column = 1;
     rr_fail_(t->r->err, RR_ERR_DATA, "HEADER", &where,
-             "no column %s%s%s; the first line has %.2000s; say --columns %s=NAME",
-             wanted ? "'" : "for it", wanted ? rr_show(wanted, n).s : "", wanted ? "'" : "",
-             names.data ? names.data : "nothing", role_names[role]);
+             "no column %s%s%s; the first line has %.2000s%s%s%s", wanted ? "'" : "for it",
+             wanted ? rr_show(wanted, n).s : "", wanted ? "'" : "",
+             names.data ? names.data : "nothing", t->csv.no_quotes ? "" : "; say --columns ",
+             t->csv.no_quotes ? "" : role_names[role], t->csv.no_quotes ? "" : "=NAME");
     rr_buf_free(&names);
     return RR_ERR_DATA;
 }
@@ -127,8 +131,10 @@ static char guess_separator(const struct rr_bytes *b)
     size_t best_n = 0;
     char best = ',';
     for (size_t s = 0; s < sizeof candidates; s++) {
-        size_t n = 0;
-        for (size_t i = 0; i < b->n && b->p[i] != '\n' && b->p[i] != '\r'; i++)
+        size_t n = 0, i = 0;
+        while (i < b->n && (b->p[i] == '\n' || b->p[i] == '\r'))
+            i++; /* the header may stand behind blank lines */
+        for (; i < b->n && b->p[i] != '\n' && b->p[i] != '\r'; i++)
             n += b->p[i] == candidates[s];
         if (n > best_n) {
             best_n = n;
@@ -158,10 +164,12 @@ static int open_table(struct table *t, struct rr_reader *r, const struct rr_byte
         return rr_fail(r->err, RR_ERR_DATA, "HEADER", RR_AT_LINE(b->file, NULL, t->csv.line, 1),
                        "%zu columns; at most %d are read", t->n_columns, MAX_COLUMNS);
     for (int role = 0; role < N_ROLES; role++) {
-        t->column[role] = find_column(t, (enum role)role);
+        t->column[role] = find_column(t, (enum role)role, b == &r->files->ratings);
         size_t n;
         const bool named = chosen(r->o->columns, (enum role)role, &n) != NULL;
-        if (t->column[role] < 0 && (needed >> role & 1 || (named && b == &r->files->ratings)))
+        /* A title may be named that only the file of items has. */
+        const bool here_too = b == &r->files->ratings && (role != TITLE || !r->files->items.p);
+        if (t->column[role] < 0 && (needed >> role & 1 || (named && here_too)))
             return no_column(t, (enum role)role);
     }
     return RR_OK;
@@ -263,7 +271,8 @@ static int read_ratings(struct rr_reader *r, bool recbole)
 static bool is_movielens(const struct rr_bytes *b)
 {
     static const char head[] = "userId,movieId,rating,timestamp";
-    return b->n >= sizeof head - 1 && memcmp(b->p, head, sizeof head - 1) == 0;
+    const size_t mark = b->n >= 3 && memcmp(b->p, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    return b->n - mark >= sizeof head - 1 && memcmp(b->p + mark, head, sizeof head - 1) == 0;
 }
 
 static int read_tables(struct rr_reader *r, bool recbole)
@@ -282,8 +291,9 @@ static int read_tables(struct rr_reader *r, bool recbole)
     if (!rc && (!isfinite(d->rating_min) || !isfinite(d->rating_max)))
         rc = observed_scale(r);
     /* The upper and the lower quarter of the scale: 4 and 2 of 1..5. */
-    const float range = d->rating_max - d->rating_min;
-    rr_reader_thresholds(r, d->rating_min + 0.75f * range, d->rating_min + 0.25f * range);
+    const double min = (double)d->rating_min, range = (double)d->rating_max - min;
+    rr_reader_thresholds(r, movielens ? 4 : (float)(min + 0.75 * range),
+                         movielens ? 2 : (float)(min + 0.25 * range));
     return rc;
 }
 

@@ -27,9 +27,12 @@ int rr_lines_next(struct rr_lines *l, const char **line, size_t *len, struct rr_
     const char *end = memchr(s, l->end, left <= RR_MAX_LINE ? left : RR_MAX_LINE + 1u);
     size_t n = end ? (size_t)(end - s) : left;
     l->number++;
-    if (n > RR_MAX_LINE)
+    if (n > RR_MAX_LINE) {
+        end = memchr(s, l->end, left);
+        l->at = end ? (size_t)(end - l->text) + 1 : l->n;
         return rr_fail(err, RR_ERR_DATA, "LINE", RR_AT_LINE(l->file, NULL, l->number, 1),
                        "longer than %u bytes; is this a text file?", RR_MAX_LINE);
+    }
     l->at += n + (end ? 1 : 0);
     const char *zero = memchr(s, 0, n);
     if (zero)

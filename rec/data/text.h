@@ -19,7 +19,8 @@ int rr_lines_open(struct rr_lines *l, const char *text, size_t n, const char *fi
                   struct rr_error *err);
 
 /* 1: *line[0..*len) is the next line, without its end; 0: no more; negative: a status ("LINE"
- * with the place: a zero byte or a line longer than RR_MAX_LINE). */
+ * with the place: a zero byte or a line longer than RR_MAX_LINE; the next call goes on behind
+ * it). */
 int rr_lines_next(struct rr_lines *l, const char **line, size_t *len, struct rr_error *err);
 
 /* Cuts line[0..len) at every occurrence of the separator into at most cap fields; returns how many
