@@ -23,8 +23,8 @@ ALL_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -I. -g $(OPTIMISE) -ffp-contract
 ALL_LDFLAGS = $(SANITIZE) $(LDFLAGS)
 LIBS := -lm -lpthread
 
-LIB_SRC := $(wildcard engine/base/*.c engine/kernel/*.c engine/*.c tokenizer/*.c weights/*.c \
-	rec/*.c rec/data/*.c rec/backbone/*.c rec/prompt/*.c rec/rank/*.c rec/eval/*.c)
+LIB_SRC := $(wildcard engine/base/*.c engine/kernel/*.c engine/*.c engine/train/*.c tokenizer/*.c weights/*.c \
+	rec/*.c rec/data/*.c rec/backbone/*.c rec/prompt/*.c rec/rank/*.c rec/learn/*.c rec/eval/*.c)
 TOOL_SRC := $(wildcard tools/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj/%.o)
 TOOL_OBJ := $(TOOL_SRC:%.c=$(BUILD)/obj/%.o)
@@ -61,10 +61,18 @@ TEST_LIBS := $(if $(MINI),,-lcriterion)
 $(TEST_OBJ): TEST_CFLAGS := $(if $(MINI),-DRR_MINI)
 $(TEST_OBJ): $(BUILD)/flags.tests
 
+# The gradients are checked with double numbers: engine/train is compiled again, before the library's float32 build of it.
+$(BUILD)/tests/gradient: tests/train/gradient.c $(wildcard engine/train/*.[ch]) $(BUILD)/librecrank.a
+	@echo "  LINK  $@"
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -DRR_TRAIN_DOUBLE $(ALL_LDFLAGS) -o $@ tests/train/gradient.c $(wildcard engine/train/*.c) \
+		$(BUILD)/librecrank.a $(LIBS)
+
 ALLOC_TESTS := $(BUILD)/tests/noalloc $(BUILD)/tests/oom $(BUILD)/tests/oom_rank
 
-test: criterion $(BUILD)/tests/unit $(ALLOC_TESTS) $(BUILD)/recrank $(FUZZ_REPLAY) ## run all tests (installs Criterion if it may)
+test: criterion $(BUILD)/tests/unit $(ALLOC_TESTS) $(BUILD)/tests/gradient $(BUILD)/recrank $(FUZZ_REPLAY) ## run all tests (installs Criterion if it may)
 	$(Q)$(BUILD)/tests/unit
+	$(Q)$(BUILD)/tests/gradient
 	$(Q)$(BUILD)/tests/noalloc
 	$(Q)$(BUILD)/tests/oom
 	$(Q)$(BUILD)/tests/oom_rank

@@ -53,6 +53,10 @@ struct rr_attn_values {
 
 #define RR_ATTN_ROWS 4
 
+/* Outputs of one tile of a training product. */
+#define RR_TILE_M 8
+#define RR_TILE_N 32
+
 struct rr_kernels {
     enum rr_cpu_level level;
     /* y[K] = one row of stored weights as float32 (exact). */
@@ -71,6 +75,9 @@ struct rr_kernels {
     void (*silu_mul)(float *g, const float *u, int n);
     /* y[n] += x[n] */
     void (*add)(float *y, const float *x, int n);
+    /* c[RR_TILE_M, RR_TILE_N] += a^T b from panels a[k][RR_TILE_M], b[k][RR_TILE_N]: every output
+     * adds its k products in order, first to each other, then to c. For training (engine/train). */
+    void (*tile_f32)(float *c, size_t ldc, const float *a, const float *b, int k);
 };
 
 void rr_kernels_init(struct rr_kernels *k, enum rr_cpu_level level);

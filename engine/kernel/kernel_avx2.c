@@ -467,6 +467,34 @@ static void add(float *y, const float *x, int n)
         y[i] += x[i];
 }
 
+/* Four rows by sixteen columns at a time: eight sums, two of b, one of a in registers. */
+RR_INLINE void tile_part(float *c, size_t ldc, const float *a, const float *b, int k)
+{
+    __m256 acc[4][2];
+    for (int i = 0; i < 4; i++)
+        acc[i][0] = acc[i][1] = _mm256_setzero_ps();
+    for (int x = 0; x < k; x++, a += RR_TILE_M, b += RR_TILE_N) {
+        const __m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + 8);
+        for (int i = 0; i < 4; i++) {
+            const __m256 v = _mm256_broadcast_ss(a + i);
+            acc[i][0] = _mm256_fmadd_ps(v, b0, acc[i][0]);
+            acc[i][1] = _mm256_fmadd_ps(v, b1, acc[i][1]);
+        }
+    }
+    for (int i = 0; i < 4; i++)
+        for (int h = 0; h < 2; h++) {
+            float *out = c + (size_t)i * ldc + 8 * h;
+            _mm256_storeu_ps(out, _mm256_add_ps(_mm256_loadu_ps(out), acc[i][h]));
+        }
+}
+
+static void tile_f32(float *c, size_t ldc, const float *a, const float *b, int k)
+{
+    for (int i = 0; i < RR_TILE_M; i += 4)
+        for (int j = 0; j < RR_TILE_N; j += 16)
+            tile_part(c + (size_t)i * ldc + j, ldc, a + i, b + j, k);
+}
+
 void rr_kernels_init_avx2(struct rr_kernels *k)
 {
     k->row_f32[RR_TYPE_F16] = row_f32_f16;
@@ -487,6 +515,7 @@ void rr_kernels_init_avx2(struct rr_kernels *k)
     k->rmsnorm = rmsnorm;
     k->silu_mul = silu_mul;
     k->add = add;
+    k->tile_f32 = tile_f32;
 }
 
 RR_TARGET_END

@@ -439,6 +439,26 @@ static void silu_mul(float *g, const float *u, int n)
     }
 }
 
+static void tile_f32(float *c, size_t ldc, const float *a, const float *b, int k)
+{
+    __m512 acc[RR_TILE_M][2];
+    for (int i = 0; i < RR_TILE_M; i++)
+        acc[i][0] = acc[i][1] = _mm512_setzero_ps();
+    for (int x = 0; x < k; x++, a += RR_TILE_M, b += RR_TILE_N) {
+        const __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16);
+        for (int i = 0; i < RR_TILE_M; i++) {
+            const __m512 v = _mm512_set1_ps(a[i]);
+            acc[i][0] = _mm512_fmadd_ps(v, b0, acc[i][0]);
+            acc[i][1] = _mm512_fmadd_ps(v, b1, acc[i][1]);
+        }
+    }
+    for (int i = 0; i < RR_TILE_M; i++)
+        for (int h = 0; h < 2; h++) {
+            float *out = c + (size_t)i * ldc + 16 * h;
+            _mm512_storeu_ps(out, _mm512_add_ps(_mm512_loadu_ps(out), acc[i][h]));
+        }
+}
+
 void rr_kernels_init_avx512(struct rr_kernels *k)
 {
     k->row_f32[RR_TYPE_F16] = row_f32_f16;
@@ -458,6 +478,7 @@ void rr_kernels_init_avx512(struct rr_kernels *k)
     k->softmax_exp = softmax_exp;
     k->rmsnorm = rmsnorm;
     k->silu_mul = silu_mul;
+    k->tile_f32 = tile_f32;
 }
 
 RR_TARGET_END

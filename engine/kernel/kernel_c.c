@@ -282,6 +282,18 @@ static void add(float *y, const float *x, int n)
         y[i] += x[i];
 }
 
+static void tile_f32(float *c, size_t ldc, const float *a, const float *b, int k)
+{
+    float acc[RR_TILE_M][RR_TILE_N] = {{0}};
+    for (int x = 0; x < k; x++, a += RR_TILE_M, b += RR_TILE_N)
+        for (int i = 0; i < RR_TILE_M; i++)
+            for (int j = 0; j < RR_TILE_N; j++)
+                acc[i][j] += a[i] * b[j];
+    for (int i = 0; i < RR_TILE_M; i++)
+        for (int j = 0; j < RR_TILE_N; j++)
+            c[(size_t)i * ldc + (size_t)j] += acc[i][j];
+}
+
 void rr_kernels_init_c(struct rr_kernels *k)
 {
     *k = (struct rr_kernels){
@@ -296,5 +308,6 @@ void rr_kernels_init_c(struct rr_kernels *k)
         .rmsnorm = rmsnorm,
         .silu_mul = silu_mul,
         .add = add,
+        .tile_f32 = tile_f32,
     };
 }
