@@ -31,23 +31,25 @@ static int open_parts(struct rr_recrank *r, const char *model, const char *token
         rc = rr_weights_open(&r->weights, model, tokenizer, err);
     if (!rc)
         rc = rr_weights_need_tokenizer(&r->weights, err);
-    static const unsigned tasks[] = {RR_ASK_ALL, RR_ASK(RR_POINTWISE), RR_ASK(RR_PAIRWISE),
-                                     RR_ASK(RR_LISTWISE)};
+    static const unsigned tasks[] = {RR_ASK_QUESTIONS, RR_ASK(RR_POINTWISE), RR_ASK(RR_PAIRWISE),
+                                     RR_ASK(RR_LISTWISE), RR_ASK(RR_LIKELIHOOD)};
     if (!rc && ((unsigned)o->order >= sizeof tasks / sizeof tasks[0]))
         rc = rr_fail(err, RR_ERR_USAGE, "ORDER", RR_NOWHERE, "no order has number %d", o->order);
     if (rc)
         return rc;
     r->order = o->order;
-    const struct rr_ranker_options ro = {.n_context = o->n_context,
-                                         .tasks = tasks[o->order],
-                                         .style = {.noun = o->noun,
-                                                   .nouns = o->nouns,
-                                                   .levels = o->rating_levels,
-                                                   .like = o->like,
-                                                   .dislike = o->dislike,
-                                                   .max_rated = o->max_history,
-                                                   .max_liked = o->max_history,
-                                                   .seed = o->seed}};
+    const struct rr_ranker_options ro = {
+        .n_context = o->n_context,
+        .tasks = tasks[o->order],
+        .style = {.noun = o->noun,
+                  .nouns = o->nouns,
+                  .levels = o->rating_levels,
+                  .has_thresholds = o->like != 0 || o->dislike != 0,
+                  .like = o->like,
+                  .dislike = o->dislike,
+                  .max_rated = o->max_history,
+                  .max_liked = o->max_history,
+                  .seed = o->seed}};
     return rr_ranker_init(&r->ranker, &r->engine, &r->weights.model, r->weights.tokenizer, &ro,
                           err);
 }
@@ -88,7 +90,7 @@ int rr_recrank_rank(struct rr_recrank *r, const struct rr_request *request, stru
         !rr_grow(&r->scores, &r->cap_scores, (size_t)request->n_candidates, sizeof *r->scores))
         return rr_fail_memory(err, "scores", (size_t)request->n_candidates * sizeof *r->scores);
     static const enum rr_method methods[] = {RR_BY_HYBRID, RR_BY_POINTWISE, RR_BY_PAIRWISE,
-                                             RR_BY_LISTWISE};
+                                             RR_BY_LISTWISE, RR_BY_LIKELIHOOD};
     int rc = rr_ranker_ask(&r->ranker, request, &r->reply, err);
     if (rc)
         return rc;

@@ -82,7 +82,8 @@ enum rr_order {
     RR_ORDER_HYBRID,    /* all three questions, the paper's utilities; score is their sum */
     RR_ORDER_POINTWISE, /* the expected rating: sum of r p(r) over the answers */
     RR_ORDER_PAIRWISE,  /* mean log-odds of being preferred */
-    RR_ORDER_LISTWISE   /* minus the mean place in the list that the model gives */
+    RR_ORDER_LISTWISE,  /* minus the mean place in the list that the model gives */
+    RR_ORDER_LIKELIHOOD /* log-likelihood of the title as the next liked one */
 };
 
 /* Zero means the default everywhere. */
@@ -91,8 +92,9 @@ struct rr_recrank_options {
     const char *cpu; /* highest instruction set: "c", "avx2", "avx512"; NULL: the machine's best */
     int n_context;   /* tokens of the longest prompt; 0: the model's own, at least 1024 */
     int max_history; /* newest rated titles shown, and newest liked ones; 0: 50 */
-    int rating_levels;   /* the scale is 1 to this, at most 10; 0: 5 */
-    float like, dislike; /* ratings from `like` on are likes, up to `dislike` dislikes; 0: 4, 2 */
+    int rating_levels; /* the scale is 1 to this, at most 10; 0: 5 */
+    float like,
+        dislike; /* ratings from `like` on are likes, up to `dislike` dislikes; both 0: 4, 2 */
     const char *noun, *nouns; /* what an item is called, one and many; NULL: "movie", "movies" */
     enum rr_order order;      /* only what it needs is asked */
     uint64_t seed;            /* of what is shuffled */

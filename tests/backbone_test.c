@@ -151,6 +151,42 @@ Test(backbone, trained_ones_are_deterministic_learn_and_can_be_stopped)
     check_trained(RR_BACKBONE_LIGHTGCN);
 }
 
+/* Nobody has three likes: no item validates, so the last epoch is kept, not the first. */
+Test(backbone, without_validation_the_last_epoch_is_kept)
+{
+    const char *dir = temporary_dir();
+    struct rr_buf b = {0};
+    rr_buf_puts(&b, "user,item,rating\n");
+    for (int u = 0; u < 30; u++)
+        rr_buf_printf(&b, "%d,%d,5\n%d,%d,5\n%d,%d,1\n", u, u % 5, u, (u + 1) % 5, u, (u + 2) % 5);
+    const char *path = path_in(dir, "ratings.csv");
+    write_file(path, b.data, b.n);
+    struct rr_dataset d;
+    struct rr_split s;
+    open_data(&d, &s, path);
+    static const enum rr_backbone_kind kinds[] = {RR_BACKBONE_MF, RR_BACKBONE_LIGHTGCN};
+    for (size_t k = 0; k < 2; k++) {
+        struct rr_backbone one, many, last;
+        struct rr_error err = {0};
+        struct rr_fit_options o = {.seed = 1, .dim = 4, .epochs = 1};
+        cr_assert(rr_backbone_fit(&one, kinds[k], &s, &o, &err) == 0, "%s", err.text);
+        o.epochs = 9;
+        cr_assert(rr_backbone_fit(&many, kinds[k], &s, &o, &err) == 0, "%s", err.text);
+        o.last_epoch = true;
+        cr_assert(rr_backbone_fit(&last, kinds[k], &s, &o, &err) == 0, "%s", err.text);
+        const size_t bytes = (size_t)d.n_users * 4 * sizeof(float);
+        cr_assert(memcmp(one.users, many.users, bytes) != 0, "the first epoch was kept");
+        cr_assert(memcmp(last.users, many.users, bytes) == 0, "not the last epoch");
+        cr_assert(many.best_epoch == 0 && strstr(many.settings, "last epoch"), "epoch %d, %s",
+                  many.best_epoch, many.settings);
+        rr_backbone_free(&one);
+        rr_backbone_free(&many);
+        rr_backbone_free(&last);
+    }
+    rr_buf_free(&b);
+    close_data(&d, &s);
+}
+
 /* One user u who likes items i and j: A u = (i + j) / sqrt 2, A i = A j = u / sqrt 2, A^2 u = u,
  * A^2 i = (i + j) / 2. */
 Test(backbone, graph_spreads_as_by_hand)

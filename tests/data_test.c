@@ -270,6 +270,8 @@ Test(split, holds_out_by_time_then_file_order)
     cr_assert(s.train_start[1] - s.train_start[0] == 2, "they train");
     cr_assert(!rr_split_counts(&s, 1) && !rr_split_counts(&s, 0),
               "the test item 3 is in nobody's training");
+    s.count = RR_COUNT_SEQUENTIAL;
+    cr_assert(rr_split_counts(&s, 1) && !rr_split_counts(&s, 0), "two likes train; nothing tests");
     for (size_t i = s.rated_start[1]; i < s.rated_start[2]; i++)
         cr_assert(s.rated[i].item != s.test[1].item && s.rated[i].item != s.valid[1].item,
                   "a held-out item leaked");
@@ -312,6 +314,10 @@ Test(split, equals_the_oracle_on_movielens_100k)
     cr_assert(s.n_likes == 55375 && s.n_users_with_likes == 942 && s.n_train_items == 1427,
               "%d likes, %d users, %d items", s.n_likes, s.n_users_with_likes, s.n_train_items);
     cr_assert(counted == 927, "%d users count", counted);
+    s.count = RR_COUNT_SEQUENTIAL;
+    for (int u = counted = 0; u < d.n_users; u++)
+        counted += rr_split_counts(&s, u);
+    cr_assert(counted == 940, "%d users count for a sequential recommender", counted);
     cr_assert(utf8_titles == 9, "%d titles beyond ASCII", utf8_titles);
     rr_split_free(&s);
     rr_dataset_close(&d);

@@ -47,6 +47,26 @@ Test(csv, newer_movielens_has_the_thresholds_of_the_older)
     }
 }
 
+/* A tenth is no binary number: the scale stays in double, or 8.7 stands between its steps. */
+Test(csv, a_step_of_a_tenth_takes_every_tenth)
+{
+    struct rr_buf b = {0};
+    rr_buf_puts(&b, "user,item,rating\n");
+    for (int i = 10; i <= 100; i++)
+        rr_buf_printf(&b, "%d,%d,%d.%d\n", i, i % 7, i / 10, i % 10);
+    const struct texts t = {b.data, NULL, NULL, 0};
+    struct rr_data_options o = options(false);
+    struct rr_dataset d;
+    struct rr_error err;
+    o.scale[0] = 1;
+    o.scale[1] = 10;
+    o.scale[2] = 0.1;
+    cr_assert(parse(&d, RR_FORMAT_CSV, &t, &o, &err) == 0, "%s, line %lld", err.text, err.line);
+    cr_assert(d.n_ratings == 91, "%zu ratings", d.n_ratings);
+    rr_dataset_close(&d);
+    rr_buf_free(&b);
+}
+
 /* A column may be named that only one of the two files has. */
 Test(csv, columns_named_for_one_file_leave_the_other_alone)
 {

@@ -109,6 +109,100 @@ Test(rank, a_question_alone_has_the_same_bits)
     }
 }
 
+/* Minus the loss of a candidate's title behind the liked titles, all of it one node. */
+static double likelihood_alone(struct fixture *f, int candidate, int n_candidates)
+{
+    struct rr_ranker *r = &f->ranker;
+    static int ids[4096];
+    struct rr_error err = {0};
+    double sum = 0;
+    int n = 0, node;
+    const int bos = rr_tokenizer_bos(r->tokenizer);
+    if (bos >= 0)
+        ids[n++] = bos;
+    for (size_t i = 0; i < r->n_begin; i++)
+        ids[n++] = r->begin[i];
+    for (int i = r->element_starts[n_candidates]; i < (int)r->n_elements; i++)
+        ids[n++] = r->elements[i];
+    const int from = n;
+    for (int i = r->element_starts[candidate]; i < r->element_starts[candidate + 1]; i++)
+        ids[n++] = r->elements[i];
+    cr_assert(rr_session_branch(r->session, -1, n, &node, &err) == 0, "%s", err.text);
+    const struct rr_feed feed = {node, ids, n};
+    struct rr_want wants[64];
+    float logits[64];
+    double norms[64];
+    for (int t = from; t < n; t++)
+        wants[t - from] = (struct rr_want){.offset = t - 1,
+                                           .ids = &ids[t],
+                                           .n_ids = 1,
+                                           .logits = &logits[t - from],
+                                           .log_norm = &norms[t - from]};
+    cr_assert(n - from < 64 && rr_session_eval(r->session, &feed, 1, wants, n - from, &err) == 0,
+              "%s", err.text);
+    for (int t = 0; t < n - from; t++)
+        sum += (double)logits[t] - norms[t];
+    rr_session_rewind(r->session, node);
+    return sum;
+}
+
+/* Of a title in the tree, in a tree of its own, and written out as one text: the same bits. */
+Test(rank, likelihood_alone_has_the_same_bits)
+{
+    for (int threads = 1; threads <= 3; threads++)
+        for (int titles = 1; titles <= 2; titles++) {
+            const struct rr_ranker_options o = {.tasks = RR_ASK(RR_LIKELIHOOD), .n_titles = titles};
+            struct fixture f;
+            struct rr_request q = request();
+            double together[N_ASKED], out[N_ASKED];
+            open_with(&f, &o, threads);
+            ask(&f, &q);
+            memcpy(together, f.reply.likelihood, sizeof together);
+            cr_assert(f.reply.tokens_computed < f.reply.tokens_asked, "nothing was shared");
+            for (int i = 0; i < N_ASKED; i++)
+                out[i] = likelihood_alone(&f, i, N_ASKED);
+            for (int i = 0; i < N_ASKED; i++) {
+                struct rr_request one = q;
+                one.candidates = asked + i;
+                one.n_candidates = 1;
+                ask(&f, &one);
+                cr_assert(memcmp(&f.reply.likelihood[0], &together[i], sizeof together[i]) == 0 &&
+                              together[i] == out[i] && together[i] < 0,
+                          "%d threads, title %d: %.17g in the tree, %.17g alone, %.17g as one text",
+                          threads, i, together[i], f.reply.likelihood[0], out[i]);
+            }
+            cr_assert(together[0] == together[4] && together[0] != together[1],
+                      "equal titles are equal, others are not");
+            close_fixture(&f);
+        }
+}
+
+/* Dislikes are not read; the per-token mean is the sum over the title's tokens. */
+Test(rank, likelihood_reads_likes_alone)
+{
+    static const struct rr_rated likes[] = {{"Silent Harbour (1961)", 5},
+                                            {"Golden Winter (1988)", 4}};
+    struct fixture f, mean;
+    struct rr_request q = request(), liked = request();
+    double with[N_ASKED];
+    open_fixture(&f, 0, RR_ASK(RR_LIKELIHOOD));
+    ask(&f, &q);
+    memcpy(with, f.reply.likelihood, sizeof with);
+    liked.history = likes;
+    liked.n_history = 2;
+    ask(&f, &liked);
+    cr_assert(memcmp(with, f.reply.likelihood, sizeof with) == 0, "a dislike changes it");
+    open_with(&mean, &(struct rr_ranker_options){.tasks = RR_ASK(RR_LIKELIHOOD), .per_token = true},
+              1);
+    ask(&mean, &q);
+    for (int i = 0; i < N_ASKED; i++) {
+        const int n = f.ranker.element_starts[i + 1] - f.ranker.element_starts[i];
+        cr_assert(mean.reply.likelihood[i] == with[i] / n, "title %d of %d tokens", i, n);
+    }
+    close_fixture(&f);
+    close_fixture(&mean);
+}
+
 /* A list as it comes out when every prefix is evaluated from nothing: prompt and answer so far as
  * one node, no trunk, no cache kept between steps. */
 static void list_alone(struct fixture *f, const struct rr_prompt_ids *p, int *order, int n)
@@ -447,9 +541,10 @@ Test(rank, evaluation_is_bounded_repeatable_and_blind)
     struct rr_evaluation e, again;
     open_evaluated(&x);
     cr_assert(rr_evaluate(&e, &x.f.ranker, &x.o, &err) == 0, "%s", err.text);
-    static const char *const names[] = {"backbone", "pointwise", "pairwise", "listwise", "hybrid",
-                                        "rrf",      "ease",      "random",   "ceiling"};
-    cr_assert(e.n == 12 && e.k == 10 && e.n_rows == 9, "n %d, k %d, rows %d", e.n, e.k, e.n_rows);
+    static const char *const names[] = {"backbone",   "pointwise", "pairwise", "listwise",
+                                        "likelihood", "hybrid",    "rrf",      "ease",
+                                        "random",     "ceiling"};
+    cr_assert(e.n == 12 && e.k == 10 && e.n_rows == 10, "n %d, k %d, rows %d", e.n, e.k, e.n_rows);
     const int ceiling = find_row(&e, "ceiling");
     for (int i = 0; i < e.n_rows; i++) {
         cr_assert(strcmp(e.rows[i].name, names[i]) == 0, "row %d is %s", i, e.rows[i].name);
@@ -463,7 +558,7 @@ Test(rank, evaluation_is_bounded_repeatable_and_blind)
     cr_assert(e.tokens_asked > 2 * e.tokens_computed, "%lld asked, %lld computed", e.tokens_asked,
               e.tokens_computed);
     cr_assert(e.n_invalid_lists == 0 && e.bias.n_lists == 12 && e.bias.n_pairs == 60, "lists");
-    cr_assert(e.n_tests == 6 * 4, "%d tests", e.n_tests);
+    cr_assert(e.n_tests == 7 * 4, "%d tests", e.n_tests);
     /* What users said about their held-out items is changed: nothing may follow from it. */
     for (int u = 0; u < x.d.n_users; u++)
         x.s.test[u].value = x.s.valid[u].value = 1;

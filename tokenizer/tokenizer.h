@@ -66,6 +66,9 @@ int rr_tokenizer_eos(const struct rr_tokenizer *t);
 /* The stored text of a piece (not terminated). id in [0, size). */
 const struct rr_piece *rr_tokenizer_piece(const struct rr_tokenizer *t, int id);
 
+/* sha256 over all that decides what encode gives. */
+void rr_tokenizer_fingerprint(const struct rr_tokenizer *t, char hex[65]);
+
 /* Result and scratch of encode, kept between calls so that they are rarely allocated.
  * Zero-initialised is valid. */
 struct rr_encoding {

@@ -7,9 +7,11 @@
 #include "tokenizer/internal.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "engine/base/limits.h"
+#include "engine/base/sha256.h"
 #include "engine/base/utf8.h"
 
 static uint64_t mix(uint64_t x)
@@ -387,4 +389,21 @@ int rr_tokenizer_eos(const struct rr_tokenizer *t)
 const struct rr_piece *rr_tokenizer_piece(const struct rr_tokenizer *t, int id)
 {
     return &t->pieces[id];
+}
+
+void rr_tokenizer_fingerprint(const struct rr_tokenizer *t, char hex[65])
+{
+    struct rr_sha256 sum;
+    char text[96];
+    rr_sha256_init(&sum);
+    int n = snprintf(text, sizeof text, "%d %d %d %d %d %d %d", t->n, t->unk, t->bos, t->eos,
+                     t->add_dummy_prefix, t->remove_extra_space, t->byte_fallback);
+    rr_sha256_add(&sum, text, (size_t)n + 1);
+    for (int i = 0; i < t->n; i++) {
+        const struct rr_piece *p = &t->pieces[i];
+        n = snprintf(text, sizeof text, "%u %d %a", (unsigned)p->n, (int)p->type, (double)p->score);
+        rr_sha256_add(&sum, text, (size_t)n + 1);
+        rr_sha256_add(&sum, p->text, p->n);
+    }
+    rr_sha256_hex(&sum, hex);
 }

@@ -2,15 +2,17 @@
 #include "tools/asking.h"
 
 #include <string.h>
-#include "engine/base/file.h"
-#include "engine/base/sha256.h"
 
 int asking_open(struct asking *a)
 {
     for (int t = 0; t < RR_N_TASKS; t++) {
         struct rr_error err = {0};
-        if (a->files[t] &&
-            rr_template_load(&a->templates[t], (enum rr_task)t, a->files[t], &err) != 0) {
+        const char *text = rr_template_text((enum rr_task)t);
+        int rc = a->files[t]
+                     ? rr_template_load(&a->templates[t], (enum rr_task)t, a->files[t], &err)
+                     : rr_template_parse(&a->templates[t], (enum rr_task)t, text, strlen(text),
+                                         "compiled template", &err);
+        if (rc) {
             asking_close(a);
             return tool_fail(&err);
         }
@@ -38,7 +40,13 @@ int asking_check(const struct command *c, const struct asking *a, unsigned tasks
                 {"template-pointwise", RR_ASK(RR_POINTWISE)},
                 {"template-pairwise", RR_ASK(RR_PAIRWISE)},
                 {"template-listwise", RR_ASK(RR_LISTWISE)},
-                {"hint-scores", RR_ASK(RR_POINTWISE)}};
+                {"hint-scores", RR_ASK(RR_POINTWISE)},
+                {"titles", RR_ASK(RR_LIKELIHOOD)},
+                {"per-token", RR_ASK(RR_LIKELIHOOD)},
+                {"no-hint", RR_ASK_QUESTIONS},
+                {"history", RR_ASK_QUESTIONS},
+                {"history-order", RR_ASK_QUESTIONS},
+                {"answers", RR_ASK_QUESTIONS}};
     for (size_t i = 0; i < COUNT(only); i++)
         if (!(tasks & only[i].tasks) && args_given(opts, n_opts, only[i].option))
             return args_misuse(c, "--%s has no effect on what is asked", only[i].option);
@@ -52,20 +60,15 @@ int asking_check(const struct command *c, const struct asking *a, unsigned tasks
 struct rr_prompt_style asking_style(const struct asking *a, const struct rr_dataset *d,
                                     long long seed)
 {
-    struct rr_prompt_style s = {.noun = d ? d->noun : NULL,
-                                .nouns = d ? d->nouns : NULL,
-                                .levels = d ? (int)d->rating_max : 0,
-                                .like = d ? d->like : 0,
-                                .dislike = d ? d->dislike : 0,
-                                .max_rated = (int)a->history,
-                                .max_liked = (int)a->history,
-                                .max_disliked = (int)a->disliked,
-                                .no_hints = a->no_hint,
-                                .no_shift = a->no_shift,
-                                .shuffle_history = a->history_order == 1,
-                                .seed = (uint64_t)seed};
+    struct rr_prompt_style s = d ? rr_prompt_style_for(d, (uint64_t)seed)
+                                 : (struct rr_prompt_style){.seed = (uint64_t)seed};
+    s.max_rated = s.max_liked = (int)a->history;
+    s.max_disliked = (int)a->disliked;
+    s.no_hints = a->no_hint;
+    s.no_shift = a->no_shift;
+    s.shuffle_history = a->history_order == 1;
     for (int t = 0; t < RR_N_TASKS; t++)
-        s.templates[t] = a->files[t] ? &a->templates[t] : NULL;
+        s.templates[t] = &a->templates[t];
     return s;
 }
 
@@ -77,30 +80,15 @@ struct rr_ranker_options asking_ranker(const struct asking *a, const struct rr_d
                                       .pair_rounds = (int)a->pair_rounds,
                                       .list_shuffles = (int)a->lists,
                                       .generate = a->answers == 1,
+                                      .n_titles = (int)a->titles,
+                                      .per_token = a->per_token,
                                       .style = asking_style(a, d, seed)};
 }
 
-/* The first digits of a wording's sum: two wordings are two runs. */
-static void describe_wording(struct rr_buf *out, enum rr_task task, const char *path)
-{
-    const char *text = rr_template_text(task);
-    struct rr_map map = {0};
-    struct rr_sha256 sum;
-    char hex[65];
-    rr_sha256_init(&sum);
-    if (!path)
-        rr_sha256_add(&sum, text, strlen(text));
-    else if (rr_map_open(&map, path, NULL) == 0)
-        rr_sha256_add(&sum, map.data, map.size);
-    rr_sha256_hex(&sum, hex);
-    rr_map_close(&map);
-    rr_buf_printf(out, ", %s wording %.8s", rr_task_name(task), hex);
-}
-
-void asking_describe(struct rr_buf *out, const struct rr_ranker_options *o, const struct asking *a)
+void asking_describe(struct rr_buf *out, const struct rr_ranker_options *o)
 {
     const struct rr_prompt_style *s = &o->style;
-    for (int t = 0, n = 0; t < RR_N_TASKS; t++)
+    for (int t = 0, n = 0; t < RR_N_SIGNALS; t++)
         if (o->tasks >> t & 1)
             rr_buf_printf(out, "%s%s", n++ ? "+" : "", rr_task_name((enum rr_task)t));
     rr_buf_printf(out,
@@ -110,7 +98,11 @@ void asking_describe(struct rr_buf *out, const struct rr_ranker_options *o, cons
                   s->no_shift ? "off" : "on", s->shuffle_history ? "shuffled" : "chronological",
                   s->max_rated, s->max_disliked, o->pair_rounds, o->pair_rounds == 1 ? "" : "s",
                   o->list_shuffles, o->list_shuffles == 1 ? "" : "s");
+    if (o->tasks & RR_ASK(RR_LIKELIHOOD))
+        rr_buf_printf(out, ", likelihood behind %d titles%s", o->n_titles,
+                      o->per_token ? " per token" : "");
     for (int t = 0; t < RR_N_TASKS; t++)
         if (o->tasks >> t & 1)
-            describe_wording(out, (enum rr_task)t, a->files[t]);
+            rr_buf_printf(out, ", %s wording %s", rr_task_name((enum rr_task)t),
+                          s->templates[t]->digest);
 }

@@ -13,11 +13,12 @@ struct asking {
     struct rr_template templates[RR_N_TASKS];
     /* Not for instruct. */
     int answers; /* 0: from logits, 1: generated */
-    long long context, pair_rounds, lists;
+    long long context, pair_rounds, lists, titles;
+    bool per_token;
 };
 #define ASKING_INIT                                                                                \
     {                                                                                              \
-        .history = 50, .disliked = 10, .pair_rounds = 1, .lists = 1                                \
+        .history = 50, .disliked = 10, .pair_rounds = 1, .lists = 1, .titles = 20                  \
     }
 /* clang-format off */
 #define WORDING_OPTION_ROWS(o)                                                                     \
@@ -45,12 +46,17 @@ struct asking {
      RR_MAX_PAIR_ROUNDS, false},                                                                   \
     {"lists", 0, OPT_INT, &(o).lists, "S", "lists asked, each shuffled anew, averaged", 1,         \
      RR_MAX_LISTS, false},                                                                         \
+    {"titles", 0, OPT_INT, &(o).titles, "N",                                                       \
+     "newest liked titles that likelihood is asked behind", 1, 100000, false},                     \
+    {"per-token", 0, OPT_FLAG, &(o).per_token, NULL,                                               \
+     "likelihood: the mean over a title's tokens, not their sum", 0, 0, false},                    \
     {"answers", 0, OPT_CHOICE, &(o).answers, "logits|generate",                                    \
      "read probabilities, or let the model write and read that, as the original does [logits]",    \
      0, 0, false}
 /* clang-format on */
 
-/* Loads the template files. Returns -1, or an exit code after a message. */
+/* Loads the template files, or the compiled wordings. Returns -1, or an exit code after a message.
+ */
 int asking_open(struct asking *a);
 void asking_close(struct asking *a);
 
@@ -64,6 +70,6 @@ struct rr_prompt_style asking_style(const struct asking *a, const struct rr_data
 struct rr_ranker_options asking_ranker(const struct asking *a, const struct rr_dataset *d,
                                        long long seed, unsigned tasks);
 /* Everything above as text, for identities and reports. */
-void asking_describe(struct rr_buf *out, const struct rr_ranker_options *o, const struct asking *a);
+void asking_describe(struct rr_buf *out, const struct rr_ranker_options *o);
 
 #endif

@@ -53,6 +53,9 @@ static int run(const struct command *c, int argc, char **argv)
         .progress_arg = &p};
     rc = rr_audit_run(&audit, &d.dataset, &ao, &err);
     progress_end(&p);
+    if (!rc)
+        printf("data  %s, %s, split by %s, seed %lld\n", o.dir, d.dataset.settings,
+               d.split.order == RR_SPLIT_BY_TIME ? "time" : "file", o.seed);
     for (int i = 0; i < audit.n && !rc; i++)
         printf("%-4s  %s: %s\n", audit.checks[i].passed ? "pass" : "FAIL", audit.checks[i].name,
                audit.checks[i].detail);

@@ -1,20 +1,39 @@
 /* recrank data: what a data set holds, and what was dropped of it and why. */
+#include <math.h>
 #include <string.h>
 #include "engine/base/json.h"
 #include "tools/data.h"
 
-static void print_text(const struct opened_data *o)
+#define MOST_LEVELS 100 /* of a scale whose ratings are counted one by one */
+
+static void print_levels(const struct rr_dataset *d)
+{
+    const double min = (double)d->rating_min, step = (double)d->rating_step;
+    const double levels = step > 0 ? floor(((double)d->rating_max - min) / step + 0.5) + 1 : 0;
+    size_t n[MOST_LEVELS] = {0};
+    if (!(levels >= 1 && levels <= MOST_LEVELS))
+        return;
+    for (size_t i = 0; i < d->n_ratings; i++)
+        n[(int)(((double)d->ratings[i].value - min) / step + 0.5)]++;
+    for (int i = 0; i < (int)levels; i++)
+        printf("  %4g    %9zu  %5.1f %%\n", (double)(float)(min + i * step), n[i],
+               100.0 * (double)n[i] / (double)d->n_ratings);
+}
+
+static int print_text(const struct opened_data *o, struct rr_error *err)
 {
     const struct rr_dataset *d = &o->dataset;
     const struct rr_split *s = &o->split;
     int n_test = 0, n_valid = 0, n_counted = 0, rated = 0;
     int *count = rr_zalloc((size_t)d->n_items, sizeof *count);
+    if (!count)
+        return rr_fail_memory(err, "counts", (size_t)d->n_items * sizeof *count);
     for (int u = 0; u < d->n_users; u++) {
         n_test += s->test[u].item >= 0;
         n_valid += s->valid[u].item >= 0;
         n_counted += rr_split_counts(s, u);
     }
-    for (size_t i = 0; count && i < d->n_ratings; i++)
+    for (size_t i = 0; i < d->n_ratings; i++)
         rated += count[d->ratings[i].item]++ == 0;
     rr_free(count);
     printf("data      %s (%s), sha256 %s\n", d->path, d->name, d->fingerprint);
@@ -26,13 +45,7 @@ static void print_text(const struct opened_data *o)
         d->n_ratings, 100.0 * (double)d->n_ratings / d->n_users / d->n_items);
     if (d->n_latin1)
         printf("titles    %d read as ISO-8859-1, the rest as UTF-8\n", d->n_latin1);
-    for (float v = d->rating_min; d->rating_step > 0 && v <= d->rating_max; v += d->rating_step) {
-        size_t n = 0;
-        for (size_t i = 0; i < d->n_ratings; i++)
-            n += d->ratings[i].value > v - d->rating_step / 2 &&
-                 d->ratings[i].value <= v + d->rating_step / 2;
-        printf("  %4g    %9zu  %5.1f %%\n", (double)v, n, 100.0 * (double)n / (double)d->n_ratings);
-    }
+    print_levels(d);
     printf("likes     %d by %d users; dislikes %d\n", s->n_likes, s->n_users_with_likes,
            s->n_dislikes);
     printf(
@@ -48,6 +61,7 @@ static void print_text(const struct opened_data *o)
         printf("\nleft out of %lld lines\n", d->n_lines);
         data_print_dropped(stdout, d);
     }
+    return RR_OK;
 }
 
 static void print_json(struct rr_buf *out, const struct opened_data *o)
@@ -112,14 +126,18 @@ static int run(const struct command *c, int argc, char **argv)
         return rc;
     if ((rc = data_open(&d, c, &o)) >= 0)
         return rc;
-    if (json) {
+    struct rr_error err = {0};
+    rc = RR_OK;
+    if (json)
         print_json(&out, &d);
-        fwrite(out.data ? out.data : "", 1, out.n, stdout);
-        rr_buf_free(&out);
-    } else {
-        print_text(&d);
-    }
-    rc = tool_finish();
+    else
+        rc = print_text(&d, &err);
+    if (out.failed)
+        rc = rr_fail_memory(&err, "output", out.n);
+    else if (json)
+        fwrite(out.data, 1, out.n, stdout);
+    rr_buf_free(&out);
+    rc = rc ? tool_fail(&err) : tool_finish();
     if (!rc)
         rc = data_verdict(&d.dataset);
     data_close(&d);

@@ -2,7 +2,6 @@
 #include <math.h>
 #include <string.h>
 #include "engine/base/file.h"
-#include "engine/base/sha256.h"
 #include "rec/eval/evaluate.h"
 #include "tools/asking.h"
 
@@ -14,7 +13,7 @@ struct settings {
     struct source_options source;
     struct asking asking;
     int task; /* 0: all, 1: none, 2..: a task */
-    int protocol;
+    int protocol, count;
     long long users;
     const char *output, *journal, *per_user;
     char *journal_path; /* rr_free; NULL: none */
@@ -34,7 +33,7 @@ struct job {
     int n_variants;
     struct rr_ranker ranker;
     struct rr_buf options, identity; /* how questions are put; what the journal is of */
-    char model_sha256[65];
+    char model_fingerprint[65];
 };
 
 static int on_progress(void *arg, long long done, long long total)
@@ -64,6 +63,7 @@ static int make_official(struct job *j, struct rr_variant *v)
     const struct rr_dataset *d = &j->d->dataset;
     struct rr_error err = {0};
     v->ranker.generate = true;
+    v->ranker.tasks &= RR_ASK_QUESTIONS; /* the original has no likelihood */
     v->ranker.style.shuffle_history = true;
     v->ranker.style.plain_lists = true;
     if (j->s->asking.no_hint)
@@ -114,37 +114,26 @@ static int make_variants(struct job *j)
 /* ---- identity -----------------------------------------------------------------------------------
  */
 
-static void tokenizer_sum(const struct rr_tokenizer *t, char hex[65])
-{
-    struct rr_sha256 sum;
-    rr_sha256_init(&sum);
-    for (int i = 0; i < rr_tokenizer_size(t); i++) {
-        const struct rr_piece *p = rr_tokenizer_piece(t, i);
-        rr_sha256_add(&sum, p->text, p->n);
-        rr_sha256_add(&sum, &p->score, sizeof p->score);
-    }
-    rr_sha256_hex(&sum, hex);
-}
-
 /* Everything a reply depends on, in one line. Threads are not among it. */
-static void describe(struct job *j)
+static int describe(struct job *j, struct rr_error *err)
 {
     const struct opened_data *d = j->d;
     const struct rr_variant *v = &j->variants[0];
     char tokens[65];
     struct rr_buf *id = &j->identity;
-    asking_describe(&j->options, &v->ranker, &j->s->asking);
     if (!j->l)
-        return;
-    rr_weights_fingerprint(&j->l->weights, j->model_sha256);
-    tokenizer_sum(j->l->weights.tokenizer, tokens);
+        return RR_OK;
+    asking_describe(&j->options, &v->ranker);
+    rr_weights_fingerprint(&j->l->weights, j->model_fingerprint);
+    rr_tokenizer_fingerprint(j->l->weights.tokenizer, tokens);
     rr_buf_printf(id,
                   "recrank %s, model %.16s, tokenizer %.16s, cpu %s, context %d; data %.16s, %s, "
-                  "split by %s",
-                  rr_version(), j->model_sha256, tokens,
+                  "split by %s, counted %s",
+                  rr_version(), j->model_fingerprint, tokens,
                   rr_cpu_level_name(j->l->engine.kernels.level), j->ranker.o.n_context,
                   d->dataset.fingerprint, d->dataset.settings,
-                  d->split.order == RR_SPLIT_BY_TIME ? "time" : "file");
+                  d->split.order == RR_SPLIT_BY_TIME ? "time" : "file",
+                  d->split.count == RR_COUNT_SEQUENTIAL ? "sequential" : "direct");
     rr_buf_printf(
         id, "; candidates %lld of %s%s%s seed %llu; protocol %s%s%s; seed %lld; users %lld; ",
         j->s->source.k, d->name, d->backbone.settings[0] ? " " : "", d->backbone.settings,
@@ -152,6 +141,7 @@ static void describe(struct job *j)
         j->s->ablate ? ", ablated" : "", j->s->source.hint_scores ? ", scores as hints" : "",
         j->s->data.seed, j->s->users);
     rr_buf_add(id, j->options.data ? j->options.data : "", j->options.n);
+    return id->failed || j->options.failed ? rr_fail_memory(err, "settings", id->n) : RR_OK;
 }
 
 /* ---- output -------------------------------------------------------------------------------------
@@ -176,13 +166,14 @@ static int put(const char *path, const struct rr_buf *text, struct rr_error *err
 static int report(struct job *j, const struct rr_evaluation *e, double seconds,
                   struct rr_error *err)
 {
-    static const char *const tasks[] = {"all", "none", "pointwise", "pairwise", "listwise"};
+    static const char *const tasks[] = {"all",      "none",     "pointwise",
+                                        "pairwise", "listwise", "likelihood"};
     const struct settings *s = j->s;
     struct rr_buf text = {0};
     const struct rr_run run = {.split = &j->d->split,
                                .data = s->data.dir,
                                .model = j->l ? j->model_path : NULL,
-                               .model_sha256 = j->l ? j->model_sha256 : NULL,
+                               .model_fingerprint = j->l ? j->model_fingerprint : NULL,
                                .task = tasks[s->task],
                                .protocol = s->protocol ? "official" : "clean",
                                .candidates = j->d->name,
@@ -206,7 +197,7 @@ static int report(struct job *j, const struct rr_evaluation *e, double seconds,
         rc = put(s->per_user, &text, err);
     }
     rr_buf_clear(&text);
-    if (!rc && j->l && !run.clock) { /* not in the report: it must not depend on the clock */
+    if (!rc && j->l) { /* not in the report: it must not depend on the clock */
         rr_evaluation_clock(&text, e, seconds);
         fputs(text.data ? text.data : "", stderr);
     }
@@ -230,7 +221,7 @@ static int evaluate(struct job *j)
                                j->l->weights.tokenizer, &j->variants[0].ranker, &err)
               : RR_OK;
     if (!rc)
-        describe(j);
+        rc = describe(j, &err);
     progress_start(&p, "ranking users");
     const struct rr_evaluate_options o = {.n_users = (int)s->users,
                                           .seed = (uint64_t)s->data.seed,
@@ -378,6 +369,7 @@ static int open_and_evaluate(const struct command *c, const struct settings *s, 
         return rc;
     rc = data_open(&d, c, &s->data);
     if (rc < 0) {
+        d.split.count = (enum rr_count_rule)s->count;
         rc = data_verdict(&d.dataset);
         if (!rc)
             rc = data_source(&d, &s->source, &s->data, asked && !s->asking.no_hint);
@@ -401,7 +393,7 @@ static int run(const struct command *c, int argc, char **argv)
     struct settings s = {
         .data = DATA_OPTIONS_INIT, .source = SOURCE_OPTIONS_INIT, .asking = ASKING_INIT};
     struct option opts[] = {
-        {"task", 0, OPT_CHOICE, &s.task, "all|none|pointwise|pairwise|listwise",
+        {"task", 0, OPT_CHOICE, &s.task, "all|none|pointwise|pairwise|listwise|likelihood",
          "what the model is asked; none: the backbone alone [all]", 0, 0, false},
         {"users", 0, OPT_INT, &s.users, "N", "evaluate N users drawn by the seed, 0: all", 0, 1e9,
          false},
@@ -418,6 +410,10 @@ static int run(const struct command *c, int argc, char **argv)
          "a row with weights fitted on the validation items", 0, 0, false},
         {"protocol", 0, OPT_CHOICE, &s.protocol, "clean|official",
          "ours, or the original's with ours beside it [clean]", 0, 0, false},
+        {"count", 0, OPT_CHOICE, &s.count, "direct|sequential",
+         "who counts: users and test items with training likes, or (lists of sequential "
+         "recommenders) users with two training likes [direct]",
+         0, 0, false},
         {"no-ease", 0, OPT_FLAG, &s.no_ease, NULL, "no row for EASE", 0, 0, false},
         DATA_OPTION_ROWS(s.data),
         SOURCE_OPTION_ROWS(s.source),

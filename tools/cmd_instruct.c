@@ -1,5 +1,6 @@
 /* recrank instruct: the instruction set for tuning, as files. */
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 #include <sys/stat.h>
 #include "engine/base/file.h"
@@ -77,6 +78,19 @@ static void manifest(struct rr_buf *out, const struct settings *s, const struct 
     for (int t = 0; t < RR_N_TASKS; t++)
         rr_buf_printf(out, "%s\"%s\":%d", t ? "," : "", rr_task_name((enum rr_task)t),
                       r->n_without[t]);
+    rr_buf_printf(out, "},\"options\":{\"size\":%lld,\"penalty\":", s->size);
+    rr_json_add_double(out, s->no_penalty ? NAN : s->penalty);
+    rr_buf_printf(out, ",\"clusters\":%lld,\"embeddings\":", s->no_clustering ? 0 : s->clusters);
+    rr_json_add_string(out, s->embeddings, strlen(s->embeddings));
+    rr_buf_printf(out,
+                  ",\"importance\":%s,\"hints\":%s,\"shift\":%s,\"history\":%lld,"
+                  "\"disliked\":%lld,\"history_order\":\"%s\"},\"wordings\":{",
+                  s->no_importance ? "false" : "true", s->asking.no_hint ? "false" : "true",
+                  s->asking.no_shift ? "false" : "true", s->asking.history, s->asking.disliked,
+                  s->asking.history_order ? "shuffled" : "chronological");
+    for (int t = 0; t < RR_N_TASKS; t++)
+        rr_buf_printf(out, "%s\"%s\":\"%s\"", t ? "," : "", rr_task_name((enum rr_task)t),
+                      s->asking.templates[t].digest);
     rr_buf_puts(out, "},\"sampling\":");
     rr_sampling_json(out, &r->sampling);
     rr_buf_puts(out, "}\n");
@@ -198,16 +212,25 @@ static int check(const struct command *c, const struct settings *s, const struct
     return -1;
 }
 
+/* The paper's sizes per data set, and what the original's code does otherwise than its text. */
+static void fill_defaults(struct settings *s, const struct rr_dataset *d, bool order_given)
+{
+    if (!s->size)
+        s->size = strcmp(d->name, "ml-1m") == 0 ? 10000 : 5000;
+    if (s->penalty <= 0)
+        s->penalty = s->protocol ? 0.95 : 0.92;
+    if (s->protocol && !order_given)
+        s->asking.history_order = 1;
+}
+
 static int run(const struct command *c, int argc, char **argv)
 {
     struct settings s = {.data = DATA_OPTIONS_INIT,
                          .asking = ASKING_INIT,
                          .hints = "mf",
                          .embeddings = "mf",
-                         .size = 5000,
                          .clusters = 10,
-                         .folds = 5,
-                         .penalty = 0.92};
+                         .folds = 5};
     struct option opts[] = {
         {"output", 'o', OPT_TEXT, &s.output, "DIR", "folder for the files; made if missing", 0, 0,
          false},
@@ -215,7 +238,8 @@ static int run(const struct command *c, int argc, char **argv)
          "OpenAI messages, alpaca or ShareGPT [messages]", 0, 0, false},
         {"task", 0, OPT_CHOICE, &s.task, "all|pointwise|pairwise|listwise",
          "which instructions [all]", 0, 0, false},
-        {"size", 0, OPT_INT, &s.size, "N", "users drawn; each gives one instruction per task", 1,
+        {"size", 0, OPT_INT, &s.size, "N",
+         "users drawn, each for one instruction per task; 0: 10000 for MovieLens-1M, else 5000", 0,
          1e8, false},
         {"backbone", 0, OPT_TEXT, &s.hints, "NAME",
          "whose opinion the hints are: pop|mf|itemknn|ease|lightgcn", 0, 0, false},
@@ -225,7 +249,9 @@ static int run(const struct command *c, int argc, char **argv)
          "whose user embeddings are clustered: mf or lightgcn", 0, 0, false},
         {"clusters", 0, OPT_INT, &s.clusters, "K", "clusters of users", 1, 10000, false},
         {"penalty", 0, OPT_REAL, &s.penalty, "C",
-         "penalty for repetition (the paper's text 0.92, its code 0.95)", 1e-6, 1, false},
+         "penalty for repetition; 0: the paper's text 0.92, with --protocol official its code's "
+         "0.95",
+         0, 1, false},
         {"no-importance", 0, OPT_FLAG, &s.no_importance, NULL, "no importance-aware sampling", 0, 0,
          false},
         {"no-clustering", 0, OPT_FLAG, &s.no_clustering, NULL, "no clustering-based sampling", 0, 0,
@@ -246,6 +272,7 @@ static int run(const struct command *c, int argc, char **argv)
     tool_catch_interrupt();
     if ((rc = data_open(&d, c, &s.data)) < 0) {
         rc = data_verdict(&d.dataset);
+        fill_defaults(&s, &d.dataset, args_given(opts, COUNT(opts), "history-order"));
         if (!rc)
             rc = fit_embeddings(&d, &s);
         if (rc < 0)
@@ -258,7 +285,7 @@ static int run(const struct command *c, int argc, char **argv)
 
 const struct command cmd_instruct = {
     .name = "instruct",
-    .synopsis = "--data PATH -o DIR [--dialect messages|alpaca|sharegpt] [--size 5000]",
+    .synopsis = "--data PATH -o DIR [--dialect messages|alpaca|sharegpt] [--size N]",
     .summary = "write the instruction set for tuning",
     .examples = "  recrank instruct --data ml-100k -o instructions/\n",
     .notes =

@@ -96,7 +96,7 @@ const struct command cmd_logits = {
     .name = "logits",
     .synopsis = "MODEL --tokens IDS -o FILE",
     .summary = "write the logits of every position as float32",
-    .examples = "  recrank logits model.gguf --tokens 1,15043,3186 -o logits.f32\n",
+    .examples = "  recrank logits model.gguf --tokens 1,5,9 -o logits.f32\n",
     .notes = "The file holds [n_tokens, vocabulary] little-endian float32, the token ids taken as "
              "given.\n",
     .min_args = 1,

@@ -1,5 +1,6 @@
 /* recrank prompt: one question as the model sees it, and where the part it shares ends. */
 #include <string.h>
+#include "engine/base/check.h"
 #include "engine/base/json.h"
 #include "tools/asking.h"
 
@@ -8,6 +9,8 @@ struct settings {
     struct source_options source;
     struct asking asking;
     const char *user, *tokenizer;
+    int n_context; /* of the model, at least what a ranker takes; the latter for a tokenizer alone
+                    */
     int task;
     long long number;
     bool json, print_template;
@@ -42,7 +45,10 @@ static int show(const struct settings *s, struct rr_ranker *r, const struct rr_r
         rr_json_add_string(&out, prompt.text.data, prompt.text.n);
         rr_buf_printf(&out, ",\"tokens\":%d,\"trunk_tokens\":%d,\"history_cut\":%d}\n", n, trunk,
                       reply.n_cut);
-        fwrite(out.data ? out.data : "", 1, out.n, stdout);
+        if (out.failed)
+            rc = rr_fail_memory(err, "output", out.n);
+        else
+            fwrite(out.data, 1, out.n, stdout);
         rr_buf_free(&out);
         goto out;
     }
@@ -52,8 +58,10 @@ static int show(const struct settings *s, struct rr_ranker *r, const struct rr_r
     const int from = trunk > 12 ? trunk - 12 : 0;
     rc = rr_tokenizer_decode(r->tokenizer, &tail, r->prompts[0].ids + from, (size_t)(trunk - from),
                              err);
-    fprintf(stderr, "%d tokens; %d questions of this task share the first %d", n, r->n_questions,
-            trunk);
+    fprintf(stderr, "%d tokens", n);
+    if (r->n_questions > 1)
+        fprintf(stderr, "; the %d questions of this task share the first %d", r->n_questions,
+                trunk);
     if (!rc && trunk && tail.data) {
         for (size_t i = 0; i < tail.n; i++)
             if (tail.data[i] == '\n')
@@ -69,6 +77,22 @@ out:
     return rc;
 }
 
+/* Of a model also its context; a tokenizer alone will do. */
+static int open_tokenizer(struct settings *s, struct rr_weights *w, struct rr_tokenizer **alone,
+                          const char *path)
+{
+    struct rr_error err = {0}, second = {0};
+    s->n_context = RR_MIN_RANK_CONTEXT;
+    int rc = rr_weights_open(w, path, s->tokenizer, &err);
+    if (!rc) {
+        s->n_context = rr_max_int(s->n_context, w->model.h.n_context);
+        rc = rr_weights_need_tokenizer(w, &err);
+    } else if (!s->tokenizer && rr_weights_tokenizer(alone, path, &second) == 0) {
+        rc = RR_OK;
+    }
+    return rc ? tool_fail(&err) : -1;
+}
+
 static int prompt_user(struct settings *s, struct opened_data *d, const struct rr_tokenizer *t)
 {
     struct rr_error err = {0};
@@ -76,7 +100,7 @@ static int prompt_user(struct settings *s, struct opened_data *d, const struct r
     struct rr_ranker r = {0};
     struct rr_ranker_options ro =
         asking_ranker(&s->asking, &d->dataset, s->data.seed, RR_ASK(s->task));
-    ro.n_context = s->asking.context ? (int)s->asking.context : 1 << 22;
+    ro.n_context = s->asking.context ? (int)s->asking.context : s->n_context;
     const int user = rr_dataset_user(&d->dataset, s->user);
     int rc = user < 0 ? rr_fail(&err, RR_ERR_DATA, "USER", RR_AT_OBJECT(s->data.dir, s->user),
                                 "no such user among the %d there", d->dataset.n_users)
@@ -110,14 +134,16 @@ static int run(const struct command *c, int argc, char **argv)
         {"json", 0, OPT_FLAG, &s.json, NULL, "one JSON object instead of the text", 0, 0, false},
         {"print-template", 0, OPT_FLAG, &s.print_template, NULL,
          "print the task's compiled template and stop", 0, 0, false},
+        {"tokenizer", 0, OPT_TEXT, &s.tokenizer, "FILE", "the tokenizer, for a MODEL without one",
+         0, 0, false},
         DATA_OPTION_ROWS(s.data),
         SOURCE_OPTION_ROWS(s.source),
         ASKING_OPTION_ROWS(s.asking),
     };
     struct args a;
     struct opened_data d;
-    struct rr_tokenizer *t = NULL;
-    struct rr_error err = {0};
+    struct rr_weights w = {0};
+    struct rr_tokenizer *alone = NULL;
     int rc = args_parse(&a, c, opts, COUNT(opts), argc, argv);
     if (rc >= 0)
         return rc;
@@ -131,16 +157,17 @@ static int run(const struct command *c, int argc, char **argv)
         (rc = source_check(c, &s.source)) >= 0 || (rc = asking_open(&s.asking)) >= 0)
         return rc;
     tool_catch_interrupt();
-    rc = rr_weights_tokenizer(&t, a.positional[0], &err) ? tool_fail(&err) : -1;
+    rc = open_tokenizer(&s, &w, &alone, a.positional[0]);
     if (rc < 0 && (rc = data_open(&d, c, &s.data)) < 0) {
         rc = data_verdict(&d.dataset);
         if (!rc)
             rc = data_source(&d, &s.source, &s.data, !s.asking.no_hint);
         if (rc < 0)
-            rc = prompt_user(&s, &d, t);
+            rc = prompt_user(&s, &d, alone ? alone : w.tokenizer);
         data_close(&d);
     }
-    rr_tokenizer_close(t);
+    rr_tokenizer_close(alone);
+    rr_weights_close(&w);
     asking_close(&s.asking);
     return rc;
 }

@@ -5,6 +5,7 @@
 #include "engine/base/file.h"
 #include "engine/base/json.h"
 #include "engine/base/number.h"
+#include "engine/base/sha256.h"
 #include "rec/rank/request_json.h"
 #include "tools/asking.h"
 #include "tools/lines.h"
@@ -32,9 +33,16 @@ struct ranking {
     enum rr_method by;
     struct rr_ranked order[RR_MAX_CANDIDATES];
     struct rr_buf out;
+    int model_context;
     int n_without; /* users without candidates */
     struct progress progress;
 };
+
+/* Whether a method's scores are shown. */
+static bool shows(const struct ranking *r, int m)
+{
+    return m == (int)r->by || (m < RR_N_SIGNALS && r->reply.asked >> m & 1);
+}
 
 static int rank_request(struct ranking *r, const struct rr_request *q, struct rr_error *err)
 {
@@ -42,7 +50,7 @@ static int rank_request(struct ranking *r, const struct rr_request *q, struct rr
     if (rc)
         return rc;
     for (int m = 0; m <= RR_BY_HYBRID; m++)
-        if (m == (int)r->by || (m < RR_N_TASKS && r->reply.asked >> m & 1))
+        if (shows(r, m))
             rr_reply_scores(r->score[m], &r->reply, (enum rr_method)m, NULL);
     rr_order_by_score(r->order, r->score[r->by], q->n_candidates);
     return RR_OK;
@@ -54,7 +62,7 @@ static void add_scores(struct ranking *r, const struct rr_request *q, int c, dou
     rr_buf_puts(&r->out, ",\"scores\":{\"backbone\":");
     rr_json_add_double(&r->out, conventional);
     for (int m = 0; m <= RR_BY_HYBRID; m++) {
-        if (m != (int)r->by && (m >= RR_N_TASKS || !(r->reply.asked >> m & 1)))
+        if (!shows(r, m))
             continue;
         rr_buf_printf(&r->out, ",\"%s\":", rr_method_name((enum rr_method)m));
         rr_json_add_double(&r->out, r->score[m][c]);
@@ -89,6 +97,31 @@ static int flush_out(struct ranking *r, struct rr_error *err)
 /* ---- users of a data set ------------------------------------------------------------------------
  */
 
+/* What the columns are, and what went otherwise than one might think. */
+static void text_notes(struct ranking *r)
+{
+    static const char *const meaning[] = {
+        "expected rating", "mean log-odds of being preferred", "minus the mean place in the lists",
+        "log-likelihood of the title as the next liked one", "the paper's hybrid of the three"};
+    struct rr_buf *out = &r->out;
+    rr_buf_puts(out, "\nwas: place before; hint: rating that the recommender predicts\n");
+    for (int m = 0; m <= RR_BY_HYBRID; m++)
+        if (shows(r, m))
+            rr_buf_printf(out, "%s: %s%s\n", rr_method_name((enum rr_method)m), meaning[m],
+                          m == (int)r->by ? " (decides)" : "");
+    if (r->reply.n_cut)
+        rr_buf_printf(out,
+                      "note: the %d oldest rated titles were cut to fit the context of %d tokens "
+                      "(--context).\n",
+                      r->reply.n_cut, r->ranker.o.n_context);
+    if (r->ranker.o.n_context > r->model_context)
+        rr_buf_printf(out,
+                      "note: the model was made for %d tokens of context; it ran with up to %d.\n",
+                      r->model_context, r->ranker.o.n_context);
+    if (r->reply.n_malformed)
+        rr_buf_printf(out, "note: %d generated answers could not be read.\n", r->reply.n_malformed);
+}
+
 static void user_text(struct ranking *r, const struct rr_user_request *u,
                       const struct opened_data *d, const char *user)
 {
@@ -96,20 +129,21 @@ static void user_text(struct ranking *r, const struct rr_user_request *u,
     rr_buf_printf(out, "user %s: %d rated titles, %d candidates from %s\n\n rank  was", user,
                   u->request.n_history, u->request.n_candidates, d->name);
     for (int m = 0; m <= RR_BY_HYBRID; m++)
-        if (m == (int)r->by || (m < RR_N_TASKS && r->reply.asked >> m & 1))
+        if (shows(r, m))
             rr_buf_printf(out, "  %9s", rr_method_name((enum rr_method)m));
     rr_buf_puts(out, "  hint  title\n");
     for (int i = 0; i < u->request.n_candidates; i++) {
         const int c = r->order[i].candidate;
         rr_buf_printf(out, "%5d %4d", i + 1, c + 1);
         for (int m = 0; m <= RR_BY_HYBRID; m++)
-            if (m == (int)r->by || (m < RR_N_TASKS && r->reply.asked >> m & 1))
+            if (shows(r, m))
                 rr_buf_printf(out, "  %9.4f", r->score[m][c]);
         if (isnan(u->asked[c].hint))
             rr_buf_printf(out, "     -  %s\n", u->asked[c].title);
         else
             rr_buf_printf(out, "  %4.1f  %s\n", (double)u->asked[c].hint, u->asked[c].title);
     }
+    text_notes(r);
 }
 
 static void user_json(struct ranking *r, const struct rr_user_request *u,
@@ -119,8 +153,13 @@ static void user_json(struct ranking *r, const struct rr_user_request *u,
     add_string(out, "{\"user\":", user);
     add_string(out, ",\"model\":", r->model);
     add_string(out, ",\"backbone\":", d->name);
-    rr_buf_printf(out, ",\"seed\":%lld,\"order\":\"%s\",\"candidates\":[", r->s->data.seed,
-                  rr_method_name(r->by));
+    add_string(out, ",\"data\":", d->dataset.settings);
+    rr_buf_printf(out, ",\"split\":\"%s\"", d->split.order == RR_SPLIT_BY_TIME ? "time" : "file");
+    rr_buf_printf(out,
+                  ",\"seed\":%lld,\"order\":\"%s\",\"context\":%d,\"history_cut\":%d,"
+                  "\"unreadable\":%d,\"candidates\":[",
+                  r->s->data.seed, rr_method_name(r->by), r->ranker.o.n_context, r->reply.n_cut,
+                  r->reply.n_malformed);
     for (int i = 0; i < u->request.n_candidates; i++) {
         const int c = r->order[i].candidate;
         add_candidate(r, &u->request, i);
@@ -146,6 +185,7 @@ static int rank_user(struct ranking *r, struct rr_user_request *u, const struct 
 {
     const char *id = d->dataset.user_ids[user];
     rr_user_request_make(u, &d->source, user);
+    r->n_without += !u->request.n_candidates;
     if (!u->request.n_candidates)
         return r->s->user
                    ? rr_fail(err, RR_ERR_DATA, "NO_CANDIDATES", RR_AT_OBJECT(r->s->data.dir, id),
@@ -201,7 +241,8 @@ static int read_users(struct user_list *l, const struct opened_data *d, const ch
     struct line ln;
     int more = 1, user, rc = RR_OK;
     if (!f)
-        return rr_fail(err, RR_ERR_OPEN, "CANNOT_OPEN", RR_AT_FILE(path), "cannot be read");
+        return rr_fail(err, RR_ERR_OPEN, "CANNOT_OPEN", RR_AT_FILE(path),
+                       "cannot be read; --users takes a file of ids, one per line");
     lines_open(&in, f, standard ? "standard input" : path);
     while (!rc && (more = lines_next(&in, &ln, err)) > 0) {
         struct rr_buf id = {0};
@@ -262,7 +303,8 @@ static int rank_users(struct ranking *r, const struct opened_data *d, struct rr_
     rr_user_request_release(&u);
     rr_free(l.users);
     if (!rc && r->n_without)
-        fprintf(stderr, "%d users have no candidates and are left out\n", r->n_without);
+        fprintf(stderr, "%d %s no candidates and %s left out\n", r->n_without,
+                r->n_without == 1 ? "user has" : "users have", r->n_without == 1 ? "is" : "are");
     return rc;
 }
 
@@ -307,6 +349,18 @@ static void request_json(struct ranking *r, const struct rr_json_request *j,
     rr_buf_puts(&r->out, "]}\n");
 }
 
+/* Of the line's bytes: a request is shuffled alike wherever it stands. */
+static uint64_t line_id(const struct line *ln)
+{
+    struct rr_sha256 sum;
+    char hex[65];
+    rr_sha256_init(&sum);
+    rr_sha256_add(&sum, ln->text, ln->n);
+    rr_sha256_hex(&sum, hex);
+    hex[16] = 0;
+    return strtoull(hex, NULL, 16);
+}
+
 static int rank_line(struct ranking *r, const struct line *ln, struct rr_error *err)
 {
     struct rr_arena arena = {0};
@@ -316,7 +370,7 @@ static int rank_line(struct ranking *r, const struct line *ln, struct rr_error *
     if (!rc)
         rc = rr_request_from_json(&j, &arena, root, r->ranker.o.style.levels, err);
     if (!rc) {
-        j.request.id = (uint64_t)ln->number;
+        j.request.id = line_id(ln);
         rc = rank_request(r, &j.request, err);
     }
     if (!rc) {
@@ -328,8 +382,8 @@ static int rank_line(struct ranking *r, const struct line *ln, struct rr_error *
     return rc;
 }
 
-/* With --keep-going a bad line gets an answer that says so. */
-static void answer_error(const struct rr_error *err, long long line)
+/* With --keep-going a bad line gets an answer that says so. False: out of memory. */
+static bool answer_error(const struct rr_error *err, long long line)
 {
     struct rr_buf out = {0};
     rr_buf_printf(&out, "{\"line\":%lld,\"error\":{\"code\":", line);
@@ -339,9 +393,12 @@ static void answer_error(const struct rr_error *err, long long line)
     rr_buf_puts(&out, ",\"message\":");
     rr_json_add_string(&out, err->text, strlen(err->text));
     rr_buf_puts(&out, "}}\n");
-    fwrite(out.data ? out.data : "", 1, out.n, stdout);
+    const bool whole = !out.failed;
+    if (whole)
+        fwrite(out.data, 1, out.n, stdout);
     fflush(stdout);
     rr_buf_free(&out);
+    return whole;
 }
 
 static int rank_stdin(struct ranking *r, struct rr_error *err)
@@ -370,10 +427,9 @@ static int rank_stdin(struct ranking *r, struct rr_error *err)
         lines_locate(err, &ln);
         rc = err->status = rc == RR_ERR_USAGE ? RR_ERR_DATA : rc; /* the line's fault */
         if (rc == RR_ERR_DATA && r->s->keep_going) {
-            answer_error(err, ln.number);
+            rc = answer_error(err, ln.number) ? RR_OK : rr_fail_memory(err, "output", ln.n);
             last_bad = ln.number;
             n_bad++;
-            rc = RR_OK;
         }
     }
     lines_close(&in);
@@ -438,10 +494,11 @@ static int check(const struct command *c, struct settings *s, const struct optio
 static int rank(struct ranking *r, struct loaded *l, struct opened_data *d)
 {
     const struct settings *s = r->s;
-    const unsigned tasks = s->task ? RR_ASK(s->task - 1) : RR_ASK_ALL;
+    const unsigned tasks = s->task ? RR_ASK(s->task - 1) : RR_ASK_QUESTIONS;
     const struct rr_ranker_options ro =
         asking_ranker(&s->asking, d ? &d->dataset : NULL, s->data.seed, tasks);
     struct rr_error err = {0};
+    r->model_context = l->weights.model.h.n_context;
     r->by = s->task ? (enum rr_method)(s->task - 1) : RR_BY_HYBRID;
     int rc =
         rr_ranker_init(&r->ranker, &l->engine, &l->weights.model, l->weights.tokenizer, &ro, &err);
@@ -462,7 +519,7 @@ static int run(const struct command *c, int argc, char **argv)
         {"users", 0, OPT_TEXT, &s.users, "FILE", "ids, one per line; - is standard input", 0, 0,
          false},
         {"all", 0, OPT_FLAG, &s.all, NULL, "all users of the data set", 0, 0, false},
-        {"task", 0, OPT_CHOICE, &s.task, "all|pointwise|pairwise|listwise",
+        {"task", 0, OPT_CHOICE, &s.task, "all|pointwise|pairwise|listwise|likelihood",
          "what is asked; all: ordered by the hybrid [all]", 0, 0, false},
         {"format", 0, OPT_CHOICE, &s.format, "auto|text|jsonl|trec",
          "auto: text for one user, else an object per line; trec: run lines [auto]", 0, 0, false},

@@ -24,7 +24,7 @@ static int write_part(const struct rr_split *s, enum rr_split_part part, const c
     }
     if (!rc) {
         size_t lines = 0;
-        for (size_t i = 0; i < text.n; i++)
+        for (size_t i = 0; text.data && i < text.n; i++)
             lines += text.data[i] == '\n';
         rr_sha256_init(&sum);
         rr_sha256_add(&sum, text.data ? text.data : "", text.n);
@@ -83,7 +83,7 @@ const struct command cmd_split = {
     .synopsis = "--data PATH -o OUT",
     .summary = "write the leave-one-out split of a data set",
     .examples = "  recrank split --data ml-100k -o split/\n",
-    .notes = "Ratings of 4 and more are likes. Per user, ordered by time (file order among equal "
+    .notes = "Likes only (--like). Per user, ordered by time (file order among equal "
              "times), the last like is the test\n"
              "item, the one before it the validation item, the rest train. Lines are \"user item "
              "rating time\"; stdout shows each\n"

@@ -86,6 +86,10 @@ int data_open(struct opened_data *d, const struct command *c, const struct data_
                            "time=NAME,title=NAME or a part of it",
                            o->columns);
     int rc = rr_dataset_open(&d->dataset, o->dir, &ro, &err);
+    if (!rc && d->dataset.n_bad)
+        fprintf(stderr,
+                "%s: %lld bad lines of %lld are skipped; 'recrank data --lenient' says why\n",
+                o->dir, d->dataset.n_bad, d->dataset.n_lines);
     if (!rc) {
         const enum rr_split_order order = o->split == 1   ? RR_SPLIT_BY_TIME
                                           : o->split == 2 ? RR_SPLIT_BY_FILE

@@ -32,9 +32,9 @@ struct data_options {
      "keep the iterated K-core, 0: everything, -1: the format's own (BookCrossing 10)", -1, 1e6,   \
      false},                                                                                       \
     {"min-rating", 0, OPT_REAL, &(o).min_rating, "R", "drop lower ratings", -1e9, 1e9, false},     \
-    {"like", 0, OPT_REAL, &(o).like, "R", "ratings from R on are likes", -1e9, 1e9, false},        \
-    {"dislike", 0, OPT_REAL, &(o).dislike, "R", "ratings up to R are dislikes", -1e9, 1e9, false}, \
-    {"scale", 0, OPT_TEXT, &(o).scale, "MIN:MAX:STEP", "the ratings' scale", 0, 0, false},         \
+    {"like", 0, OPT_REAL, &(o).like, "R", "likes from R on [MovieLens 4, BookCrossing 8, else 3/4 of the scale]", -1e9, 1e9, false},        \
+    {"dislike", 0, OPT_REAL, &(o).dislike, "R", "dislikes up to R [MovieLens 2, BookCrossing 4, else 1/4]", -1e9, 1e9, false}, \
+    {"scale", 0, OPT_TEXT, &(o).scale, "MIN:MAX:STEP", "the ratings' scale [MovieLens 1:5:1, BookCrossing 1:10:1, CSV and RecBole: as found]", 0, 0, false},         \
     {"columns", 0, OPT_TEXT, &(o).columns, "user=A,item=B,...",                                    \
      "CSV: names of the columns user, item, rating, time, title", 0, 0, false},                    \
     {"split-by", 0, OPT_CHOICE, &(o).split, "auto|time|file",                                      \
@@ -72,7 +72,7 @@ struct opened_data {
     char name[160]; /* of where candidates come from, with its settings */
 };
 
-/* Reads and splits; in lenient mode the counts of what was skipped go to stderr. Returns -1, or the
+/* Reads and splits; in lenient mode the number of bad lines goes to stderr. Returns -1, or the
  * exit code after a message. */
 int data_open(struct opened_data *d, const struct command *c, const struct data_options *o);
 /* What can be refused before any file is read: -1, or an exit code after a message. */

@@ -196,10 +196,26 @@ double rr_weights_bytes(const struct rr_weights *w)
 #define SAMPLE_BYTES 4096
 #define SAMPLES 64
 
+/* As text, which is the same on every machine. */
+static void add_hparams(struct rr_sha256 *sum, const struct rr_hparams *h)
+{
+    char text[512];
+    const int n = snprintf(
+        text, sizeof text, "%d %d %d %d %d %d %d %d %a, rope %a %d %a %a %a %d %d", h->n_layers,
+        h->n_embd, h->n_heads, h->n_kv_heads, h->head_dim, h->n_ff, h->n_vocab, h->n_context,
+        h->rms_eps, h->rope.theta, (int)h->rope.scaling, h->rope.factor, h->rope.low_freq_factor,
+        h->rope.high_freq_factor, h->rope.original_context, h->rope.interleaved);
+    rr_sha256_add(sum, text, (size_t)n + 1);
+    if (h->rope.freq_factors)
+        rr_sha256_add(sum, h->rope.freq_factors,
+                      (size_t)h->head_dim / 2 * sizeof *h->rope.freq_factors);
+}
+
 void rr_weights_fingerprint(const struct rr_weights *w, char hex[65])
 {
     struct rr_sha256 sum;
     rr_sha256_init(&sum);
+    add_hparams(&sum, &w->model.h);
     for (size_t t = 0; t < w->n_tensors; t++) {
         const struct rr_stored *x = &w->tensors[t];
         rr_sha256_add(&sum, x->name, strlen(x->name) + 1);

@@ -43,8 +43,9 @@ int rr_weights_tokenizer(struct rr_tokenizer **t, const char *path, struct rr_er
 double rr_weights_parameters(const struct rr_weights *w);
 double rr_weights_bytes(const struct rr_weights *w);
 
-/* sha256 over the names, types and shapes of all tensors and a sample of each one's bytes (its
- * first and last 4 KiB and 62 more spread between): tells models apart without reading gigabytes.
+/* sha256 over the hyperparameters, the names, types and shapes of all tensors and a sample of each
+ * one's bytes (its first and last 4 KiB and 62 more spread between): tells models apart without
+ * reading gigabytes.
  */
 void rr_weights_fingerprint(const struct rr_weights *w, char hex[65]);
 

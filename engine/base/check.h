@@ -36,6 +36,12 @@ static inline size_t rr_round_up(size_t n, size_t to)
     return (n + to - 1) / to * to;
 }
 
+/* Index of the nearest-rank quantile p in n > 0 sorted values: ceil(p n) - 1, at least 0. */
+static inline int rr_nearest_rank(double p, int n)
+{
+    return (int)(p * n - 1e-9);
+}
+
 static inline int rr_min_int(int a, int b)
 {
     return a < b ? a : b;

@@ -198,11 +198,21 @@ size_t rr_format_double(char out[32], double v)
     return (size_t)n;
 }
 
-char *rr_format_short(char out[32], double v)
+/* The locale's decimal comma. */
+static char *with_points(char out[32], int n)
 {
-    const int n = snprintf(out, 32, "%g", v);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n && i < 31; i++)
         if (out[i] == ',')
             out[i] = '.';
     return out;
+}
+
+char *rr_format_short(char out[32], double v)
+{
+    return with_points(out, snprintf(out, 32, "%g", v));
+}
+
+char *rr_format_tenths(char out[32], double v)
+{
+    return with_points(out, snprintf(out, 32, "%.1f", v));
 }

@@ -22,5 +22,7 @@ size_t rr_format_double(char out[32], double v);
 /* The same in six digits, as printf's %g has it in the C locale, infinities and NaN included:
  * for texts that people or a hash read. Returns out. */
 char *rr_format_short(char out[32], double v);
+/* With one digit behind the point: "3.5". |v| below 1e20. Returns out. */
+char *rr_format_tenths(char out[32], double v);
 
 #endif

@@ -26,7 +26,8 @@ struct rr_backbone {
     float *users, *items; /* [n_users, dim], [n_items, dim] */
     float *popularity;    /* [n_items] likes in training; POP only */
     float *weights;       /* [n_items, n_items] what a liked row gives a column; ITEMKNN, EASE */
-    int best_epoch;       /* MF, LIGHTGCN: the one that was kept, from 1 */
+    int best_epoch; /* MF, LIGHTGCN: the one that was best on validation, from 1; 0: the last was
+                       kept */
     uint64_t seed;
     char settings[96]; /* the options it was fitted with, as text */
 };

@@ -277,9 +277,19 @@ static double validate(const struct trainer *t)
     return n ? (double)hits / n : 0;
 }
 
+/* Without a validation item that could be found, no epoch is better than another. */
+static bool has_validation(const struct rr_split *s)
+{
+    for (int u = 0; u < s->data->n_users; u++)
+        if (s->valid[u].item >= 0 && s->train_count[s->valid[u].item])
+            return true;
+    return false;
+}
+
 static void set_options(struct trainer *t, const struct rr_fit_options *o)
 {
     t->o = *o;
+    t->o.last_epoch = o->last_epoch || !has_validation(t->split);
     t->o.epochs = o->epochs ? o->epochs : t->b->kind == RR_BACKBONE_LIGHTGCN ? 300 : 100;
     t->o.batch = o->batch ? o->batch : 2048;
     t->o.rate = o->rate > 0 ? o->rate : 1e-3;
@@ -287,7 +297,7 @@ static void set_options(struct trainer *t, const struct rr_fit_options *o)
     t->b->dim = o->dim ? o->dim : 64;
     snprintf(t->b->settings, sizeof t->b->settings, "dim %d epochs %d batch %d rate %g reg %g%s",
              t->b->dim, t->o.epochs, t->o.batch, t->o.rate, t->o.regularise,
-             o->last_epoch ? " last epoch" : "");
+             t->o.last_epoch ? " last epoch" : "");
     rr_rng_seed(&t->rng, o->seed);
 }
 
@@ -310,10 +320,10 @@ int rr_backbone_fit_bpr(struct rr_backbone *b, const struct rr_split *split,
     }
     for (int epoch = 1; epoch <= t.o.epochs && !rc; epoch++) {
         train_epoch(&t);
-        const double now = o->last_epoch ? (double)epoch : validate(&t);
-        if (now > best && (!o->last_epoch || epoch == t.o.epochs)) {
+        const double now = t.o.last_epoch ? 0 : validate(&t);
+        if (t.o.last_epoch ? epoch == t.o.epochs : now > best) {
             best = now;
-            b->best_epoch = epoch;
+            b->best_epoch = t.o.last_epoch ? 0 : epoch;
             memcpy(t.best, t.final, t.n_params * sizeof *t.best);
         }
         if (t.o.progress && t.o.progress(t.o.progress_arg, epoch, t.o.epochs))

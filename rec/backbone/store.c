@@ -77,7 +77,7 @@ static void put_head(struct rr_buf *out, const struct rr_backbone *b, const stru
 
 static void put_floats(struct rr_buf *out, const float *v, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; v && i < n; i++) {
         uint32_t bits;
         memcpy(&bits, &v[i], sizeof bits);
         put_u32(out, bits);
@@ -102,7 +102,7 @@ int rr_backbone_save(const struct rr_backbone *b, const struct rr_split *split, 
         const float *v = *array_of(&copy, i, &n);
         for (size_t at = 0; (at < n || piece.n) && !rc;) {
             const size_t some = n - at < 65536 ? n - at : 65536;
-            put_floats(&piece, v + at, some);
+            put_floats(&piece, v ? v + at : v, some);
             at += some;
             if (piece.failed)
                 rc = rr_fail_memory(err, "file", piece.n);
@@ -193,6 +193,9 @@ static int read_head(struct rr_backbone *b, const struct rr_split *split, struct
     snprintf(
         b->settings, sizeof b->settings, "%.71s",
         rr_show((const char *)settings, strnlen((const char *)settings, sizeof b->settings - 1)).s);
+    if ((b->kind == RR_BACKBONE_MF || b->kind == RR_BACKBONE_LIGHTGCN) && !b->dim)
+        return rr_fail(err, RR_ERR_DATA, "BACKBONE", RR_AT_BYTE(file, NULL, 20),
+                       "factors of no dimension");
     return check_identity(b, split, identity, file, err);
 }
 

@@ -93,9 +93,16 @@ int rr_dataset_parse(struct rr_dataset *d, enum rr_format format, const struct r
 /* ---- files --------------------------------------------------------------------------------------
  */
 
-static char *find(const char *dir, const char *name)
+/* Where files are looked for; out of memory is not "not there". */
+struct search {
+    const char *dir;
+    bool no_memory;
+};
+
+static char *find(struct search *s, const char *name)
 {
-    char *path = rr_path_join(dir, name);
+    char *path = rr_path_join(s->dir, name);
+    s->no_memory = s->no_memory || !path;
     if (path && !rr_path_exists(path)) {
         rr_free(path);
         path = NULL;
@@ -145,10 +152,11 @@ static bool ends_with(const char *s, const char *end)
 }
 
 /* path with ".inter" replaced, if there is such a file. */
-static char *sibling(const char *path, const char *end)
+static char *sibling(struct search *search, const char *path, const char *end)
 {
     const size_t n = strlen(path) - strlen(".inter");
     char *s = rr_alloc(n + 8, 1);
+    search->no_memory = search->no_memory || !s;
     if (!s)
         return NULL;
     memcpy(s, path, n);
@@ -165,11 +173,12 @@ static int take_file(struct paths *p, char *path, struct rr_error *err)
         return rr_fail_memory(err, "file name", 0);
     p->ratings = path;
     p->format = ends_with(path, ".inter") ? RR_FORMAT_RECBOLE : RR_FORMAT_CSV;
+    struct search s = {0};
     if (p->format == RR_FORMAT_RECBOLE) {
-        p->items = sibling(path, ".item");
-        p->users = sibling(path, ".user");
+        p->items = sibling(&s, path, ".item");
+        p->users = sibling(&s, path, ".user");
     }
-    return RR_OK;
+    return s.no_memory ? rr_fail_memory(err, "file name", strlen(path)) : RR_OK;
 }
 
 /* The one .inter file of a folder. */
@@ -192,6 +201,7 @@ static int find_inter(struct paths *p, const char *dir, struct rr_error *err)
 
 static int find_paths(struct paths *p, const char *path, struct rr_error *err)
 {
+    struct search s = {.dir = path};
     *p = (struct paths){0};
     if (!rr_path_exists(path))
         return no_data(path, "does not exist", err);
@@ -199,20 +209,26 @@ static int find_paths(struct paths *p, const char *path, struct rr_error *err)
         return take_file(p, copy(path), err);
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         const struct known *k = &known[i];
-        char *ratings = find(path, k->ratings), *items = find(path, k->items);
+        char *ratings = find(&s, k->ratings), *items = find(&s, k->items);
         const bool there = formats[k->format].needs_items ? ratings || items : ratings && items;
         if (there) {
             p->format = k->format;
             /* One that is missing is named by the attempt to open it. */
             p->ratings = ratings ? ratings : rr_path_join(path, k->ratings);
             p->items = items ? items : rr_path_join(path, k->items);
-            p->users = k->users ? find(path, k->users) : NULL;
-            return p->ratings && p->items ? RR_OK : rr_fail_memory(err, "file name", strlen(path));
+            p->users = k->users ? find(&s, k->users) : NULL;
+            return p->ratings && p->items && !s.no_memory
+                       ? RR_OK
+                       : rr_fail_memory(err, "file name", strlen(path));
         }
         rr_free(ratings);
         rr_free(items);
     }
-    char *alone = find(path, "ratings.csv");
+    char *alone = find(&s, "ratings.csv");
+    if (s.no_memory) {
+        rr_free(alone);
+        return rr_fail_memory(err, "file name", strlen(path));
+    }
     return alone ? take_file(p, alone, err) : find_inter(p, path, err);
 }
 

@@ -142,26 +142,25 @@ int rr_reader_rating(struct rr_reader *r, const struct rr_field *user, const str
 int rr_reader_value(struct rr_reader *r, float *out, const struct rr_field *f,
                     const struct rr_where *where)
 {
-    const struct rr_dataset *d = r->d;
+    const double min = r->scale[0], max = r->scale[1], step = r->scale[2];
     double v;
-    bool good = rr_parse_double(&v, f->s, f->n) && isfinite((float)v) &&
-                v >= (double)d->rating_min && v <= (double)d->rating_max;
-    if (good && d->rating_step > 0) {
-        const double steps = (v - (double)d->rating_min) / (double)d->rating_step;
+    bool good = rr_parse_double(&v, f->s, f->n) && isfinite((float)v) && v >= min && v <= max;
+    if (good && step > 0) {
+        const double steps = (v - min) / step;
         good = fabs(steps - floor(steps + 0.5)) < 1e-6;
     }
-    if (!good && isinf(d->rating_min))
+    if (!good && isinf(min))
         return rr_reader_bad(r, "RATING", where, "'%s'; expected a number, with a decimal point",
                              rr_show(f->s, f->n).s);
-    if (!good && d->rating_step == 1)
+    if (!good && step == 1)
         return rr_reader_bad(r, "RATING", where,
                              "'%s'; expected a whole number from %g to %g (--scale changes that)",
-                             rr_show(f->s, f->n).s, (double)d->rating_min, (double)d->rating_max);
+                             rr_show(f->s, f->n).s, min, max);
     if (!good)
         return rr_reader_bad(
             r, "RATING", where, "'%s'; expected a number from %g to %g%s (--scale changes that)",
-            rr_show(f->s, f->n).s, (double)d->rating_min, (double)d->rating_max,
-            d->rating_step > 0 ? " in even steps, with a decimal point" : ", with a decimal point");
+            rr_show(f->s, f->n).s, min, max,
+            step > 0 ? " in even steps, with a decimal point" : ", with a decimal point");
     *out = (float)v;
     return RR_OK;
 }
@@ -179,10 +178,12 @@ int rr_reader_time(struct rr_reader *r, int64_t *out, const struct rr_field *f,
 
 void rr_reader_scale(struct rr_reader *r, float min, float max, float step)
 {
-    const double *s = r->o->scale;
-    r->d->rating_min = isnan(s[0]) ? min : (float)s[0];
-    r->d->rating_max = isnan(s[1]) ? max : (float)s[1];
-    r->d->rating_step = isnan(s[2]) ? step : (float)s[2];
+    const float format[3] = {min, max, step};
+    for (int i = 0; i < 3; i++)
+        r->scale[i] = isnan(r->o->scale[i]) ? (double)format[i] : r->o->scale[i];
+    r->d->rating_min = (float)r->scale[0];
+    r->d->rating_max = (float)r->scale[1];
+    r->d->rating_step = (float)r->scale[2];
 }
 
 void rr_reader_thresholds(struct rr_reader *r, float like, float dislike)

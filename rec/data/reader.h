@@ -17,6 +17,7 @@ struct rr_row {
 struct rr_reader {
     struct rr_dataset *d;
     const struct rr_data_options *o;
+    double scale[3]; /* as given: a step of 0.1 is no float */
     struct rr_error *err;
     const struct rr_files *files;
     struct rr_ids users, items;

@@ -276,6 +276,8 @@ int rr_split_is_train(const struct rr_split *s, int user, int item)
 
 int rr_split_counts(const struct rr_split *s, int user)
 {
+    if (s->count == RR_COUNT_SEQUENTIAL)
+        return s->test[user].item >= 0 && s->train_start[user + 1] - s->train_start[user] >= 2;
     return s->test[user].item >= 0 && s->train_start[user] < s->train_start[user + 1] &&
            s->train_count[s->test[user].item] > 0;
 }

@@ -11,10 +11,16 @@ enum rr_split_order {
     RR_SPLIT_BY_FILE  /* file order alone: for data without times */
 };
 
+/* Who counts in the metrics (spec/method.md, section 2): with direct recommenders, users who have
+ * training likes and whose test item has some; with sequential ones, users with at least two
+ * training likes. */
+enum rr_count_rule { RR_COUNT_DIRECT, RR_COUNT_SEQUENTIAL };
+
 /* Per user, in the split's order. Arrays are indexed start[u] .. start[u + 1]. */
 struct rr_split {
     const struct rr_dataset *data;
     enum rr_split_order order;
+    enum rr_count_rule count; /* direct, unless the caller changes it */
     /* Likes for training. */
     size_t *train_start; /* [n_users + 1] */
     struct rr_rating *train;
@@ -60,8 +66,7 @@ void rr_split_write(struct rr_buf *out, const struct rr_split *s, enum rr_split_
 
 /* Whether training has item among user's likes. */
 int rr_split_is_train(const struct rr_split *s, int user, int item);
-/* Whether the user counts in the metrics of a direct recommender: user and test item both occur
- * in training. */
+/* Whether the user counts in the metrics: by the split's rule, which the caller may change. */
 int rr_split_counts(const struct rr_split *s, int user);
 
 #endif

@@ -15,7 +15,7 @@ struct auditor {
     const struct rr_dataset *d;
     const struct rr_audit_options *o;
     struct rr_error *err;
-    int n_steps;
+    int n_steps, n_all;
 };
 
 static void add_check(struct auditor *w, const char *name, bool passed, const char *fmt, ...)
@@ -34,7 +34,7 @@ static void add_check(struct auditor *w, const char *name, bool passed, const ch
 static int step(struct auditor *w)
 {
     w->n_steps++;
-    if (w->o->progress && w->o->progress(w->o->progress_arg, w->n_steps, 12))
+    if (w->o->progress && w->o->progress(w->o->progress_arg, w->n_steps, w->n_all))
         return rr_fail(w->err, RR_ERR_INTERRUPTED, "INTERRUPTED", RR_NOWHERE, "audit stopped");
     return RR_OK;
 }
@@ -116,7 +116,7 @@ static int changed_split(struct auditor *w, struct rr_dataset *changed, struct r
 /* All prompts of all users with a test item, and what they are made of. */
 static int sum_prompts(struct auditor *w, const struct rr_source *source, char hex[65], int *n)
 {
-    const struct rr_prompt_style style = {.levels = 5, .seed = w->o->seed};
+    const struct rr_prompt_style style = rr_prompt_style_for(w->d, w->o->seed);
     struct rr_user_request u = {0};
     struct rr_prompter p = {0};
     struct rr_prompt prompt = {0};
@@ -132,14 +132,15 @@ static int sum_prompts(struct auditor *w, const struct rr_source *source, char h
         const int k = u.request.n_candidates;
         rr_sha256_add(&sum, u.candidates, (size_t)k * sizeof *u.candidates);
         const int n_pairs = rr_prompt_pairs(pairs, pi, k, style.seed, u.request.id, 0);
-        for (int i = 0; i < k + n_pairs + (k > 0) && !rc; i++) {
+        for (int i = 0; i < k + 2 * n_pairs + (k > 0) && !rc; i++) {
             struct rr_question q = {.task = RR_POINTWISE, .a = i};
-            if (i >= k + n_pairs) {
+            if (i >= k + 2 * n_pairs) {
                 q = (struct rr_question){.task = RR_LISTWISE, .shown = pi};
                 rr_prompt_list_order(pi, k, &style, u.request.id, 0);
             } else if (i >= k) {
+                const int *pair = pairs[(i - k) / 2], turned = (i - k) % 2;
                 q = (struct rr_question){
-                    .task = RR_PAIRWISE, .a = pairs[i - k][0], .b = pairs[i - k][1]};
+                    .task = RR_PAIRWISE, .a = pair[turned], .b = pair[1 - turned]};
             }
             rc = rr_prompt_make(&prompt, &p, &u.request, &q, w->err);
             if (!rc)
@@ -186,7 +187,7 @@ struct inspection {
     const struct rr_dataset *d;
     struct rr_buf line;
     int n, n_lists;
-    int n_in_history; /* instructions that show an answer item in their own history */
+    int n_in_history; /* instructions that show one of their items in the history */
     int n_seen;       /* whose hint comes from a model fitted on an answer's rating */
     int n_first;      /* lists whose hint begins with the answer's first title */
 };
@@ -208,10 +209,12 @@ static int inspect(void *arg, const struct rr_instruction *in, struct rr_error *
     if (x->line.failed)
         return rr_fail_memory(err, "audit", x->line.n);
     rr_sha256_add(&x->sum, x->line.data, x->line.n);
+    for (int a = 0; a < in->n_items; a++)
+        shown = shown || in_history(in->request, x->d->titles[in->items[a]]);
     for (int a = 0; a < in->n_answers; a++) {
         const struct rr_split *h = in->hint_split;
-        shown = shown || in_history(in->request, x->d->titles[in->items[a]]);
-        for (size_t i = h->rated_start[in->user]; i < h->rated_start[in->user + 1] && !seen; i++)
+        for (size_t i = h ? h->rated_start[in->user] : 0;
+             h && i < h->rated_start[in->user + 1] && !seen; i++)
             seen = h->rated[i].item == in->items[a];
     }
     x->n++;
@@ -239,12 +242,7 @@ static int instruction_digest(struct auditor *w, const struct rr_split *s, bool 
                   .kind = tied ? RR_BACKBONE_POP : w->o->backbone,
                   .fit = fo,
                   .seed = w->o->seed},
-        .style = {.noun = s->data->noun,
-                  .nouns = s->data->nouns,
-                  .levels = 5,
-                  .like = s->data->like,
-                  .dislike = s->data->dislike,
-                  .seed = w->o->seed},
+        .style = rr_prompt_style_for(s->data, w->o->seed),
         .official = w->o->official,
         .tied_scores = tied,
         .seed = w->o->seed};
@@ -285,6 +283,11 @@ static int compare(struct auditor *w, const char *name, unsigned held, enum chan
     return rc;
 }
 
+static bool chooses_epoch(enum rr_backbone_kind kind)
+{
+    return kind == RR_BACKBONE_MF || kind == RR_BACKBONE_LIGHTGCN;
+}
+
 static int audit_evaluation(struct auditor *w, const struct rr_split *s)
 {
     char hex[65];
@@ -294,6 +297,10 @@ static int audit_evaluation(struct auditor *w, const struct rr_split *s)
                      hex);
     if (!rc)
         rc = compare(w, "test ratings change no prompt, hint or candidate", 1u << TEST, LABEL,
+                     false, hex);
+    /* Epochs are chosen on the validation items; what has none must not look at them at all. */
+    if (!rc && !chooses_epoch(w->o->backbone))
+        rc = compare(w, "validation items change no prompt, hint or candidate", 1u << VALID, ITEM,
                      false, hex);
     if (!rc)
         rc = compare(w, "validation ratings change no prompt, hint or candidate", 1u << VALID,
@@ -309,7 +316,7 @@ static int audit_instructions(struct auditor *w, const struct rr_split *s)
     int rc = instruction_digest(w, s, false, &x, hex);
     if (rc)
         return rc;
-    add_check(w, "no answer stands in its own history", x.n && !x.n_in_history,
+    add_check(w, "no item asked about stands in the history", x.n && !x.n_in_history,
               "%d of %d instructions show one", x.n_in_history, x.n);
     add_check(w, "no hint comes from a model that has seen the answer", x.n && !x.n_seen,
               "%d of %d instructions do", x.n_seen, x.n);
@@ -333,6 +340,7 @@ int rr_audit_run(struct rr_audit *a, const struct rr_dataset *d, const struct rr
                  struct rr_error *err)
 {
     struct auditor w = {.a = a, .d = d, .o = o, .err = err};
+    w.n_all = chooses_epoch(o->backbone) ? 8 : 9;
     struct rr_split s;
     *a = (struct rr_audit){0};
     int rc = rr_split_make(&s, d, o->order, err);

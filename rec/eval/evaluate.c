@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "engine/base/check.h"
 
 static int by_number(const void *a, const void *b)
 {
@@ -234,7 +235,10 @@ static int add_method(struct work *w, int v, enum rr_method method, int skip, co
 
 static int n_tasks(unsigned tasks)
 {
-    return (int)(tasks & 1) + (int)(tasks >> 1 & 1) + (int)(tasks >> 2 & 1);
+    int n = 0;
+    for (int t = 0; t < RR_N_SIGNALS; t++)
+        n += (int)(tasks >> t & 1);
+    return n;
 }
 
 static int add_variant(struct work *w, int v)
@@ -242,11 +246,11 @@ static int add_variant(struct work *w, int v)
     const struct rr_variant *variant = &w->o->variants[v];
     const unsigned tasks = variant->ranker.tasks ? variant->ranker.tasks : RR_ASK_ALL;
     int rc = RR_OK;
-    for (int t = 0; t < RR_N_TASKS && !rc; t++)
+    for (int t = 0; t < RR_N_SIGNALS && !rc; t++)
         if (tasks >> t & 1 && (variant->all_methods || n_tasks(tasks) == 1))
             rc = add_method(w, v, (enum rr_method)t, -1, variant->name,
                             rr_task_name((enum rr_task)t));
-    if (!rc && n_tasks(tasks) > 1)
+    if (!rc && n_tasks(tasks & RR_ASK_QUESTIONS) > 1)
         rc = add_method(w, v, RR_BY_HYBRID, -1, variant->name, "hybrid");
     if (!rc && n_tasks(tasks) > 1 && variant->all_methods)
         rc = add_method(w, v, RR_BY_RRF, -1, variant->name, "rrf");
@@ -376,6 +380,28 @@ static int add_intervals(struct work *w)
     return rc;
 }
 
+/* Each row of the first variant against its namesake of a second whole one. */
+static int add_differences(struct work *w)
+{
+    struct rr_evaluation *e = w->e;
+    char name[sizeof e->rows[0].name + 16];
+    int rc = RR_OK;
+    for (int r = 1; r < e->n_rows && !rc; r++) {
+        int base = -1;
+        snprintf(name, sizeof name, "%s:%s", w->o->variants[1].name, e->rows[r].name);
+        for (int b = r + 1; b < e->n_rows && base < 0; b++)
+            base = e->rows[b].ranks && strcmp(e->rows[b].name, name) == 0 ? b : -1;
+        if (base < 0 || e->n_differences == RR_N_METHODS)
+            continue;
+        const int *const ranks[2] = {e->rows[r].ranks, e->rows[base].ranks};
+        struct rr_interval found[2];
+        rc = rr_bootstrap(found, ranks, 2, 1, e->n, w->o->seed, w->err);
+        e->differences[e->n_differences++] =
+            (struct rr_evaluation_difference){r, base, found[0].gain_low, found[0].gain_high};
+    }
+    return rc;
+}
+
 /* The family of tests: every row with ranks but the backbone's, HR and NDCG at 3 and 5. */
 static int add_tests(struct work *w)
 {
@@ -483,6 +509,8 @@ static int evaluate(struct work *w)
         rc = add_rows(w, o->ablate);
     if (!rc)
         rc = add_intervals(w);
+    if (!rc && o->n_variants > 1 && o->variants[1].all_methods)
+        rc = add_differences(w);
     if (!rc)
         rc = add_tests(w);
     if (!rc && w->ranker)
@@ -533,7 +561,7 @@ double rr_evaluation_latency(const struct rr_evaluation *e, double p)
         return NAN;
     rr_copy(sorted, e->seconds, (size_t)e->n * sizeof *sorted);
     qsort(sorted, (size_t)e->n, sizeof *sorted, by_seconds);
-    const double v = e->n ? sorted[(size_t)(p * (e->n - 1))] : 0;
+    const double v = e->n ? sorted[rr_nearest_rank(p, e->n)] : 0;
     rr_free(sorted);
     return v;
 }

@@ -30,6 +30,12 @@ struct rr_evaluation_row {
     struct rr_interval interval; /* where there are ranks */
 };
 
+/* One row minus another, on the same users: a protocol against the other. */
+struct rr_evaluation_difference {
+    int row, base;
+    struct rr_metrics low, high; /* 95 % bootstrap interval */
+};
+
 /* A test of one row against the backbone. */
 struct rr_evaluation_test {
     int row;
@@ -55,6 +61,8 @@ struct rr_evaluation {
     int n_rows;
     struct rr_evaluation_test tests[2 * RR_MAX_ROWS * 2];
     int n_tests;
+    struct rr_evaluation_difference differences[RR_N_METHODS];
+    int n_differences;
     struct rr_position_bias bias;
     bool fitted_used;
     struct rr_fitted fitted;
@@ -96,15 +104,15 @@ void rr_evaluation_free(struct rr_evaluation *e);
 /* One run's identity, for reports. */
 struct rr_run {
     const struct rr_split *split;
-    const char *data, *model, *model_sha256, *task, *protocol;
+    const char *data, *model, *model_fingerprint, *task, *protocol;
     const char *candidates; /* name of their source */
     const char *options;    /* how the questions were put, as text */
     uint64_t seed;
     double seconds;
     int n_context, model_context; /* 0: no model */
     bool latency;                 /* JSON: seconds per user at the median and at 95 %, too */
-    bool clock; /* clock readings may stand in the report: not in one that a resumed run must give
-                   again byte for byte */
+    bool clock; /* JSON may have clock readings: not where a resumed run must give it again byte for
+                   byte */
 };
 void rr_evaluation_text(struct rr_buf *out, const struct rr_evaluation *e,
                         const struct rr_run *run);

@@ -12,14 +12,15 @@ struct rr_choice_set {
     int target;
 };
 
-#define RR_FIT_RIDGE 1.0 /* of the squared weights of standardised features */
+#define RR_FIT_RIDGE 1.0 /* of half the squared weights of standardised features */
 #define RR_FIT_FOLDS 5
 #define RR_FIT_FEWEST 10 /* choice sets */
 
 struct rr_fitted {
     double weights[RR_N_FEATURES]; /* of rr_reply_features, unstandardised */
     int n;                         /* choice sets */
-    /* NDCG@5 of the validation items, each fold's by weights fitted on the others; and of the
+    /* NDCG@5 of the validation items, each fold's by weights fitted on the others
+     * (the features' scales are those of all, which the ridge alone looks at); and of the
      * retrieval order. Over the choice sets only. */
     double ndcg_cross, ndcg_retrieval;
 };

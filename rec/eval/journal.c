@@ -88,7 +88,7 @@ static size_t first_difference(const char *a, const char *b)
     for (; a[at] && a[at] == b[at]; at++)
         if (a[at] == ' ' && at && (a[at - 1] == ',' || a[at - 1] == ';'))
             clause = at + 1;
-    return clause;
+    return at - clause > 32 ? at - 32 : clause; /* what is shown holds the difference */
 }
 
 static int other_run(const struct rr_journal *j, const char *theirs, const char *ours,
@@ -107,11 +107,12 @@ static int check_header(struct rr_journal *j, size_t n, const char *settings, st
     struct rr_json *root = NULL;
     struct rr_error why;
     const int parsed = rr_json_parse(&root, &arena, j->text, n, j->path, 0, &why);
-    const struct rr_json *s = parsed ? NULL : rr_json_get(root, "settings");
+    const struct rr_json *s = parsed ? NULL : rr_json_get(root, "settings"),
+                         *v = parsed ? NULL : rr_json_get(root, "recrank_journal");
     int rc = RR_OK;
     if (parsed == RR_ERR_MEMORY)
         rc = rr_fail_memory(err, "journal", n);
-    else if (!s || s->type != RR_JSON_STRING || !rr_json_get(root, "recrank_journal"))
+    else if (!s || s->type != RR_JSON_STRING || !v || v->type != RR_JSON_NUMBER || v->number != 1)
         rc = bad_line(j, 1, "no journal of recrank; it was left as it is", err);
     else if (strcmp(s->text, settings) != 0)
         rc = other_run(j, s->text, settings, err);
@@ -174,9 +175,11 @@ static int begin(struct rr_journal *j, const char *settings, struct rr_error *er
     /* A line without its end was being written when the run was killed. */
     while (j->n && j->text[j->n - 1] != '\n')
         j->n--;
+    if (end && (rc = index_lines(j, (size_t)(end - j->text) + 1, err)) != 0)
+        return rc; /* and the file stays as it is */
     if (ftruncate(j->fd, (off_t)j->n) != 0 || lseek(j->fd, 0, SEEK_END) < 0)
         return io_error(j, "cannot be written", err);
-    return end ? index_lines(j, (size_t)(end - j->text) + 1, err) : write_line(j, err);
+    return end ? RR_OK : write_line(j, err);
 }
 
 int rr_journal_open(struct rr_journal *j, const char *path, const char *settings,
@@ -236,6 +239,11 @@ int rr_journal_add(struct rr_journal *j, int variant, int user, const struct rr_
     for (int i = 0; i < r->n && r->asked >> RR_POINTWISE & 1; i++) {
         rr_buf_puts(b, i ? "," : "");
         rr_json_add_double(b, r->rating[i]);
+    }
+    rr_buf_puts(b, "],\"likelihood\":[");
+    for (int i = 0; i < r->n && r->asked >> RR_LIKELIHOOD & 1; i++) {
+        rr_buf_puts(b, i ? "," : "");
+        rr_json_add_double(b, r->likelihood[i]);
     }
     rr_buf_puts(b, "],\"pairs\":[");
     for (int p = 0; p < r->n_pairs; p++) {
@@ -323,6 +331,17 @@ static bool get_pairs(struct rr_reply *r, const struct rr_json *array)
     return true;
 }
 
+static bool get_doubles(double *out, const struct rr_json *array, int n)
+{
+    const struct rr_json *v = array ? array->child : NULL;
+    if (!array || array->type != RR_JSON_ARRAY || array->n_children != (size_t)n)
+        return false;
+    for (int i = 0; i < n; i++, v = v->next)
+        if (!get_double(&out[i], v) || isnan(out[i]))
+            return false;
+    return true;
+}
+
 #define MOST_TOKENS (1LL << 40) /* of one request */
 
 static bool get_numbers(struct rr_reply *r, const struct rr_json *root, double *seconds)
@@ -356,23 +375,20 @@ static bool get_reply(struct rr_reply *r, const struct rr_journal_shape *shape,
                       const struct rr_json *root, double *seconds, int *rc, struct rr_error *err)
 {
     const struct rr_json *pairs = rr_json_get(root, "pairs"), *rating = rr_json_get(root, "rating");
-    const int n_rating = shape->asked >> RR_POINTWISE & 1 ? shape->n : 0;
     int n, asked, n_lists;
     if (!get_int(&n, rr_json_get(root, "n"), shape->n, shape->n) ||
         !get_int(&asked, rr_json_get(root, "asked"), (int)shape->asked, (int)shape->asked) ||
         !get_int(&n_lists, rr_json_get(root, "lists"), shape->n_lists, shape->n_lists) || !pairs ||
-        pairs->type != RR_JSON_ARRAY || pairs->n_children != (size_t)shape->n_pairs || !rating ||
-        rating->type != RR_JSON_ARRAY || rating->n_children != (size_t)n_rating)
+        pairs->type != RR_JSON_ARRAY || pairs->n_children != (size_t)shape->n_pairs)
         return false;
     *rc = rr_reply_resize(r, n, shape->n_pairs, n_lists, err);
     if (*rc)
         return false;
     r->asked = shape->asked;
-    const struct rr_json *v = rating->child;
-    for (int i = 0; i < n_rating; i++, v = v->next)
-        if (!get_double(&r->rating[i], v) || isnan(r->rating[i]))
-            return false;
-    return get_pairs(r, pairs) && get_lists(r, root, shape->generated) &&
+    return get_doubles(r->rating, rating, shape->asked >> RR_POINTWISE & 1 ? n : 0) &&
+           get_doubles(r->likelihood, rr_json_get(root, "likelihood"),
+                       shape->asked >> RR_LIKELIHOOD & 1 ? n : 0) &&
+           get_pairs(r, pairs) && get_lists(r, root, shape->generated) &&
            get_numbers(r, root, seconds);
 }
 

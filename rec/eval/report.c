@@ -68,18 +68,44 @@ static void text_gains(struct rr_buf *out, const struct rr_evaluation *e, int wi
     }
 }
 
+static void text_differences(struct rr_buf *out, const struct rr_evaluation *e, int width)
+{
+    rr_buf_printf(out,
+                  "\nofficial minus clean, on the same users and candidates, with 95 %% bootstrap "
+                  "intervals\n%-*s  %26s  %26s  %26s\n",
+                  width, "", "HR@5", "NDCG@5", "NDCG@10");
+    for (int i = 0; i < e->n_differences; i++) {
+        const struct rr_evaluation_difference *d = &e->differences[i];
+        static const struct {
+            enum rr_measure m;
+            int cut;
+        } shown[] = {{RR_HR, MAIN_CUT}, {RR_NDCG, MAIN_CUT}, {RR_NDCG, RR_N_CUTS - 1}};
+        rr_buf_printf(out, "%-*s", width, e->rows[d->row].name);
+        for (size_t k = 0; k < sizeof shown / sizeof shown[0]; k++) {
+            const int m = shown[k].m, c = shown[k].cut;
+            rr_buf_printf(out, "  %+.4f [%+.4f, %+.4f]",
+                          e->rows[d->row].metrics.at[m][c] - e->rows[d->base].metrics.at[m][c],
+                          d->low.at[m][c], d->high.at[m][c]);
+        }
+        rr_buf_puts(out, "\n");
+    }
+}
+
 static void text_bias(struct rr_buf *out, const struct rr_position_bias *b)
 {
+    const int shown = b->k < 10 ? b->k : 10;
     if (b->n_lists) {
-        rr_buf_puts(out, "\nposition bias: a candidate's mean place in the answer, by where it was "
-                         "shown\n  shown at   ");
-        for (int i = 0; i < b->k && i < 10; i++)
+        rr_buf_printf(out,
+                      "\nposition bias: a candidate's mean place in the answer, by where it was "
+                      "shown%s\n  shown at   ",
+                      shown < b->k ? " (the first ten places; --json has all)" : "");
+        for (int i = 0; i < shown; i++)
             rr_buf_printf(out, "%6d", i + 1);
         rr_buf_puts(out, "\n  mean place ");
-        for (int i = 0; i < b->k && i < 10; i++)
+        for (int i = 0; i < shown; i++)
             rr_buf_printf(out, "%6.2f", b->mean_place[i]);
         rr_buf_puts(out, "\n  came first ");
-        for (int i = 0; i < b->k && i < 10; i++)
+        for (int i = 0; i < shown; i++)
             rr_buf_printf(out, "%6.3f", b->first_share[i]);
         rr_buf_puts(out, "\n");
     }
@@ -98,13 +124,14 @@ static void text_notes(struct rr_buf *out, const struct rr_evaluation *e, const 
                   e->tokens_asked, e->tokens_computed,
                   e->tokens_computed ? (double)e->tokens_asked / (double)e->tokens_computed : 0);
     if (e->fitted_used)
-        rr_buf_printf(
-            out,
-            "fitted weights (log place, rating, log-odds, log list place): %.4f %.4f %.4f "
-            "%.4f, from %d validation items; NDCG@5 there %.4f crosswise, %.4f in "
-            "retrieval order\n",
-            e->fitted.weights[0], e->fitted.weights[1], e->fitted.weights[2], e->fitted.weights[3],
-            e->fitted.n, e->fitted.ndcg_cross, e->fitted.ndcg_retrieval);
+        rr_buf_printf(out,
+                      "fitted weights (log place, rating, log-odds, log list place, "
+                      "log-likelihood): %.4f %.4f %.4f %.4f "
+                      "%.4f, from %d validation items; NDCG@5 there %.4f crosswise, %.4f in "
+                      "retrieval order\n",
+                      e->fitted.weights[0], e->fitted.weights[1], e->fitted.weights[2],
+                      e->fitted.weights[3], e->fitted.weights[4], e->fitted.n, e->fitted.ndcg_cross,
+                      e->fitted.ndcg_retrieval);
     if (e->n_malformed)
         rr_buf_printf(out, "note: %lld generated answers could not be read.\n", e->n_malformed);
     if (run->n_context > run->model_context)
@@ -137,8 +164,11 @@ void rr_evaluation_text(struct rr_buf *out, const struct rr_evaluation *e, const
 {
     const struct rr_dataset *d = run->split->data;
     const int width = name_width(e);
-    rr_buf_printf(out, "data      %s (%s), %d test users, up to %d candidates each from %s\n",
-                  run->data, d->name, e->n, e->k, run->candidates);
+    rr_buf_printf(out, "data      %s (%s), %d test users%s, up to %d candidates each from %s\n",
+                  run->data, d->name, e->n,
+                  run->split->count == RR_COUNT_SEQUENTIAL ? " (counted for sequential backbones)"
+                                                           : "",
+                  e->k, run->candidates);
     rr_buf_printf(out,
                   "protocol  %s; leave-one-out by %s; %s; full ranking of %d training items, "
                   "training likes masked, ties by item id\n",
@@ -155,12 +185,12 @@ void rr_evaluation_text(struct rr_buf *out, const struct rr_evaluation *e, const
                   e->n_found, e->n);
     if (e->n_tests)
         text_gains(out, e, width);
+    if (e->n_differences)
+        text_differences(out, e, width);
     if (!run->model)
         return;
     text_bias(out, &e->bias);
     text_notes(out, e, run);
-    if (run->clock)
-        rr_evaluation_clock(out, e, run->seconds);
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------------
@@ -232,6 +262,30 @@ static void json_intervals(struct rr_buf *out, const struct rr_evaluation *e)
     rr_buf_puts(out, "}");
 }
 
+/* [{"row":"hybrid","base":"clean:hybrid","HR@3":[difference,low,high],...},...] */
+static void json_differences(struct rr_buf *out, const struct rr_evaluation *e)
+{
+    rr_buf_puts(out, ",\"differences\":[");
+    for (int i = 0; i < e->n_differences; i++) {
+        const struct rr_evaluation_difference *d = &e->differences[i];
+        const struct rr_evaluation_row *row = &e->rows[d->row], *base = &e->rows[d->base];
+        rr_buf_printf(out, "%s{\"row\":\"%s\",\"base\":\"%s\"", i ? "," : "", row->name,
+                      base->name);
+        for (int c = 0; c < RR_N_CUTS; c++)
+            for (int m = 0; m < RR_N_MEASURES; m++) {
+                rr_buf_printf(out, ",\"%s@%d\":[", rr_measure_name((enum rr_measure)m), rr_cuts[c]);
+                rr_json_add_double(out, row->metrics.at[m][c] - base->metrics.at[m][c]);
+                rr_buf_puts(out, ",");
+                rr_json_add_double(out, d->low.at[m][c]);
+                rr_buf_puts(out, ",");
+                rr_json_add_double(out, d->high.at[m][c]);
+                rr_buf_puts(out, "]");
+            }
+        rr_buf_puts(out, "}");
+    }
+    rr_buf_puts(out, "]");
+}
+
 static void json_tests(struct rr_buf *out, const struct rr_evaluation *e)
 {
     rr_buf_puts(out, ",\"tests\":[");
@@ -270,7 +324,7 @@ static void json_fitted(struct rr_buf *out, const struct rr_fitted *f)
 {
     rr_buf_printf(out, ",\"fitted\":{\"users\":%d", f->n);
     static const char *const names[RR_N_FEATURES] = {"log_place", "rating", "log_odds",
-                                                     "log_list_place"};
+                                                     "log_list_place", "log_likelihood"};
     for (int i = 0; i < RR_N_FEATURES; i++)
         add_double(out, names[i], f->weights[i]);
     add_double(out, "validation_ndcg5_crosswise", f->ndcg_cross);
@@ -285,15 +339,17 @@ void rr_evaluation_json(struct rr_buf *out, const struct rr_evaluation *e, const
     json_rows(out, e);
     json_intervals(out, e);
     json_tests(out, e);
+    json_differences(out, e);
     rr_buf_printf(out, ",\"seed\":%llu", (unsigned long long)run->seed);
     add_text(out, "data", run->data);
     add_text(out, "data_format", d->name);
     add_text(out, "data_sha256", d->fingerprint);
     add_text(out, "data_settings", d->settings);
     add_text(out, "split", run->split->order == RR_SPLIT_BY_TIME ? "time" : "file");
+    add_text(out, "count", run->split->count == RR_COUNT_SEQUENTIAL ? "sequential" : "direct");
     add_text(out, "protocol", run->protocol);
     add_text(out, "model", run->model);
-    add_text(out, "model_sha256", run->model_sha256);
+    add_text(out, "model_fingerprint", run->model_fingerprint);
     add_text(out, "backbone", run->candidates);
     add_text(out, "task", run->task);
     add_text(out, "options", run->options);

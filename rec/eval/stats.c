@@ -139,16 +139,17 @@ static double random_flips(const double *d, int n, double observed, struct rr_rn
 
 double rr_sign_flip(const double *d, int n, struct rr_rng *rng)
 {
-    double few[RR_SIGN_EXACT], observed = 0;
+    double few[RR_SIGN_EXACT], observed = 0, size = 0;
     int m = 0;
     for (int i = 0; i < n; i++) {
         observed += d[i];
+        size += fabs(d[i]);
         if (d[i] != 0 && m++ < RR_SIGN_EXACT)
             few[m - 1] = d[i];
     }
     if (!m)
         return 1;
-    observed = fabs(observed) * (1 - 1e-12); /* the order of additions must not decide */
+    observed = fabs(observed) - 1e-12 * size; /* the order of additions must not decide */
     return m <= RR_SIGN_EXACT ? exact_flips(few, m, observed) : random_flips(d, n, observed, rng);
 }
 

@@ -20,7 +20,7 @@ static float next_value(const struct rr_split *s)
     const struct rr_dataset *d = s->data;
     float best = d->rating_min;
     if (d->rating_step > 0)
-        return d->rating_max - (d->rating_step < 1 ? 1 : d->rating_step);
+        return d->rating_max - d->rating_step;
     for (size_t i = 0; i < s->rated_start[d->n_users]; i++)
         if (s->rated[i].value < d->rating_max && s->rated[i].value > best)
             best = s->rated[i].value;
@@ -107,7 +107,7 @@ int rr_folds_make(struct rr_folds *f, const struct rr_split *split,
     f->models = rc ? NULL : rr_zalloc((size_t)f->n, sizeof *f->models);
     if (!rc && (!hidden || !f->models))
         rc = rr_fail_memory(err, "folds", (size_t)f->n * sizeof *f->models);
-    for (int fold = 0; fold < f->n && !rc; fold++)
+    for (int fold = 0; fold < f->n && !rc && !o->deal_only; fold++)
         rc = fit_fold(f, fold, o, hidden, err);
     rr_free(hidden);
     if (rc)

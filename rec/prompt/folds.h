@@ -34,6 +34,7 @@ struct rr_folds_options {
     int n; /* 2 to 64; 1: one model that has seen everything (protocol official) */
     enum rr_backbone_kind kind;
     struct rr_fit_options fit; /* progress counts models; validation items are not looked at */
+    bool deal_only;            /* no hints are wanted: no model is trained */
     uint64_t seed;
 };
 

@@ -56,7 +56,8 @@ static int draw_other(struct maker *m, bool unrated, const int *taken, int n)
     return -1;
 }
 
-/* The user's training ratings as history, without the first n_answers items of the instruction. */
+/* The user's training ratings as history, without the items of the instruction: the second of a
+ * pair may be one that is disliked, and would tell the answer as well. */
 static void make_history(struct maker *m, struct rr_request *q, const struct rr_instruction *in)
 {
     const struct rr_split *s = m->split;
@@ -64,7 +65,7 @@ static void make_history(struct maker *m, struct rr_request *q, const struct rr_
     q->n_history = 0;
     for (size_t i = s->rated_start[m->user]; i < s->rated_start[m->user + 1]; i++) {
         bool shown = true;
-        for (int a = 0; a < in->n_answers && !m->o->official; a++)
+        for (int a = 0; a < in->n_items && !m->o->official; a++)
             shown = shown && s->rated[i].item != in->items[a];
         if (shown)
             m->history[q->n_history++] =
@@ -95,8 +96,11 @@ static void begin_answer(struct maker *m, enum rr_task task)
     rr_buf_puts(&m->answer, " ");
 }
 
+/* The model that has not seen a rating; NULL: no hints are shown. */
 static const struct rr_fold_model *model_of(const struct maker *m, size_t rated)
 {
+    if (m->o->style.no_hints)
+        return NULL;
     return &m->folds->models[m->folds->n > 1 ? m->folds->of[rated] : 0];
 }
 
@@ -105,7 +109,8 @@ static const struct rr_fold_model *model_of(const struct maker *m, size_t rated)
 static void conventional_order(struct maker *m, const struct rr_fold_model *model, int *order,
                                const int *items, int n)
 {
-    rr_backbone_scores(&model->backbone, &model->split, m->user, m->scores);
+    if (model)
+        rr_backbone_scores(&model->backbone, &model->split, m->user, m->scores);
     for (int i = 0; i < n; i++)
         order[i] = i;
     if (!m->o->official)
@@ -113,8 +118,8 @@ static void conventional_order(struct maker *m, const struct rr_fold_model *mode
     for (int i = 1; i < n; i++) {
         const int x = order[i];
         int at = i;
-        for (;
-             at > 0 && !m->o->tied_scores && m->scores[items[x]] > m->scores[items[order[at - 1]]];
+        for (; at > 0 && model && !m->o->tied_scores &&
+               m->scores[items[x]] > m->scores[items[order[at - 1]]];
              at--)
             order[at] = order[at - 1];
         order[at] = x;
@@ -130,12 +135,16 @@ static int make_pointwise(struct maker *m, int *made)
     const size_t at = from + (size_t)rr_rng_below(&m->rng, n);
     const struct rr_rating *r = &s->rated[at];
     const struct rr_fold_model *model = model_of(m, at);
-    struct rr_instruction in = {
-        .items = {r->item}, .n_items = 1, .n_answers = 1, .hint_split = &model->split};
+    struct rr_instruction in = {.items = {r->item},
+                                .n_items = 1,
+                                .n_answers = 1,
+                                .hint_split = model ? &model->split : NULL};
     struct rr_request q = {.candidates = m->asked, .n_candidates = 1, .id = m->draw};
-    m->asked[0] = (struct rr_asked){
-        s->data->titles[r->item],
-        m->o->official ? r->value : rr_rating_predict(&model->ratings, m->user, r->item)};
+    m->asked[0] =
+        (struct rr_asked){s->data->titles[r->item],
+                          !model           ? RR_NO_HINT
+                          : m->o->official ? r->value
+                                           : rr_rating_predict(&model->ratings, m->user, r->item)};
     make_history(m, &q, &in);
     begin_answer(m, RR_POINTWISE);
     rr_buf_printf(&m->answer, "%d", (int)fmax(1, floor((double)r->value + 0.5)));
@@ -154,8 +163,10 @@ static int make_pairwise(struct maker *m, int *made)
     if (other < 0)
         return RR_OK;
     const struct rr_fold_model *model = model_of(m, (size_t)find_rated(s, m->user, liked));
-    struct rr_instruction in = {
-        .items = {liked, other}, .n_items = 2, .n_answers = 1, .hint_split = &model->split};
+    struct rr_instruction in = {.items = {liked, other},
+                                .n_items = 2,
+                                .n_answers = 1,
+                                .hint_split = model ? &model->split : NULL};
     struct rr_request q = {
         .candidates = m->asked, .n_candidates = 2, .order_is_hint = 1, .id = m->draw};
     int order[2];
@@ -183,8 +194,9 @@ static int make_listwise(struct maker *m, int *made)
     const int *set = m->folds->sets + s->rated_start[m->user] +
                      (size_t)rr_rng_below(&m->rng, (uint64_t)n_sets) * RR_SET_SIZE;
     const struct rr_fold_model *model = model_of(m, (size_t)set[0]);
-    struct rr_instruction in = {
-        .n_items = RR_LIST_SIZE, .n_answers = RR_SET_SIZE, .hint_split = &model->split};
+    struct rr_instruction in = {.n_items = RR_LIST_SIZE,
+                                .n_answers = RR_SET_SIZE,
+                                .hint_split = model ? &model->split : NULL};
     for (int i = 0; i < RR_SET_SIZE; i++)
         in.items[i] = s->rated[set[i]].item;
     for (int i = RR_SET_SIZE; i < RR_LIST_SIZE; i++)
@@ -252,6 +264,7 @@ int rr_instruct(struct rr_instruct_report *report, const struct rr_split *split,
     struct rr_folds folds = {0};
     *report = (struct rr_instruct_report){0};
     fo.n = o->official ? 1 : fo.n;
+    fo.deal_only = o->style.no_hints;
     if (!o->official && fo.n < 2)
         return rr_fail(err, RR_ERR_USAGE, "FOLDS", RR_NOWHERE, "%d folds; expected 2 to 64", fo.n);
     int rc = rr_sampling_draw(&report->sampling, split, embeddings, dim, &o->sampling, err);

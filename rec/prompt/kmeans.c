@@ -144,6 +144,10 @@ int rr_kmeans(struct rr_kmeans_result *out, const float *x, int n, int dim, int 
     if (n < 1 || dim < 1 || k < 1)
         return rr_fail(err, RR_ERR_USAGE, "KMEANS", RR_NOWHERE, "%d clusters of %d rows of %d", k,
                        n, dim);
+    for (size_t i = 0; i < (size_t)n * (size_t)dim; i++)
+        if (!isfinite(x[i]))
+            return rr_fail(err, RR_ERR_DATA, "KMEANS", RR_NOWHERE,
+                           "row %zu holds a number that is not finite", i / (size_t)dim);
     k = k < n ? k : n;
     s.centres = rr_alloc((size_t)k * (size_t)dim, sizeof *s.centres);
     s.distance = rr_alloc((size_t)n, sizeof *s.distance);

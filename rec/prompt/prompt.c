@@ -4,7 +4,19 @@
 #include <math.h>
 #include <stdlib.h>
 #include "engine/base/check.h"
+#include "engine/base/number.h"
 #include "engine/base/rng.h"
+
+struct rr_prompt_style rr_prompt_style_for(const struct rr_dataset *d, uint64_t seed)
+{
+    return (struct rr_prompt_style){.noun = d->noun,
+                                    .nouns = d->nouns,
+                                    .levels = (int)d->rating_max,
+                                    .has_thresholds = true,
+                                    .like = d->like,
+                                    .dislike = d->dislike,
+                                    .seed = seed};
+}
 
 int rr_prompter_init(struct rr_prompter *p, const struct rr_prompt_style *style,
                      struct rr_error *err)
@@ -14,8 +26,10 @@ int rr_prompter_init(struct rr_prompter *p, const struct rr_prompt_style *style,
     s->noun = s->noun ? s->noun : "movie";
     s->nouns = s->nouns ? s->nouns : style->noun ? "items" : "movies";
     s->levels = s->levels ? s->levels : 5;
-    s->like = s->like != 0 ? s->like : 4;
-    s->dislike = s->dislike != 0 ? s->dislike : 2;
+    if (!s->has_thresholds) {
+        s->like = 4;
+        s->dislike = 2;
+    }
     s->max_rated = s->max_rated ? s->max_rated : 50;
     s->max_liked = s->max_liked ? s->max_liked : 50;
     s->max_disliked = s->max_disliked ? s->max_disliked : 10;
@@ -59,6 +73,11 @@ void rr_prompt_add_title(struct rr_buf *out, const char *title)
         rr_buf_add(out, &c, 1);
     }
     rr_buf_puts(out, cut ? "...\"" : "\"");
+}
+
+void rr_prompt_likes_begin(struct rr_buf *out, const char *nouns)
+{
+    rr_buf_printf(out, "User's liked %s:", nouns);
 }
 
 /* Streams of one seed that must not meet: histories, lists and pairs of every request. */
@@ -152,12 +171,14 @@ static int choose_entries(struct rendering *r, float low, float high, int most)
 
 static void add_rated(struct rendering *r, struct rr_buf *out)
 {
+    char number[32];
     const int n = choose_entries(r, -INFINITY, INFINITY, r->p->style.max_rated);
     for (int i = 0; i < n; i++) {
         const struct rr_rated *h = &r->q->history[r->p->entries[i].entry];
         rr_buf_puts(out, i ? "\n" : "");
         rr_prompt_add_title(out, h->title);
-        rr_buf_printf(out, ": %g", (double)h->rating);
+        rr_buf_puts(out, ": ");
+        rr_buf_puts(out, rr_format_short(number, (double)h->rating));
     }
     if (!n)
         rr_buf_puts(out, "None.");
@@ -197,7 +218,8 @@ static bool add_hint(const struct rendering *r, struct rr_buf *out)
         const float hint = q->candidates[qn->a].hint;
         if (isnan(hint))
             return false;
-        rr_buf_printf(out, "%.1f", (double)hint);
+        char number[32];
+        rr_buf_puts(out, rr_format_tenths(number, (double)hint));
         return true;
     }
     if (!q->order_is_hint)

@@ -3,6 +3,7 @@
 #ifndef RR_PROMPT_H
 #define RR_PROMPT_H
 
+#include "rec/data/dataset.h"
 #include "rec/prompt/template.h"
 #include "rec/recrank.h"
 
@@ -11,9 +12,10 @@ struct rr_prompt_style {
     const struct rr_template *templates[RR_N_TASKS]; /* NULL: the wording compiled in */
     const char *noun, *nouns;                        /* "movie", "movies" */
     int levels;                                      /* answers are 1..levels; 0: 5 */
-    float like, dislike;                    /* thresholds of the history's ratings; 0: 4 and 2 */
-    int max_rated, max_liked, max_disliked; /* newest shown; 0: 50, 50, 10 */
-    bool no_hints;                          /* leave the recommender's opinion out */
+    bool has_thresholds;                             /* the next two are meant; else 4 and 2 */
+    float like, dislike;                             /* liked from, disliked up to */
+    int max_rated, max_liked, max_disliked;          /* newest shown; 0: 50, 50, 10 */
+    bool no_hints;                                   /* leave the recommender's opinion out */
     bool no_shift;        /* no position shifting: one order per pair, lists in retrieval order */
     bool plain_lists;     /* lists in retrieval order although pairs are shifted (the original) */
     bool shuffle_history; /* instead of oldest first */
@@ -30,6 +32,9 @@ struct rr_question {
     const int *shown; /* listwise: candidates in the order shown [n_candidates] */
     int from;         /* history before this entry is not shown */
 };
+
+/* The wordings and thresholds of a data set, all else at its default. */
+struct rr_prompt_style rr_prompt_style_for(const struct rr_dataset *d, uint64_t seed);
 
 struct rr_prompter {
     struct rr_prompt_style style; /* defaults filled in */
@@ -63,6 +68,10 @@ int rr_prompt_make(struct rr_prompt *out, struct rr_prompter *p, const struct rr
  * blanks (a line break would let a title pretend to be the prompt's own text), double quotes single
  * ones, and a title too long for anyone is cut. */
 void rr_prompt_add_title(struct rr_buf *out, const char *title);
+
+/* Appends what the likelihood of a title is asked behind: "User's liked movies:", to be followed by
+ * liked titles in quotes, each with a blank before it and a comma behind it. */
+void rr_prompt_likes_begin(struct rr_buf *out, const char *nouns);
 
 /* shown[n] = the order in which list number `list` of a request shows its candidates: shuffled by
  * seed, request and list, or retrieval order without shifting. */

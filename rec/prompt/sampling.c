@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include "engine/base/check.h"
 #include "engine/base/json.h"
 #include "rec/prompt/kmeans.h"
 
@@ -24,8 +25,14 @@ void rr_sampling_importance(double *p, const int *q, int n)
 
 void rr_sampling_penalty(double *p, const int *r, int n, double c)
 {
+    /* In logarithms: C^(r-1) is no number any more for a user drawn ten thousand times. */
+    double most = -INFINITY;
+    for (int i = 0; i < n; i++) {
+        p[i] = r[i] > 0 ? log(r[i]) + (r[i] - 1) * log(c) : -INFINITY;
+        most = fmax(most, p[i]);
+    }
     for (int i = 0; i < n; i++)
-        p[i] = r[i] > 0 ? r[i] * pow(c, r[i] - 1) : 0;
+        p[i] = r[i] > 0 ? exp(p[i] - most) : 0;
     normalise(p, n);
 }
 
@@ -131,7 +138,7 @@ static void quartiles(double out[5], int *v, int n)
 {
     qsort(v, (size_t)n, sizeof *v, by_value);
     for (int i = 0; i < 5; i++)
-        out[i] = n ? v[(size_t)(n - 1) * (size_t)i / 4] : 0;
+        out[i] = n ? v[rr_nearest_rank(i / 4.0, n)] : 0;
 }
 
 /* The report; turns pool indices into user numbers. */
@@ -171,11 +178,12 @@ static int prepare(struct sampler *sm, const struct rr_sampling_options *o)
     sm->o = *o;
     sm->o.n = o->n ? o->n : 5000;
     sm->o.n_clusters = o->n_clusters ? o->n_clusters : 10;
-    sm->o.penalty = o->penalty > 0 ? o->penalty : 0.92;
-    if (sm->o.n < 1 || sm->o.n_clusters < 1 || sm->o.penalty > 1)
-        return rr_fail(sm->err, RR_ERR_USAGE, "SAMPLING", RR_NOWHERE,
-                       "%d users, %d clusters, penalty %g; expected at least 1, 1, and at most 1",
-                       sm->o.n, sm->o.n_clusters, sm->o.penalty);
+    sm->o.penalty = o->penalty != 0 ? o->penalty : 0.92;
+    if (sm->o.n < 1 || sm->o.n_clusters < 1 || !(sm->o.penalty > 0 && sm->o.penalty <= 1))
+        return rr_fail(
+            sm->err, RR_ERR_USAGE, "SAMPLING", RR_NOWHERE,
+            "%d users, %d clusters, penalty %g; expected at least 1, 1, and above 0 up to 1",
+            sm->o.n, sm->o.n_clusters, sm->o.penalty);
     rr_rng_seed(&sm->rng, o->seed);
     sm->pool = rr_alloc(users, sizeof *sm->pool);
     sm->q = rr_alloc(users, sizeof *sm->q);

@@ -2,11 +2,13 @@
 #include "rec/prompt/template.h"
 
 #include "engine/base/file.h"
+#include "engine/base/sha256.h"
 #include "rec/data/text.h"
 
 const char *rr_task_name(enum rr_task task)
 {
-    static const char *const names[RR_N_TASKS] = {"pointwise", "pairwise", "listwise"};
+    static const char *const names[RR_N_SIGNALS] = {"pointwise", "pairwise", "listwise",
+                                                    "likelihood"};
     return names[task];
 }
 
@@ -78,9 +80,10 @@ struct parser {
 
 static int bad(struct parser *p, long long column, const char *what, const char *name, size_t n)
 {
-    return rr_fail(p->err, RR_ERR_DATA, "TEMPLATE",
-                   RR_AT_LINE(p->file, NULL, p->lines.number, column), "%s%s%s%s", what,
-                   name ? " {" : "", name ? rr_show(name, n).s : "", name ? "}" : "");
+    const long long line = p->lines.number ? p->lines.number : 1; /* no line was read: 1 */
+    return rr_fail(p->err, RR_ERR_DATA, "TEMPLATE", RR_AT_LINE(p->file, NULL, line, column),
+                   "%s%s%s%s", what, name ? " {" : "", name ? rr_show(name, n).s : "",
+                   name ? "}" : "");
 }
 
 static int add_part(struct parser *p, const char *text, size_t n, int slot)
@@ -169,10 +172,19 @@ static int check_whole(struct parser *p, int section)
     for (int s = 0; s < RR_N_SLOTS; s++)
         if (missing >> s & 1)
             return bad(p, 1, "the question must hold", slot_names[s], strlen(slot_names[s]));
-    if (p->n != p->t->first[RR_SECTION_ANSWER] + 1 || !p->t->parts[p->n - 1].text)
-        return bad(p, 1, "the answer section must be one line of text without placeholders", NULL,
-                   0);
-    return RR_OK;
+    bool good = false; /* braces make several parts of a line */
+    for (size_t i = p->t->first[RR_SECTION_ANSWER]; i < p->n; i++) {
+        const struct rr_template_part *part = &p->t->parts[i];
+        if (!part->text || part->ends_line != (i + 1 == p->n)) {
+            good = false;
+            break;
+        }
+        for (size_t k = 0; k < part->n; k++)
+            good = good || (part->text[k] != ' ' && part->text[k] != '\t');
+    }
+    return good ? RR_OK
+                : bad(p, 1, "the answer section must be one line of text without placeholders",
+                      NULL, 0);
 }
 
 int rr_template_parse(struct rr_template *t, enum rr_task task, const char *text, size_t n,
@@ -182,7 +194,13 @@ int rr_template_parse(struct rr_template *t, enum rr_task task, const char *text
     const char *line;
     size_t len;
     int more, section = 0;
+    struct rr_sha256 sum;
+    char hex[65];
     *t = (struct rr_template){.task = task};
+    rr_sha256_init(&sum);
+    rr_sha256_add(&sum, text, n);
+    rr_sha256_hex(&sum, hex);
+    memcpy(t->digest, hex, sizeof t->digest - 1);
     int rc = rr_lines_open(&p.lines, text, n, file, err);
     while (!rc && (more = rr_lines_next(&p.lines, &line, &len, err)) != 0) {
         if (more < 0)

@@ -23,8 +23,16 @@
 #include "engine/base/fail.h"
 #include "engine/base/mem.h"
 
-enum rr_task { RR_POINTWISE, RR_PAIRWISE, RR_LISTWISE, RR_N_TASKS };
-const char *rr_task_name(enum rr_task task); /* "pointwise", "pairwise", "listwise" */
+/* The three questions, which have templates, and the likelihood of titles, which asks nothing. */
+enum rr_task {
+    RR_POINTWISE,
+    RR_PAIRWISE,
+    RR_LISTWISE,
+    RR_N_TASKS,
+    RR_LIKELIHOOD = RR_N_TASKS,
+    RR_N_SIGNALS
+};
+const char *rr_task_name(enum rr_task task); /* "pointwise", ..., "likelihood" */
 
 enum rr_slot {
     RR_SLOT_NOUN,
@@ -57,6 +65,7 @@ struct rr_template {
     enum rr_task task;
     struct rr_template_part *parts;
     size_t first[RR_N_SECTIONS + 1]; /* section s: parts first[s] .. first[s + 1] */
+    char digest[9]; /* first digits of the text's sha256: two wordings are two runs */
     struct rr_arena arena;
 };
 

@@ -1,8 +1,8 @@
 /* Generate-and-parse, the original's way (spec/method.md section 5): every question's answer is
  * sampled at temperature 0.1, top-k 40, top-p 0.1, and read. A rating that cannot be read counts as
- * the middle of the scale, a pair as half for both, a title that is not listed as last. All
- * answers of a task grow side by side over one trunk; each has a random stream of its own, so none
- * depends on the others. */
+ * the middle of the scale (rounded down), a pair as half for both, a title that is not listed as
+ * last. All answers of a task grow side by side over one trunk; each has a random stream of its
+ * own, so none depends on the others. */
 #include <math.h>
 #include "engine/base/check.h"
 #include "rec/rank/parse.h"

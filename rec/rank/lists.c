@@ -6,53 +6,64 @@
 /* An element as it stands in an answer: a blank, the quoted title, a comma. It is tokenized behind
  * what the answer begins with; words end at blanks, so its tokens are the same behind another
  * element. */
+int rr_ranker_elements_begin(struct rr_ranker *r, const struct rr_buf *behind, int n,
+                             struct rr_error *err)
+{
+    rr_buf_clear(&r->element);
+    rr_buf_add(&r->element, behind->data, behind->n);
+    r->n_element_begin = behind->n;
+    r->n_elements = 0;
+    r->n_element_starts = 0;
+    if (r->element.failed || !rr_grow(&r->element_starts, &r->cap_element_starts, (size_t)n + 1,
+                                      sizeof *r->element_starts))
+        return rr_fail_memory(err, "list", r->element.n);
+    int rc = rr_tokenizer_encode(r->tokenizer, &r->encoding, r->element.data, r->element.n, err);
+    if (rc)
+        return rc;
+    r->n_begin = r->encoding.n;
+    if (!rr_grow(&r->begin, &r->cap_begin, r->n_begin, sizeof *r->begin))
+        return rr_fail_memory(err, "list", r->n_begin * sizeof *r->begin);
+    rr_copy(r->begin, r->encoding.ids, r->n_begin * sizeof *r->begin);
+    r->element_starts[0] = 0;
+    return RR_OK;
+}
+
+int rr_ranker_elements_add(struct rr_ranker *r, const char *title, struct rr_error *err)
+{
+    r->element.n = r->n_element_begin;
+    rr_buf_puts(&r->element, " ");
+    rr_prompt_add_title(&r->element, title);
+    rr_buf_puts(&r->element, ",");
+    if (r->element.failed)
+        return rr_fail_memory(err, "list", r->element.n);
+    int rc = rr_tokenizer_encode(r->tokenizer, &r->encoding, r->element.data, r->element.n, err);
+    if (rc)
+        return rc;
+    const size_t n = r->encoding.n, begin = r->n_begin;
+    if (n <= begin || memcmp(r->begin, r->encoding.ids, begin * sizeof *r->begin) != 0)
+        return rr_fail(err, RR_ERR_DATA, "ANSWER_TOKENS", RR_NOWHERE,
+                       "the tokenizer merges a title with what stands before it; lists need titles "
+                       "with tokens of their own");
+    if (!rr_grow(&r->elements, &r->cap_elements, r->n_elements + n, sizeof *r->elements))
+        return rr_fail_memory(err, "list", r->n_elements * sizeof *r->elements);
+    rr_copy(r->elements + r->n_elements, r->encoding.ids + begin, (n - begin) * sizeof(int));
+    r->n_elements += n - begin;
+    r->element_starts[++r->n_element_starts] = (int)r->n_elements;
+    return RR_OK;
+}
+
+/* The candidates as elements behind what the answer begins with. */
 static int encode_elements(struct rr_ranker *r, const struct rr_request *q, struct rr_error *err)
 {
-    struct rr_buf text = {0};
-    int *begin = NULL, rc = RR_OK;
-    size_t n_begin = 0, n_text = 0;
-    rr_buf_puts(&text, "\n");
-    rr_template_render(&text, r->prompter.style.templates[RR_LISTWISE], RR_SECTION_ANSWER, NULL,
+    struct rr_buf begin = {0};
+    rr_buf_puts(&begin, "\n");
+    rr_template_render(&begin, r->prompter.style.templates[RR_LISTWISE], RR_SECTION_ANSWER, NULL,
                        NULL);
-    n_text = text.n;
-    r->n_elements = 0;
-    if (text.failed || !rr_grow(&r->element_starts, &r->cap_element_starts,
-                                (size_t)q->n_candidates + 1, sizeof *r->element_starts))
-        rc = rr_fail_memory(err, "list", text.n);
-    if (!rc)
-        rc = rr_tokenizer_encode(r->tokenizer, &r->encoding, text.data, text.n, err);
-    if (!rc) {
-        n_begin = r->encoding.n;
-        begin = rr_alloc(n_begin, sizeof *begin);
-        if (begin)
-            rr_copy(begin, r->encoding.ids, n_begin * sizeof *begin);
-        else
-            rc = rr_fail_memory(err, "list", n_begin * sizeof *begin);
-    }
-    for (int c = 0; c < q->n_candidates && !rc; c++) {
-        text.n = n_text;
-        rr_buf_puts(&text, " ");
-        rr_prompt_add_title(&text, q->candidates[c].title);
-        rr_buf_puts(&text, ",");
-        rc = text.failed ? rr_fail_memory(err, "list", text.n)
-                         : rr_tokenizer_encode(r->tokenizer, &r->encoding, text.data, text.n, err);
-        const size_t n = r->encoding.n;
-        if (!rc && (n <= n_begin || memcmp(begin, r->encoding.ids, n_begin * sizeof *begin) != 0))
-            rc = rr_fail(err, RR_ERR_DATA, "ANSWER_TOKENS", RR_NOWHERE,
-                         "the tokenizer merges a title with the answer before it; listwise "
-                         "scoring needs titles with tokens of their own");
-        if (!rc && !rr_grow(&r->elements, &r->cap_elements, r->n_elements + n, sizeof(int)))
-            rc = rr_fail_memory(err, "list", r->n_elements * sizeof(int));
-        if (rc)
-            break;
-        r->element_starts[c] = (int)r->n_elements;
-        rr_copy(r->elements + r->n_elements, r->encoding.ids + n_begin,
-                (n - n_begin) * sizeof(int));
-        r->n_elements += n - n_begin;
-        r->element_starts[c + 1] = (int)r->n_elements;
-    }
-    rr_buf_free(&text);
-    rr_free(begin);
+    int rc = begin.failed ? rr_fail_memory(err, "list", begin.n)
+                          : rr_ranker_elements_begin(r, &begin, q->n_candidates, err);
+    for (int c = 0; c < q->n_candidates && !rc; c++)
+        rc = rr_ranker_elements_add(r, q->candidates[c].title, err);
+    rr_buf_free(&begin);
     return rc;
 }
 

@@ -66,6 +66,7 @@ int rr_ranker_set(struct rr_ranker *r, const struct rr_ranker_options *o, struct
     r->o.tasks = o->tasks ? o->tasks : RR_ASK_ALL;
     r->o.pair_rounds = o->pair_rounds ? o->pair_rounds : 1;
     r->o.list_shuffles = o->list_shuffles ? o->list_shuffles : 1;
+    r->o.n_titles = o->n_titles ? o->n_titles : 20;
     rr_prompter_release(&r->prompter);
     int rc = rr_prompter_init(&r->prompter, &o->style, err);
     if (rc)
@@ -128,6 +129,9 @@ void rr_ranker_release(struct rr_ranker *r)
     rr_free(r->wants);
     rr_free(r->sample);
     rr_free(r->used);
+    rr_free(r->begin);
+    rr_free(r->norms);
+    rr_buf_free(&r->element);
     *r = (struct rr_ranker){0};
 }
 
@@ -230,7 +234,7 @@ static int encode_questions(struct rr_ranker *r, const struct rr_request *q, con
         if (from >= q->n_history)
             return rr_fail(err, RR_ERR_DATA, "PROMPT_TOO_LONG", RR_NOWHERE,
                            "%d tokens and %d for the answer, without any history; the context "
-                           "holds %d: raise the context, or ask about fewer candidates",
+                           "holds %d: raise the context (--context), or ask about fewer candidates",
                            longest, room, r->o.n_context);
         rc = cut_history(r, q, &from, which, r->o.n_context - room - n_end - bos, err);
         if (!rc)
@@ -428,6 +432,8 @@ int rr_ranker_ask(struct rr_ranker *r, const struct rr_request *q, struct rr_rep
     for (int t = 0; t < RR_N_TASKS && !rc; t++)
         if (r->o.tasks >> t & 1)
             rc = ask_task(r, q, (enum rr_task)t, reply, err);
+    if (!rc && r->o.tasks & RR_ASK(RR_LIKELIHOOD))
+        rc = rr_ranker_likelihood(r, q, reply, err);
     reply->asked = r->o.tasks;
     reply->tokens_computed = rr_session_tokens(r->session) - before;
     return rc;

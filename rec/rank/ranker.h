@@ -15,7 +15,8 @@
 #define RR_MAX_LEVELS RR_MAX_CHOICES
 
 #define RR_ASK(task) (1u << (task))
-#define RR_ASK_ALL (RR_ASK(RR_POINTWISE) | RR_ASK(RR_PAIRWISE) | RR_ASK(RR_LISTWISE))
+#define RR_ASK_QUESTIONS (RR_ASK(RR_POINTWISE) | RR_ASK(RR_PAIRWISE) | RR_ASK(RR_LISTWISE))
+#define RR_ASK_ALL (RR_ASK_QUESTIONS | RR_ASK(RR_LIKELIHOOD))
 
 struct rr_ranker_options {
     int n_context;     /* tokens of the longest prompt with its answer */
@@ -24,6 +25,8 @@ struct rr_ranker_options {
     int list_shuffles; /* lists asked, each shuffled anew; 0: 1 */
     bool generate;     /* let the model write and read what it wrote, as the original does, instead
                           of reading probabilities */
+    int n_titles;      /* likelihood: newest liked titles that it is asked behind; 0: 20 */
+    bool per_token;    /* likelihood: the mean over a title's tokens instead of their sum */
     struct rr_prompt_style style;
 };
 
@@ -52,12 +55,19 @@ struct rr_ranker {
     int *element_starts;
     int *decoded; /* tokens of a run of each listing, or generated ones of each question */
     size_t n_elements;
+    int n_element_starts; /* elements so far */
+    int *begin;           /* tokens of what elements stand behind */
+    size_t n_begin, cap_begin;
+    struct rr_buf element; /* text of that, and scratch */
+    size_t n_element_begin;
+    double *norms;
     float *logits;
     struct rr_feed *feeds;
     struct rr_want *wants;
     struct rr_sample_scratch *sample;
     size_t cap_starts, cap_prompts, cap_questions, cap_pairs, cap_scratch, cap_elements,
-        cap_element_starts, cap_decoded, cap_logits, cap_feeds, cap_wants, cap_sample, cap_used;
+        cap_element_starts, cap_decoded, cap_logits, cap_feeds, cap_wants, cap_sample, cap_used,
+        cap_norms;
 };
 
 /* Shortest context that a ranking session is opened with: a model trained on less is run beyond
@@ -89,12 +99,8 @@ int rr_ranker_ask(struct rr_ranker *r, const struct rr_request *q, struct rr_rep
 int rr_ranker_prepare(struct rr_ranker *r, const struct rr_request *q, enum rr_task task,
                       struct rr_reply *reply, struct rr_error *err);
 
-/* ---- the parts of lists.c and generate.c ---- */
+/* ---- the parts of lists.c, likelihood.c and generate.c ---- */
 
-/* Encodes all r->questions, each with `end` behind it, the history cut so that the longest and
- * `room` more tokens fit into the context. */
-int rr_ranker_encode(struct rr_ranker *r, const struct rr_request *q, const int *end, int n_end,
-                     int room, struct rr_reply *reply, struct rr_error *err);
 /* Lists by constrained decoding: before r->questions are encoded, what every answer begins with
  * goes to end[n_end] (in r->decoded) and the tokens of the answer behind it to *room; then the
  * decoding. *n_end -1: there is nothing to decode. */
@@ -102,6 +108,16 @@ int rr_ranker_lists_prepare(struct rr_ranker *r, const struct rr_request *q, con
                             int *n_end, int *room, struct rr_error *err);
 int rr_ranker_lists_decode(struct rr_ranker *r, struct rr_reply *reply, struct rr_error *err);
 void rr_ranker_lists_read(struct rr_ranker *r, struct rr_reply *reply);
+/* Elements of lists: titles in quotes with a blank before and a comma behind, tokenized behind a
+ * text. begin drops what was there and makes room for n; add appends one to r->elements, and its
+ * end to r->element_starts. RR_ERR_DATA "ANSWER_TOKENS": a title merges with what stands before it.
+ */
+int rr_ranker_elements_begin(struct rr_ranker *r, const struct rr_buf *behind, int n,
+                             struct rr_error *err);
+int rr_ranker_elements_add(struct rr_ranker *r, const char *title, struct rr_error *err);
+/* reply->likelihood[n_candidates]. */
+int rr_ranker_likelihood(struct rr_ranker *r, const struct rr_request *q, struct rr_reply *reply,
+                         struct rr_error *err);
 /* Answers by sampling and reading, after the questions were encoded with room for
  * rr_ranker_answer_tokens. */
 int rr_ranker_answer_tokens(enum rr_task task, int n_candidates);

@@ -7,8 +7,8 @@
 
 const char *rr_method_name(enum rr_method m)
 {
-    static const char *const names[RR_N_METHODS] = {"pointwise", "pairwise", "listwise",
-                                                    "hybrid",    "rrf",      "fitted"};
+    static const char *const names[RR_N_METHODS] = {
+        "pointwise", "pairwise", "listwise", "likelihood", "hybrid", "rrf", "fitted"};
     return names[m];
 }
 
@@ -18,6 +18,7 @@ int rr_reply_resize(struct rr_reply *r, int n, int n_pairs, int n_lists, struct 
 {
     const size_t k = (size_t)n, lists = k * (size_t)n_lists;
     if (!rr_grow(&r->rating, &r->cap_rating, k, sizeof *r->rating) ||
+        !rr_grow(&r->likelihood, &r->cap_likelihood, k, sizeof *r->likelihood) ||
         !rr_grow(&r->pairs, &r->cap_pairs, (size_t)n_pairs, sizeof *r->pairs) ||
         !rr_grow(&r->shown, &r->cap_shown, lists, sizeof *r->shown) ||
         !rr_grow(&r->listed, &r->cap_listed, lists, sizeof *r->listed))
@@ -34,38 +35,45 @@ int rr_reply_resize(struct rr_reply *r, int n, int n_pairs, int n_lists, struct 
 void rr_reply_free(struct rr_reply *r)
 {
     rr_free(r->rating);
+    rr_free(r->likelihood);
     rr_free(r->pairs);
     rr_free(r->shown);
     rr_free(r->listed);
     *r = (struct rr_reply){0};
 }
 
+/* Both utilities are sums of whole numbers, divided once: equal ones stay equal to the bit. */
 static void pair_utility(double *out, const struct rr_reply *r)
 {
     /* Every round asks each candidate once at most. */
     const int per_round = r->n / 2, rounds = per_round ? r->n_pairs / per_round : 0;
+    int halves[RR_MAX_CANDIDATES] = {0};
     for (int p = 0; p < r->n_pairs; p++) {
         const struct rr_pair_reply *x = &r->pairs[p];
         const int first = (x->forward > 0) - (x->forward < 0);
         const int second = isnan(x->backward) ? first : (x->backward < 0) - (x->backward > 0);
-        const double share = first == second ? (1 + first) / 2.0 : 0.5; /* of C2 that a gets */
-        out[x->a] += RR_C2 * share / rounds;
-        out[x->b] += RR_C2 * (1 - share) / rounds;
+        const int half = first == second ? 1 + first : 1; /* halves of C2 that a gets */
+        halves[x->a] += half;
+        halves[x->b] += 2 - half;
     }
+    for (int i = 0; i < r->n; i++)
+        out[i] = rounds ? RR_C2 * halves[i] / (2.0 * rounds) : 0;
 }
 
-/* place[n] += 1-based place of each candidate in each list, unlisted as `unlisted`; divided by the
- * number of lists. */
+/* Mean 1-based place of each candidate over the lists, unlisted as `unlisted`; 0 without lists. */
 static void mean_places(double *place, const struct rr_reply *r, int unlisted)
 {
+    long long sum[RR_MAX_CANDIDATES];
     for (int i = 0; i < r->n; i++)
-        place[i] = r->n_lists ? unlisted : 0;
+        sum[i] = (long long)unlisted * r->n_lists;
     for (int l = 0; l < r->n_lists; l++)
         for (int at = 0; at < r->n; at++) {
             const int c = r->listed[l * r->n + at];
             if (c >= 0)
-                place[c] += (double)(at + 1 - unlisted) / r->n_lists;
+                sum[c] += at + 1 - unlisted;
         }
+    for (int i = 0; i < r->n; i++)
+        place[i] = r->n_lists ? (double)sum[i] / r->n_lists : 0;
 }
 
 void rr_utility(double *out, const struct rr_reply *r, enum rr_task task)
@@ -139,7 +147,7 @@ static void fuse(double *out, const struct rr_reply *r)
     double one[RR_MAX_CANDIDATES];
     for (int i = 0; i < r->n; i++)
         out[i] = 1.0 / (RRF_K + i + 1); /* the retrieval order */
-    for (int t = 0; t < RR_N_TASKS; t++) {
+    for (int t = 0; t < RR_N_SIGNALS; t++) {
         if (!(r->asked >> t & 1))
             continue;
         rr_reply_scores(one, r, (enum rr_method)t, NULL);
@@ -157,6 +165,7 @@ void rr_reply_features(double (*out)[RR_N_FEATURES], const struct rr_reply *r)
         out[i][1] = r->asked >> RR_POINTWISE & 1 ? r->rating[i] : 0;
         out[i][2] = r->asked >> RR_PAIRWISE & 1 ? pairs[i] : 0;
         out[i][3] = r->asked >> RR_LISTWISE & 1 ? log(places[i]) : 0;
+        out[i][4] = r->asked >> RR_LIKELIHOOD & 1 ? r->likelihood[i] : 0;
     }
 }
 
@@ -183,6 +192,9 @@ void rr_reply_scores(double *out, const struct rr_reply *r, enum rr_method metho
         break;
     case RR_BY_LISTWISE:
         list_scores(out, r);
+        break;
+    case RR_BY_LIKELIHOOD:
+        memcpy(out, r->likelihood, (size_t)r->n * sizeof *out);
         break;
     case RR_BY_HYBRID:
         rr_hybrid(out, r, &rr_weights_paper);

@@ -19,9 +19,10 @@ struct rr_pair_reply {
 };
 
 struct rr_reply {
-    int n;          /* candidates */
-    unsigned asked; /* bit per enum rr_task */
-    double *rating; /* [n] expected rating */
+    int n;              /* candidates */
+    unsigned asked;     /* bit per enum rr_task */
+    double *rating;     /* [n] expected rating */
+    double *likelihood; /* [n] log-likelihood of the title */
     struct rr_pair_reply *pairs;
     int n_pairs;
     int n_lists;
@@ -32,21 +33,22 @@ struct rr_reply {
     int n_cut;       /* oldest history entries left out to fit the context, the most of any task */
     int n_malformed; /* generated answers that could not be read */
     int n_invalid_lists; /* lists that are no permutation of the candidates */
-    size_t cap_rating, cap_pairs, cap_shown, cap_listed;
+    size_t cap_rating, cap_likelihood, cap_pairs, cap_shown, cap_listed;
 };
 
 /* Makes room for n candidates, pairs and lists; the contents are undefined. */
 int rr_reply_resize(struct rr_reply *r, int n, int n_pairs, int n_lists, struct rr_error *err);
 void rr_reply_free(struct rr_reply *r);
 
-/* The ways to order candidates. The first three are one task's own. */
+/* The ways to order candidates. The first four are one signal's own. */
 enum rr_method {
-    RR_BY_POINTWISE, /* expected rating */
-    RR_BY_PAIRWISE,  /* mean log-odds of winning over all pairs and orders asked */
-    RR_BY_LISTWISE,  /* minus the mean place in the lists */
-    RR_BY_HYBRID,    /* the paper's utilities */
-    RR_BY_RRF,       /* reciprocal-rank fusion of retrieval and the tasks */
-    RR_BY_FITTED,    /* weights fitted on validation */
+    RR_BY_POINTWISE,  /* expected rating */
+    RR_BY_PAIRWISE,   /* mean log-odds of winning over all pairs and orders asked */
+    RR_BY_LISTWISE,   /* minus the mean place in the lists */
+    RR_BY_LIKELIHOOD, /* log-likelihood of the title */
+    RR_BY_HYBRID,     /* the paper's utilities */
+    RR_BY_RRF,        /* reciprocal-rank fusion of retrieval and the tasks */
+    RR_BY_FITTED,     /* weights fitted on validation */
     RR_N_METHODS
 };
 const char *rr_method_name(enum rr_method m); /* "pointwise", ..., "hybrid", "rrf", "fitted" */
@@ -71,8 +73,8 @@ void rr_utility(double *out, const struct rr_reply *r, enum rr_task task);
 void rr_hybrid(double *out, const struct rr_reply *r, const struct rr_weights_hybrid *w);
 
 /* Features of a candidate for fitted weights: log of the 1-based retrieval place, expected rating,
- * mean log-odds, log of the mean list place; 0 where a task was not asked. */
-#define RR_N_FEATURES 4
+ * mean log-odds, log of the mean list place, log-likelihood; 0 where a task was not asked. */
+#define RR_N_FEATURES 5
 void rr_reply_features(double (*out)[RR_N_FEATURES], const struct rr_reply *r);
 
 /* out[n] = score of each candidate under a method, larger is better; equal scores keep retrieval

@@ -15,6 +15,10 @@ awk 'BEGIN { srand(3); for (u = 1; u <= 40; u++) for (i = 1; i <= 30; i++)
 "$r" data --data "$d/ml" --json >"$d/data.json" || bad "data"
 grep -q '"format":"ml-100k".*"users":40,"items":30,.*"split":"time".*"dropped":\[\]' "$d/data.json" || bad "data --json: $(cat "$d/data.json")"
 "$r" data --data "$d/ml" | grep -q '^likes ' || bad "data as text"
+# A step that is no binary number has all its levels, and a fine one none rather than a million.
+printf 'user,item,rating\n1,1,0.1\n1,2,1\n2,1,0.7\n' >"$d/tenths.csv"
+[ "$("$r" data --data "$d/tenths.csv" --scale 0:1:0.1 | grep -c '^ .*%$')" = 11 ] || bad "levels of a scale in tenths"
+timeout 10 "$r" data --data "$d/tenths.csv" --scale 0:1000000:0.1 >/dev/null || bad "a fine scale takes forever"
 # A bad line: strict stops at it, lenient counts it, and gives up beyond 0.1 %.
 cp -r "$d/ml" "$d/bad"
 printf '1\t2\n' >>"$d/bad/u.data"
@@ -44,6 +48,14 @@ for f in tsv trec jsonl; do
     "$r" evaluate --data "$d/ml" --task none --candidates "$d/list.$f" --json 2>/dev/null | sed 's/,"intervals".*//' >"$d/rows.$f"
     cmp -s "$d/rows.own" "$d/rows.$f" || bad "candidates read back from $f rank otherwise"
 done
+# More epochs are another model also where no item validates, and both rules of counting are there.
+[ "$("$r" fit mf --ratio 6:2:2 --rate 0.05 --epochs 1 --data "$d/ml" | tail -1)" != "$("$r" fit mf --ratio 6:2:2 --rate 0.05 --epochs 60 --data "$d/ml" | tail -1)" ] || bad "fit --ratio: epochs have no effect"
+"$r" evaluate --data "$d/ml" --task none --backbone pop --count sequential --json | grep -q '"count":"sequential"' || bad "evaluate --count"
+# Many draws of few users.
+printf 'user,item,rating\n1,1,5\n1,2,5\n1,3,5\n1,4,5\n2,1,5\n2,2,5\n2,3,5\n3,1,1\n3,2,5\n3,4,5\n' >"$d/few.csv"
+"$r" instruct --data "$d/few.csv" -o "$d/few" --size 60000 --folds 2 --backbone pop --clusters 1 --scale 1:5:1 >/dev/null || bad "60,000 draws of three users"
+"$r" instruct --data "$d/ml" -o "$d/plain" --size 40 --no-hint --clusters 3 >/dev/null || bad "instruct --no-hint"
+! grep -q -i hint "$d/plain/recranker.jsonl" || bad "hints in spite of --no-hint"
 # Instructions: deterministic, in every dialect, with sums that are right.
 for dialect in messages alpaca sharegpt; do
     "$r" instruct --data "$d/ml" -o "$d/i1" --size 40 --folds 2 --clusters 3 --backbone pop --dialect $dialect >/dev/null || bad "instruct $dialect"
@@ -67,6 +79,14 @@ if [ -d $m ]; then
     "$r" rank $m/stories260K.gguf --data "$d/ml" --all --backbone pop -k 4 --threads 1 2>/dev/null | sort >"$d/whole"
     { "$r" rank $m/stories260K.gguf --data "$d/ml" --all --backbone pop -k 4 --shard 1/2; "$r" rank $m/stories260K.gguf --data "$d/ml" --all --backbone pop -k 4 --shard 2/2; } 2>/dev/null | sort >"$d/shards"
     [ "$(wc -l <"$d/whole")" = 40 ] && cmp -s "$d/whole" "$d/shards" || bad "two shards are not the whole"
+    head -8 "$d/list.tsv" | cut -f1 | sort -u >"$d/listed"
+    head -8 "$d/list.tsv" >"$d/short.tsv"
+    "$r" rank $m/stories260K.gguf --data "$d/ml" --all --candidates "$d/short.tsv" -k 4 2>&1 >/dev/null | grep -q "$((40 - $(wc -l <"$d/listed"))) users have no candidates" || bad "users without candidates are not counted"
+    "$r" rank $m/stories260K.gguf --data "$d/ml" --user 3 --backbone pop --context 640 | grep -q 'oldest rated titles were cut' || bad "rank does not say that it cut the history"
+    "$r" evaluate $m/stories260K.gguf --data "$d/ml" --backbone pop -k 4 --users 5 --protocol official --json 2>/dev/null | grep -q '"differences":\[{"row":"pointwise","base":"clean:pointwise","HR@1":\[' || bad "differences of the protocols"
+    # A request is asked alike on whatever line it stands.
+    q='{"history":["A","B"],"candidates":["C","D","E","F"]}'
+    [ "$(echo "$q" | "$r" rank $m/stories260K.gguf)" = "$(printf '%s\n{"candidates":["X","Y"]}\n%s\n' "$q" "$q" | "$r" rank $m/stories260K.gguf | tail -1)" ] || bad "a request's answer depends on its line"
     "$r" rank $m/stories260K.gguf --data "$d/ml" --user 3 --backbone pop -k 4 --format trec | awk '$2 != "Q0" || NF != 6 || (NR > 1 && $5 >= last) { exit 1 } { last = $5 }' || bad "TREC lines"
     printf '{"id":7,"history":["A","B"],"candidates":["C","D","C"]}\n{"candidates":[]}\n{"liked":["A"],"candidates":[{"title":"C","id":"x","score":1},{"title":"D","id":"y","score":2}]}\n' >"$d/requests"
     "$r" rank $m/stories260K.gguf --keep-going <"$d/requests" >"$d/out" 2>/dev/null
