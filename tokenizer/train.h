@@ -1,0 +1,31 @@
+/* Making a tokenizer: byte-pair encoding learned from texts (Sennrich, Haddow, Birch, arXiv
+ * 1508.07909) in SentencePiece's sense: blanks are U+2581, unknown characters become bytes, and a
+ * piece's score is minus its rank. */
+#ifndef RR_TOKENIZER_TRAIN_H
+#define RR_TOKENIZER_TRAIN_H
+
+#include "tokenizer/tokenizer.h"
+
+/* A text (valid UTF-8) and how often it counts, at least 1. */
+struct rr_bpe_text {
+    const char *s;
+    size_t n;
+    long long count;
+};
+
+struct rr_bpe_options {
+    int size;   /* pieces in all: at least 259 (three special ones and the bytes) */
+    bool whole; /* pieces may span blanks, up to whole texts; else they end at words */
+};
+
+/* A vocabulary that encodes as the merges were learned; fewer pieces than asked when the texts are
+ * used up. Ids: unknown, beginning, end; 256 bytes; merges by rank; characters by count. Equal
+ * counts are decided by the order of first appearance: the same texts give the same pieces. The
+ * pieces' texts live in the arena. RR_ERR_USAGE "VOCAB_SIZE": out of range. */
+int rr_bpe_train(struct rr_vocab *v, struct rr_arena *arena, const struct rr_bpe_text *texts,
+                 size_t n, const struct rr_bpe_options *o, struct rr_error *err);
+
+/* Appends a vocabulary as a SentencePiece tokenizer.model (protobuf). */
+void rr_vocab_write(struct rr_buf *out, const struct rr_vocab *v);
+
+#endif

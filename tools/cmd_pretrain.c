@@ -1,0 +1,262 @@
+/* recrank pretrain: a small LLaMA that knows a catalogue, from nothing. */
+#include <string.h>
+#include "engine/base/check.h"
+#include "engine/base/number.h"
+#include "rec/learn/pretrain.h"
+#include "tools/data.h"
+#include "weights/write.h"
+
+struct settings {
+    struct data_options data;
+    struct model_options engine; /* threads and cpu */
+    const char *output, *shape;
+    long long vocab, window, passes, rows, warmup;
+    double rate, decay, dropout;
+    bool whole, json;
+    int dim, layers, heads, kv_heads, ff;
+};
+
+/* "dim=128,layers=4,heads=4,kv=2,ff=384", any part of it. */
+static bool parse_shape(struct settings *s)
+{
+    const struct {
+        const char *name;
+        int *value;
+    } parts[] = {{"dim=", &s->dim},
+                 {"layers=", &s->layers},
+                 {"heads=", &s->heads},
+                 {"kv=", &s->kv_heads},
+                 {"ff=", &s->ff}};
+    for (const char *p = s->shape; p && *p;) {
+        const char *comma = strchr(p, ',');
+        const size_t n = comma ? (size_t)(comma - p) : strlen(p);
+        bool known = false;
+        for (size_t i = 0; i < COUNT(parts) && !known; i++) {
+            const size_t len = strlen(parts[i].name);
+            int64_t v;
+            if (n <= len || memcmp(p, parts[i].name, len) != 0)
+                continue;
+            if (!rr_parse_i64(&v, p + len, n - len, 1, 65536))
+                return false;
+            *parts[i].value = (int)v;
+            known = true;
+        }
+        if (!known)
+            return false;
+        p = comma ? comma + 1 : NULL;
+    }
+    return true;
+}
+
+static int on_progress(void *arg, long long done, long long total)
+{
+    progress_step(arg, done < total ? done : total, total);
+    return tool_interrupted();
+}
+
+/* Where the lines of a run go. */
+struct logger {
+    bool json;
+    struct progress *progress;
+};
+
+static void on_pass(void *arg, const struct rr_pretrain_log *l)
+{
+    const struct logger *g = arg;
+    if (g->progress->on)
+        fprintf(stderr, "\r\033[K");
+    g->progress->last_permille = -1;
+    if (g->json) {
+        printf("{\"pass\":%d,\"passes\":%d,\"step\":%lld,\"loss\":%.6f,\"valid_loss\":%.6f,"
+               "\"rate\":%.3g,\"tokens_per_s\":%.0f,\"best\":%s}\n",
+               l->pass, l->passes, l->step, l->loss, l->valid_loss, l->rate, l->tokens_per_second,
+               l->best ? "true" : "false");
+        fflush(stdout);
+        return;
+    }
+    fprintf(
+        stderr, "pass %2d of %d: loss %.4f per token, %.4f per validation title%s; %.0f tokens/s\n",
+        l->pass, l->passes, l->loss, l->valid_loss, l->best ? " (best)" : "", l->tokens_per_second);
+}
+
+static int write_model(const struct settings *s, const struct rr_lm *lm, const struct rr_vocab *v,
+                       struct rr_error *err)
+{
+    struct rr_model m;
+    struct rr_layer *layers = rr_alloc((size_t)lm->h.n_layers, sizeof *layers);
+    if (!layers)
+        return rr_fail_memory(err, "layers", (size_t)lm->h.n_layers * sizeof *layers);
+    rr_lm_as_model(&m, layers, lm);
+    int rc = rr_gguf_write_model(s->output, &m, v, "recrank", err);
+    rr_free(layers);
+    return rc;
+}
+
+/* Everything the weights depend on, in one line. */
+static void describe(struct rr_buf *out, const struct settings *s, const struct opened_data *d,
+                     const struct rr_engine *e)
+{
+    rr_buf_printf(
+        out,
+        "data %s, %s, split %d; vocabulary %lld%s; shape %d %d %d %d %d; window %lld; "
+        "passes %lld rows %lld rate %g warmup %lld decay %g dropout %g; seed %lld; cpu %s",
+        d->dataset.fingerprint, d->dataset.settings, (int)d->split.order, s->vocab,
+        s->whole ? " whole titles" : "", s->dim, s->layers, s->heads, s->kv_heads, s->ff, s->window,
+        s->passes, s->rows, s->rate, s->warmup, s->decay, s->dropout, s->data.seed,
+        rr_cpu_level_name(e->kernels.level));
+}
+
+static int train(const struct settings *s, struct opened_data *d, struct rr_engine *e,
+                 const struct rr_vocab *v, const struct rr_corpus *c, struct rr_error *err)
+{
+    const int longest = c->n_head + c->window * c->longest;
+    const struct rr_hparams h = {.n_layers = s->layers,
+                                 .n_embd = s->dim,
+                                 .n_heads = s->heads,
+                                 .n_kv_heads = s->kv_heads,
+                                 .head_dim = s->dim / s->heads,
+                                 .n_ff = s->ff,
+                                 .n_vocab = (int)v->n,
+                                 .n_context = rr_max_int(1024, longest),
+                                 .rms_eps = 1e-5,
+                                 .rope = {.theta = 10000, .interleaved = true}};
+    struct rr_lm lm;
+    struct rr_buf identity = {0}, checkpoint = {0};
+    struct rr_pretrain_report r;
+    struct progress p;
+    struct logger g = {s->json, &p};
+    int rc = rr_lm_make(&lm, &h, true, &(struct rr_lm_options){.dropout = s->dropout},
+                        (uint64_t)s->data.seed, err);
+    if (rc)
+        return rc;
+    describe(&identity, s, d, e);
+    rr_buf_printf(&checkpoint, "%s.checkpoint", s->output);
+    if (!s->json)
+        fprintf(stderr, "%zu parameters, %zu pieces, %d tokens in the longest title\n", lm.n_values,
+                v->n, c->longest);
+    progress_start(&p, "pretraining");
+    const struct rr_pretrain_options o = {.passes = (int)s->passes,
+                                          .rows = (int)s->rows,
+                                          .rate = s->rate,
+                                          .warmup = (int)s->warmup,
+                                          .decay = s->decay,
+                                          .seed = (uint64_t)s->data.seed,
+                                          .checkpoint = checkpoint.data,
+                                          .identity = identity.data,
+                                          .clock = tool_seconds,
+                                          .progress = on_progress,
+                                          .progress_arg = &p,
+                                          .log = on_pass,
+                                          .log_arg = &g};
+    rc = identity.failed || checkpoint.failed ? rr_fail_memory(err, "options", identity.n)
+                                              : rr_pretrain(&r, &lm, e, c, &o, err);
+    progress_end(&p);
+    if (!rc)
+        rc = write_model(s, &lm, v, err);
+    if (!rc && !s->json)
+        printf("%s: pass %d, %.4f per validation title, %lld steps, %lld tokens\n", s->output,
+               r.best_pass, r.best_loss, r.steps, r.tokens);
+    rr_buf_free(&identity);
+    rr_buf_free(&checkpoint);
+    rr_lm_free(&lm);
+    return rc;
+}
+
+static int pretrain(const struct settings *s, struct opened_data *d)
+{
+    struct rr_engine e = {0};
+    struct rr_arena arena = {0};
+    struct rr_vocab v = {0};
+    struct rr_tokenizer *t = NULL;
+    struct rr_corpus c = {0};
+    struct rr_error err = {0};
+    int level = s->engine.cpu ? rr_cpu_level_from_name(s->engine.cpu) : (int)rr_cpu_best();
+    int rc = level < 0 ? rr_fail(&err, RR_ERR_USAGE, "CPU_LEVEL", RR_NOWHERE,
+                                 "--cpu is '%s'; expected c, avx2 or avx512", s->engine.cpu)
+                       : rr_engine_init(&e, (int)s->engine.threads, (enum rr_cpu_level)level, &err);
+    if (!rc)
+        rc = rr_corpus_vocabulary(&v, &arena, &d->split, (int)s->vocab, s->whole, &err);
+    if (!rc)
+        rc = rr_tokenizer_open(&t, &v, s->data.dir, &err);
+    if (!rc)
+        rc = rr_corpus_make(&c, &d->split, t, (int)s->window, &err);
+    if (!rc)
+        rc = train(s, d, &e, &v, &c, &err);
+    rr_corpus_free(&c);
+    rr_tokenizer_close(t);
+    rr_arena_free(&arena);
+    rr_engine_release(&e);
+    return rc ? tool_fail(&err) : tool_finish();
+}
+
+static int run(const struct command *c, int argc, char **argv)
+{
+    struct settings s = {.data = DATA_OPTIONS_INIT,
+                         .vocab = 4096,
+                         .window = 30,
+                         .passes = 30,
+                         .rows = 4096,
+                         .warmup = 100,
+                         .rate = 2e-3,
+                         .decay = 0.1,
+                         .dropout = 0.1,
+                         .dim = 128,
+                         .layers = 4,
+                         .heads = 4,
+                         .kv_heads = 2,
+                         .ff = 384};
+    struct option opts[] = {
+        {"output", 'o', OPT_TEXT, &s.output, "FILE", "where to write the GGUF model", 0, 0, false},
+        {"shape", 0, OPT_TEXT, &s.shape, "dim=128,layers=4,heads=4,kv=2,ff=384",
+         "the network, any part of it", 0, 0, false},
+        {"vocab", 0, OPT_INT, &s.vocab, "N", "pieces of its vocabulary", 259, 1 << 20, false},
+        {"whole-titles", 0, OPT_FLAG, &s.whole, NULL, "pieces may span words, up to whole titles",
+         0, 0, false},
+        {"window", 0, OPT_INT, &s.window, "N", "titles of a window", 2, 1000, false},
+        {"passes", 0, OPT_INT, &s.passes, "N", "passes over the corpus", 1, 100000, false},
+        {"rows", 0, OPT_INT, &s.rows, "N", "tokens of a step", 64, 1 << 20, false},
+        {"rate", 0, OPT_REAL, &s.rate, "R", "peak learning rate", 1e-9, 10, false},
+        {"warmup", 0, OPT_INT, &s.warmup, "N", "steps until the peak", 1, 1e6, false},
+        {"decay", 0, OPT_REAL, &s.decay, "R", "weight decay", 1e-9, 10, false},
+        {"dropout", 0, OPT_REAL, &s.dropout, "R", "dropout", 0, 0.9, false},
+        {"json", 0, OPT_FLAG, &s.json, NULL, "a line of JSON per pass on stdout", 0, 0, false},
+        DATA_OPTION_ROWS(s.data),
+        ENGINE_OPTION_ROWS(s.engine),
+    };
+    struct args a;
+    struct opened_data d;
+    int rc = args_parse(&a, c, opts, COUNT(opts), argc, argv);
+    if (rc >= 0)
+        return rc;
+    if (!s.output)
+        return args_misuse(c, "--output is needed");
+    if (!parse_shape(&s) || s.dim % s.heads)
+        return args_misuse(c,
+                           "--shape is '%s'; expected dim=128,layers=4,heads=4,kv=2,ff=384 or a "
+                           "part of it, heads dividing dim",
+                           s.shape ? s.shape : "");
+    tool_catch_interrupt();
+    if ((rc = data_open(&d, c, &s.data)) >= 0)
+        return rc;
+    rc = data_verdict(&d.dataset);
+    if (!rc)
+        rc = pretrain(&s, &d);
+    data_close(&d);
+    return rc;
+}
+
+const struct command cmd_pretrain = {
+    .name = "pretrain",
+    .synopsis = "--data PATH -o model.gguf [--shape dim=128,layers=4,...] [--passes 30]",
+    .summary = "train a small LLaMA on a catalogue and what is liked after what",
+    .examples = "  recrank pretrain --data ml-100k -o base.gguf\n"
+                "  recrank pretrain --data ml-100k --shape dim=64,layers=2,ff=192 --passes 20 -o "
+                "small.gguf\n",
+    .notes = "It learns its vocabulary, then the users' liked titles in order, from training likes "
+             "alone; the pass with the least loss on\nvalidation titles is written. A run that is "
+             "stopped or killed goes on from its last pass (FILE.checkpoint) and ends in the\nsame "
+             "bytes.\n",
+    .min_args = 0,
+    .max_args = 0,
+    .run = run,
+};

@@ -1,0 +1,14 @@
+/* Writing models: GGUF v3 with the tokenizer inside, so that one file is all a ranker needs. */
+#ifndef RR_WEIGHTS_WRITE_H
+#define RR_WEIGHTS_WRITE_H
+
+#include "engine/model.h"
+#include "tokenizer/tokenizer.h"
+
+/* Writes a LLaMA model to path, atomically: tensors in the order of the layers, each at a multiple
+ * of 32 bytes, of the types they have in m. rope.interleaved must be true (GGUF's order of rows)
+ * and scaling none or linear: RR_ERR_USAGE "UNSUPPORTED" otherwise. name goes into general.name. */
+int rr_gguf_write_model(const char *path, const struct rr_model *m, const struct rr_vocab *v,
+                        const char *name, struct rr_error *err);
+
+#endif
