@@ -44,7 +44,7 @@ int asking_check(const struct command *c, const struct asking *a, unsigned tasks
                 {"titles", RR_ASK(RR_LIKELIHOOD)},
                 {"per-token", RR_ASK(RR_LIKELIHOOD)},
                 {"no-hint", RR_ASK_QUESTIONS},
-                {"history", RR_ASK_QUESTIONS},
+                {"max-history", RR_ASK_QUESTIONS},
                 {"history-order", RR_ASK_QUESTIONS},
                 {"answers", RR_ASK_QUESTIONS}};
     for (size_t i = 0; i < COUNT(only); i++)

@@ -28,7 +28,7 @@ struct asking {
      "no position shifting: pairs in one order, lists in retrieval order", 0, 0, false},           \
     {"history-order", 0, OPT_CHOICE, &(o).history_order, "chronological|shuffled",                 \
      "order of the history shown [chronological]", 0, 0, false},                                   \
-    {"history", 0, OPT_INT, &(o).history, "N",                                                     \
+    {"max-history", 0, OPT_INT, &(o).history, "N",                                                     \
      "newest rated (pointwise) or liked titles shown", 1, 100000, false},                          \
     {"disliked", 0, OPT_INT, &(o).disliked, "N", "newest disliked titles shown", 1, 100000, false},\
     {"template-pointwise", 0, OPT_TEXT, &(o).files[RR_POINTWISE], "FILE",                          \

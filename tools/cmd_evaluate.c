@@ -135,11 +135,11 @@ static int describe(struct job *j, struct rr_error *err)
                   d->split.order == RR_SPLIT_BY_TIME ? "time" : "file",
                   d->split.count == RR_COUNT_SEQUENTIAL ? "sequential" : "direct");
     rr_buf_printf(
-        id, "; candidates %lld of %s%s%s seed %llu; protocol %s%s%s; seed %lld; users %lld; ",
+        id, "; candidates %lld of %s%s%s seed %llu; protocol %s%s%s%s; seed %lld; users %lld; ",
         j->s->source.k, d->name, d->backbone.settings[0] ? " " : "", d->backbone.settings,
         (unsigned long long)d->backbone.seed, j->s->protocol ? "official" : "clean",
         j->s->ablate ? ", ablated" : "", j->s->source.hint_scores ? ", scores as hints" : "",
-        j->s->data.seed, j->s->users);
+        j->s->source.history ? ", validation items shown" : "", j->s->data.seed, j->s->users);
     rr_buf_add(id, j->options.data ? j->options.data : "", j->options.n);
     return id->failed || j->options.failed ? rr_fail_memory(err, "settings", id->n) : RR_OK;
 }
@@ -178,6 +178,7 @@ static int report(struct job *j, const struct rr_evaluation *e, double seconds,
                                .protocol = s->protocol ? "official" : "clean",
                                .candidates = j->d->name,
                                .options = j->l ? j->options.data : NULL,
+                               .with_valid = s->source.history == 1,
                                .seed = (uint64_t)s->data.seed,
                                .seconds = seconds,
                                .n_context = j->l ? j->ranker.o.n_context : 0,
@@ -276,7 +277,7 @@ static int check(const struct command *c, struct settings *s, const struct optio
                                          "tokenizer",
                                          "no-hint",
                                          "no-shift",
-                                         "history",
+                                         "max-history",
                                          "history-order",
                                          "disliked",
                                          "answers",
@@ -309,6 +310,9 @@ static int check(const struct command *c, struct settings *s, const struct optio
                               "--no-shift itself");
     if (s->protocol && (s->ablate || s->source.hint_scores))
         return args_misuse(c, "--protocol official goes with neither --ablate nor --hint-scores");
+    if (s->fit_weights && s->source.history)
+        return args_misuse(c, "--fit-weights learns from the validation items: not with --history "
+                              "train+valid");
     if (s->fit_weights && s->task != TASK_ALL)
         return args_misuse(c, "--fit-weights needs --task all");
     const int rc =

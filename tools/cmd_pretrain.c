@@ -1,6 +1,7 @@
 /* recrank pretrain: a small LLaMA that knows a catalogue, from nothing. */
 #include <string.h>
 #include "engine/base/check.h"
+#include "engine/base/file.h"
 #include "engine/base/number.h"
 #include "rec/learn/pretrain.h"
 #include "tools/data.h"
@@ -130,7 +131,8 @@ static int train(const struct settings *s, struct opened_data *d, struct rr_engi
     if (rc)
         return rc;
     describe(&identity, s, d, e);
-    rr_buf_printf(&checkpoint, "%s.checkpoint", s->output);
+    if (!rr_path_is_special(s->output))
+        rr_buf_printf(&checkpoint, "%s.checkpoint", s->output);
     if (!s->json)
         fprintf(stderr, "%zu parameters, %zu pieces, %d tokens in the longest title\n", lm.n_values,
                 v->n, c->longest);
@@ -236,6 +238,9 @@ static int run(const struct command *c, int argc, char **argv)
                            "part of it, heads dividing dim",
                            s.shape ? s.shape : "");
     tool_catch_interrupt();
+    struct rr_error err = {0};
+    if (rr_out_check(s.output, &err) != 0) /* before the work, not after it */
+        return tool_fail(&err);
     if ((rc = data_open(&d, c, &s.data)) >= 0)
         return rc;
     rc = data_verdict(&d.dataset);

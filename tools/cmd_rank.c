@@ -463,10 +463,10 @@ static bool parse_shard(struct settings *s)
 
 static int check(const struct command *c, struct settings *s, const struct option *opts, size_t n)
 {
-    static const char *const data_only[] = {"backbone", "candidates", "k",     "hint-scores",
-                                            "lenient",  "strict",     "core",  "min-rating",
-                                            "like",     "dislike",    "scale", "columns",
-                                            "split-by", "json",       "format"};
+    static const char *const data_only[] = {"backbone", "candidates", "k",      "hint-scores",
+                                            "lenient",  "strict",     "core",   "min-rating",
+                                            "like",     "dislike",    "scale",  "columns",
+                                            "split-by", "json",       "format", "history"};
     const int chosen = (s->user != NULL) + (s->users != NULL) + s->all;
     if (s->data.dir ? chosen != 1 : chosen > 0)
         return args_misuse(c, s->data.dir ? "--data needs one of --user, --users and --all"

@@ -182,6 +182,7 @@ int data_source(struct opened_data *d, const struct source_options *o,
                                    .name = d->name,
                                    .hints = hints ? &d->hints : NULL,
                                    .scores_are_ratings = o->hint_scores,
+                                   .with_valid = o->history == 1,
                                    .n_candidates = (int)o->k};
     return rc;
 }

@@ -46,6 +46,7 @@ struct source_options {
     const char *backbone, *lists;
     long long k;
     bool hint_scores;
+    int history; /* 1: the validation item, too */
 };
 #define SOURCE_OPTIONS_INIT                                                                        \
     {                                                                                              \
@@ -59,7 +60,9 @@ struct source_options {
      "import candidates and scores (TSV, TREC run, JSONL) instead of a backbone's", 0, 0, false},  \
     {"k", 'k', OPT_INT, &(o).k, "K", "candidates per user", 1, RR_MAX_CANDIDATES, false},          \
     {"hint-scores", 0, OPT_FLAG, &(o).hint_scores, NULL,                                           \
-     "with --candidates: the scores are predicted ratings, show them as hints", 0, 0, false}
+     "with --candidates: the scores are predicted ratings, show them as hints", 0, 0, false},      \
+    {"history", 0, OPT_CHOICE, &(o).history, "train|train+valid",                                  \
+     "what is shown of a user: with the validation item, it is no candidate [train]", 0, 0, false}
 /* clang-format on */
 
 struct opened_data {

@@ -100,14 +100,16 @@ int rr_backbone_save(const struct rr_backbone *b, const struct rr_split *split, 
     for (int i = 0; i < N_ARRAYS && !rc; i++) {
         size_t n;
         const float *v = *array_of(&copy, i, &n);
-        for (size_t at = 0; (at < n || piece.n) && !rc;) {
+        for (size_t at = 0; at < n || piece.n;) {
             const size_t some = n - at < 65536 ? n - at : 65536;
             put_floats(&piece, v ? v + at : v, some);
             at += some;
-            if (piece.failed)
+            if (piece.failed) {
                 rc = rr_fail_memory(err, "file", piece.n);
-            rr_sha256_add(&sum, piece.data, rc ? 0 : piece.n);
-            fwrite(piece.data, 1, rc ? 0 : piece.n, out.f);
+                break;
+            }
+            rr_sha256_add(&sum, piece.data, piece.n);
+            fwrite(piece.data, 1, piece.n, out.f);
             rr_buf_clear(&piece);
         }
     }

@@ -298,8 +298,10 @@ static int add_backbone(struct work *w)
 static int add_ease(struct work *w)
 {
     const struct rr_source *first = &w->o->variants[0].source;
-    struct rr_source s = {
-        .split = first->split, .backbone = w->o->ease, .n_candidates = first->n_candidates};
+    struct rr_source s = {.split = first->split,
+                          .backbone = w->o->ease,
+                          .with_valid = first->with_valid,
+                          .n_candidates = first->n_candidates};
     struct rr_user_request u = {0};
     struct rr_evaluation_row *row;
     int rc = rr_user_request_init(&u, &s, w->err);

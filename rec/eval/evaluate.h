@@ -107,6 +107,7 @@ struct rr_run {
     const char *data, *model, *model_fingerprint, *task, *protocol;
     const char *candidates; /* name of their source */
     const char *options;    /* how the questions were put, as text */
+    bool with_valid;        /* of the sources */
     uint64_t seed;
     double seconds;
     int n_context, model_context; /* 0: no model */

@@ -170,10 +170,11 @@ void rr_evaluation_text(struct rr_buf *out, const struct rr_evaluation *e, const
                                                            : "",
                   e->k, run->candidates);
     rr_buf_printf(out,
-                  "protocol  %s; leave-one-out by %s; %s; full ranking of %d training items, "
+                  "protocol  %s; leave-one-out by %s%s; %s; full ranking of %d training items, "
                   "training likes masked, ties by item id\n",
                   run->protocol, run->split->order == RR_SPLIT_BY_TIME ? "time" : "file order",
-                  d->settings, run->split->n_train_items);
+                  run->with_valid ? ", validation items in the history" : "", d->settings,
+                  run->split->n_train_items);
     if (run->model)
         rr_buf_printf(out, "model     %s, context %d\nasked     %s\n", run->model, run->n_context,
                       run->options);
@@ -347,6 +348,7 @@ void rr_evaluation_json(struct rr_buf *out, const struct rr_evaluation *e, const
     add_text(out, "data_settings", d->settings);
     add_text(out, "split", run->split->order == RR_SPLIT_BY_TIME ? "time" : "file");
     add_text(out, "count", run->split->count == RR_COUNT_SEQUENTIAL ? "sequential" : "direct");
+    add_text(out, "history", run->with_valid ? "train+valid" : "train");
     add_text(out, "protocol", run->protocol);
     add_text(out, "model", run->model);
     add_text(out, "model_fingerprint", run->model_fingerprint);

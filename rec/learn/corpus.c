@@ -277,7 +277,9 @@ int rr_corpus_batches(const struct rr_corpus *c, int cap_rows)
             rows +=
                 windows * c->n_head + titles * windows * rr_min_int(c->window, (int)likes) / likes;
     }
-    return (int)(rows / (cap_rows - (c->window * 4)) + 1);
+    /* What of a batch is filled: the next window often does not fit. */
+    const int filled = rr_max_int(cap_rows - c->window * 4, rr_max_int(cap_rows / 2, 1));
+    return (int)(rows / filled + 1);
 }
 
 bool rr_corpus_validation(const struct rr_corpus *c, int *user, struct rr_corpus_batch *b)

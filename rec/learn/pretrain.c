@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "engine/base/cursor.h"
+#include "engine/base/check.h"
 #include "engine/base/file.h"
 #include "engine/base/sha256.h"
 
@@ -23,6 +23,7 @@ struct trainer {
     struct rr_corpus_batch batch;
     float *best;
     int passes_done;
+    bool has_valid;
     long long steps_planned;
     struct rr_error *err;
 };
@@ -137,7 +138,7 @@ static struct rr_lm_batch as_batch(const struct rr_corpus_batch *b)
                                 .n_seqs = b->n_seqs};
 }
 
-/* Minus the log-likelihood of a validation title, on average. */
+/* Minus the log-likelihood of a validation title, on average; 0 where there is none. */
 static double validate(struct trainer *t)
 {
     double sum = 0;
@@ -147,6 +148,7 @@ static double validate(struct trainer *t)
         sum += rr_lm_run(t->lm, t->state, &b, false, 1, 0, &n);
         titles += t->batch.n_seqs;
     }
+    t->has_valid = titles > 0;
     return titles ? sum / titles : 0;
 }
 
@@ -175,10 +177,11 @@ static int one_step(struct trainer *t, double *loss)
     return RR_OK;
 }
 
-/* Whether a pass improved validation; the best weights are kept. */
+/* Whether a pass improved validation; the best weights are kept. Without validation items the last
+ * pass is the one to keep. */
 static bool keep_best(struct trainer *t, double valid)
 {
-    if (t->report->best_pass && !(valid < t->report->best_loss))
+    if (t->has_valid && t->report->best_pass && !(valid < t->report->best_loss))
         return false;
     t->report->best_loss = valid;
     t->report->best_pass = t->passes_done;
@@ -205,6 +208,9 @@ static int one_pass(struct trainer *t)
                          t->o.checkpoint ? "; the same command goes on from the last pass" : "");
     }
     rr_corpus_pass_close(&p);
+    if (!rc && !tokens)
+        rc = rr_fail(t->err, RR_ERR_DATA, "CORPUS", RR_NOWHERE,
+                     "nothing to learn from: no user has two likes for training");
     if (rc)
         return rc;
     const double seconds = (t->o.clock ? t->o.clock() : 0) - start, valid = validate(t);
@@ -233,6 +239,7 @@ static void set_options(struct trainer *t, const struct rr_pretrain_options *o)
     t->o.rows = o->rows ? o->rows : 4096;
     t->o.rate = o->rate > 0 ? o->rate : 2e-3;
     t->o.warmup = o->warmup ? o->warmup : 100;
+    t->o.rows = rr_max_int(t->o.rows, t->c->n_head + t->c->window * t->c->longest);
     t->steps_planned = (long long)rr_corpus_batches(t->c, t->o.rows) * t->o.passes;
 }
 
@@ -244,7 +251,7 @@ int rr_pretrain(struct rr_pretrain_report *r, struct rr_lm *lm, struct rr_engine
     const int longest = c->n_head + c->window * c->longest;
     *r = (struct rr_pretrain_report){0};
     set_options(&t, o);
-    const int rows = t.o.rows > longest ? t.o.rows : longest;
+    const int rows = t.o.rows;
     if (longest > lm->h.n_context)
         return rr_fail(err, RR_ERR_USAGE, "CONTEXT", RR_NOWHERE,
                        "a window of %d titles may take %d tokens; the context is %d", c->window,

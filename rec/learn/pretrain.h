@@ -14,7 +14,7 @@ struct rr_pretrain_log;
 
 struct rr_pretrain_options {
     int passes;   /* over the corpus; 0: 30 */
-    int rows;     /* tokens of a step; 0: 4096 */
+    int rows;     /* tokens of a step, at least those of a window; 0: 4096 */
     double rate;  /* peak learning rate; 0: 2e-3 */
     int warmup;   /* steps; 0: 100 */
     double decay; /* weight decay; 0: 0.1 */
@@ -47,7 +47,7 @@ struct rr_pretrain_report {
 
 /* Trains lm in place; it ends with the weights of the pass whose validation loss was least.
  * RR_ERR_DATA "DIVERGED" names the step whose loss or gradient was not finite; lm then holds the
- * best weights so far. "CHECKPOINT": damaged or of another run. */
+ * best weights so far. "CORPUS": nobody has two likes. "CHECKPOINT": damaged or of another run. */
 int rr_pretrain(struct rr_pretrain_report *r, struct rr_lm *lm, struct rr_engine *e,
                 const struct rr_corpus *c, const struct rr_pretrain_options *o,
                 struct rr_error *err);

@@ -1,6 +1,6 @@
 /* A user of a data set as a request: history from the training ratings, candidates from a backbone
- * or an imported list, hints from a rating model. Nothing here reads a validation or test rating,
- * unless the original's protocol is asked for by name. */
+ * or an imported list, hints from a rating model. Nothing here reads a test rating, and a
+ * validation rating only with with_valid, unless the original's protocol is asked for by name. */
 #ifndef RR_USER_H
 #define RR_USER_H
 
@@ -17,12 +17,14 @@ struct rr_source {
     bool scores_are_ratings; /* the lists' scores are predicted ratings: they are the hints */
     bool observed_hints; /* protocol official: an observed rating stands in for its prediction, also
                             a validation or test rating */
+    bool with_valid; /* the validation item is history too (what a user has seen by the time of the
+                        test item), and no candidate */
     int n_candidates;
 };
 
 struct rr_user_request {
     struct rr_request request;
-    struct rr_candidate *candidates; /* [request.n_candidates] item and score, in retrieval order */
+    struct rr_candidate *candidates; /* [n_candidates + 1] item and score, in retrieval order */
     struct rr_rated *history;
     struct rr_asked *asked;
     float *scores; /* scratch [n_items] */

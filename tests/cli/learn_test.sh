@@ -37,6 +37,13 @@ cmp -s "$d/whole.gguf" "$d/killed.gguf" || bad "pretrain: after kills the bytes 
 printf 'RRTRAIN1 and nothing behind it' >"$d/other.gguf.checkpoint"
 (train -o "$d/other.gguf") >/dev/null 2>"$d/said"
 [ $? = 65 ] && grep -q 'error\[CHECKPOINT\]' "$d/said" || bad "a damaged checkpoint: $(cat "$d/said")"
+# What cannot be written is said before the work; steps shorter than a window, nobody with two likes.
+"$r" pretrain --data "$d/ml" --shape $shape -o "$d/no/such/folder/x" >/dev/null 2>"$d/said"
+[ $? = 66 ] && ! grep -q '^pass' "$d/said" || bad "a folder that is not there: $(cat "$d/said")"
+"$r" pretrain --data "$d/ml" --shape $shape --vocab 400 --rows 64 --window 30 --passes 2 -o "$d/short.gguf" >/dev/null 2>"$d/said" || bad "short steps: $(cat "$d/said")"
+printf 'user,item,rating\n1,1,5\n2,2,5\n' >"$d/one.csv"
+"$r" pretrain --data "$d/one.csv" --scale 1:5:1 --shape $shape --vocab 400 -o "$d/one.gguf" >/dev/null 2>"$d/said"
+[ $? = 65 ] && grep -q 'error\[CORPUS\]' "$d/said" && [ ! -f "$d/one.gguf" ] || bad "nothing to learn from: $(cat "$d/said")"
 "$r" pretrain --data "$d/ml" --shape dim=10,heads=3 -o "$d/x" >/dev/null 2>"$d/said"
 [ $? = 2 ] && grep -q 'heads dividing dim' "$d/said" || bad "an impossible shape: $(cat "$d/said")"
 # What was learned ranks: users of three tastes are better served by it than by what is popular.
