@@ -308,6 +308,8 @@ static int check(const struct command *c, struct settings *s, const struct optio
                         s->asking.no_shift))
         return args_misuse(c, "--protocol official decides --history-order, --answers and "
                               "--no-shift itself");
+    if (s->protocol && s->task >= 2 && s->task - 2 == RR_LIKELIHOOD)
+        return args_misuse(c, "--protocol official knows no likelihood");
     if (s->protocol && (s->ablate || s->source.hint_scores))
         return args_misuse(c, "--protocol official goes with neither --ablate nor --hint-scores");
     if (s->fit_weights && s->source.history)

@@ -1,4 +1,5 @@
 /* recrank pretrain: a small LLaMA that knows a catalogue, from nothing. */
+#include <math.h>
 #include <string.h>
 #include "engine/base/check.h"
 #include "engine/base/file.h"
@@ -67,12 +68,21 @@ static void on_pass(void *arg, const struct rr_pretrain_log *l)
     if (g->progress->on)
         fprintf(stderr, "\r\033[K");
     g->progress->last_permille = -1;
+    char valid[32] = "null";
+    if (isfinite(l->valid_loss))
+        snprintf(valid, sizeof valid, "%.6f", l->valid_loss);
     if (g->json) {
-        printf("{\"pass\":%d,\"passes\":%d,\"step\":%lld,\"loss\":%.6f,\"valid_loss\":%.6f,"
+        printf("{\"pass\":%d,\"passes\":%d,\"step\":%lld,\"loss\":%.6f,\"valid_loss\":%s,"
                "\"rate\":%.3g,\"tokens_per_s\":%.0f,\"best\":%s}\n",
-               l->pass, l->passes, l->step, l->loss, l->valid_loss, l->rate, l->tokens_per_second,
+               l->pass, l->passes, l->step, l->loss, valid, l->rate, l->tokens_per_second,
                l->best ? "true" : "false");
         fflush(stdout);
+        return;
+    }
+    if (isnan(l->valid_loss)) {
+        fprintf(stderr,
+                "pass %2d of %d: loss %.4f per token, no validation titles; %.0f tokens/s\n",
+                l->pass, l->passes, l->loss, l->tokens_per_second);
         return;
     }
     fprintf(
@@ -136,6 +146,9 @@ static int train(const struct settings *s, struct opened_data *d, struct rr_engi
     if (!s->json)
         fprintf(stderr, "%zu parameters, %zu pieces, %d tokens in the longest title\n", lm.n_values,
                 v->n, c->longest);
+    if (s->rows < longest)
+        fprintf(stderr, "steps of %d tokens: a window of %lld titles may take as many\n", longest,
+                s->window);
     progress_start(&p, "pretraining");
     const struct rr_pretrain_options o = {.passes = (int)s->passes,
                                           .rows = (int)s->rows,
@@ -155,7 +168,9 @@ static int train(const struct settings *s, struct opened_data *d, struct rr_engi
     progress_end(&p);
     if (!rc)
         rc = write_model(s, &lm, v, err);
-    if (!rc && !s->json)
+    if (!rc && !s->json && isnan(r.best_loss))
+        printf("%s: the last pass, %lld steps, %lld tokens\n", s->output, r.steps, r.tokens);
+    else if (!rc && !s->json)
         printf("%s: pass %d, %.4f per validation title, %lld steps, %lld tokens\n", s->output,
                r.best_pass, r.best_loss, r.steps, r.tokens);
     rr_buf_free(&identity);
@@ -219,7 +234,7 @@ static int run(const struct command *c, int argc, char **argv)
         {"rows", 0, OPT_INT, &s.rows, "N", "tokens of a step", 64, 1 << 20, false},
         {"rate", 0, OPT_REAL, &s.rate, "R", "peak learning rate", 1e-9, 10, false},
         {"warmup", 0, OPT_INT, &s.warmup, "N", "steps until the peak", 1, 1e6, false},
-        {"decay", 0, OPT_REAL, &s.decay, "R", "weight decay", 1e-9, 10, false},
+        {"decay", 0, OPT_REAL, &s.decay, "R", "weight decay, 0: none", 0, 10, false},
         {"dropout", 0, OPT_REAL, &s.dropout, "R", "dropout", 0, 0.9, false},
         {"json", 0, OPT_FLAG, &s.json, NULL, "a line of JSON per pass on stdout", 0, 0, false},
         DATA_OPTION_ROWS(s.data),

@@ -68,8 +68,12 @@ static int show(const struct settings *s, struct rr_ranker *r, const struct rr_r
                 tail.data[i] = ' ';
         fprintf(stderr, ", up to \"...%.*s\"", (int)tail.n, tail.data);
     }
-    fprintf(stderr, reply.n_cut ? "; the %d oldest ratings were cut to fit the context\n" : "\n",
-            reply.n_cut);
+    fprintf(
+        stderr,
+        reply.n_cut
+            ? "; the %d oldest ratings are not shown: --max-history, and what the context holds\n"
+            : "\n",
+        reply.n_cut);
     rr_buf_free(&tail);
 out:
     rr_prompt_free(&prompt);

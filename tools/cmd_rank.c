@@ -111,9 +111,9 @@ static void text_notes(struct ranking *r)
                           m == (int)r->by ? " (decides)" : "");
     if (r->reply.n_cut)
         rr_buf_printf(out,
-                      "note: the %d oldest rated titles were cut to fit the context of %d tokens "
-                      "(--context).\n",
-                      r->reply.n_cut, r->ranker.o.n_context);
+                      "note: the %d oldest rated titles are not shown: at most %d are "
+                      "(--max-history), and what the context of %d tokens holds (--context).\n",
+                      r->reply.n_cut, r->ranker.o.style.max_rated, r->ranker.o.n_context);
     if (r->ranker.o.n_context > r->model_context)
         rr_buf_printf(out,
                       "note: the model was made for %d tokens of context; it ran with up to %d.\n",

@@ -171,10 +171,10 @@ void rr_evaluation_text(struct rr_buf *out, const struct rr_evaluation *e, const
                   e->k, run->candidates);
     rr_buf_printf(out,
                   "protocol  %s; leave-one-out by %s%s; %s; full ranking of %d training items, "
-                  "training likes masked, ties by item id\n",
+                  "training likes%s masked, ties by item id\n",
                   run->protocol, run->split->order == RR_SPLIT_BY_TIME ? "time" : "file order",
                   run->with_valid ? ", validation items in the history" : "", d->settings,
-                  run->split->n_train_items);
+                  run->split->n_train_items, run->with_valid ? " and validation items" : "");
     if (run->model)
         rr_buf_printf(out, "model     %s, context %d\nasked     %s\n", run->model, run->n_context,
                       run->options);

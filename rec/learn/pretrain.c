@@ -3,9 +3,12 @@
  * run was. */
 #include "rec/learn/pretrain.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "engine/base/check.h"
 #include "engine/base/file.h"
 #include "engine/base/sha256.h"
@@ -126,6 +129,37 @@ static int resume(struct trainer *t)
     return rc;
 }
 
+/* One process trains into a checkpoint at a time; a lock dies with its process. *fd -1: none. */
+static int lock_checkpoint(struct trainer *t, int *fd, struct rr_buf *path)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    *fd = -1;
+    if (!t->o.checkpoint)
+        return RR_OK;
+    rr_buf_printf(path, "%s.lock", t->o.checkpoint);
+    if (path->failed)
+        return rr_fail_memory(t->err, "file name", path->n);
+    *fd = open(path->data, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (*fd < 0)
+        return rr_fail(t->err, RR_ERR_OPEN, "CANNOT_WRITE", RR_AT_FILE(path->data),
+                       "cannot create a file there: %s", strerror(errno));
+    if (fcntl(*fd, F_SETLK, &lock) == 0)
+        return RR_OK;
+    close(*fd);
+    *fd = -1;
+    return rr_fail(t->err, RR_ERR_BUSY, "CHECKPOINT_BUSY", RR_AT_FILE(t->o.checkpoint),
+                   "another process is training into it");
+}
+
+static void unlock_checkpoint(int fd, struct rr_buf *path)
+{
+    if (fd >= 0) {
+        remove(path->data);
+        close(fd);
+    }
+    rr_buf_free(path);
+}
+
 /* ---- passes -------------------------------------------------------------------------------------
  */
 
@@ -138,7 +172,7 @@ static struct rr_lm_batch as_batch(const struct rr_corpus_batch *b)
                                 .n_seqs = b->n_seqs};
 }
 
-/* Minus the log-likelihood of a validation title, on average; 0 where there is none. */
+/* Minus the log-likelihood of a validation title, on average; NaN where there is none. */
 static double validate(struct trainer *t)
 {
     double sum = 0;
@@ -149,16 +183,17 @@ static double validate(struct trainer *t)
         titles += t->batch.n_seqs;
     }
     t->has_valid = titles > 0;
-    return titles ? sum / titles : 0;
+    return titles ? sum / titles : NAN;
 }
 
 static int diverged(struct trainer *t, const char *what)
 {
     memcpy(t->lm->values, t->best, t->lm->n_values * sizeof *t->best);
     return rr_fail(t->err, RR_ERR_DATA, "DIVERGED", RR_NOWHERE,
-                   "the %s of step %lld is not finite: lower the learning rate; the weights are "
-                   "those of pass %d",
-                   what, t->adam.step + 1, t->report->best_pass);
+                   "the %s of step %lld is not finite: lower the learning rate%s%s%s", what,
+                   t->adam.step + 1, t->o.checkpoint && t->passes_done ? ", and remove " : "",
+                   t->o.checkpoint && t->passes_done ? t->o.checkpoint : "",
+                   t->o.checkpoint && t->passes_done ? ", which has the last good weights" : "");
 }
 
 static int one_step(struct trainer *t, double *loss)
@@ -215,7 +250,7 @@ static int one_pass(struct trainer *t)
         return rc;
     const double seconds = (t->o.clock ? t->o.clock() : 0) - start, valid = validate(t);
     t->passes_done++;
-    if (!isfinite(valid))
+    if (t->has_valid && !isfinite(valid))
         return diverged(t, "validation loss");
     const struct rr_pretrain_log l = {
         .pass = t->passes_done,
@@ -256,7 +291,11 @@ int rr_pretrain(struct rr_pretrain_report *r, struct rr_lm *lm, struct rr_engine
         return rr_fail(err, RR_ERR_USAGE, "CONTEXT", RR_NOWHERE,
                        "a window of %d titles may take %d tokens; the context is %d", c->window,
                        longest, lm->h.n_context);
-    int rc = rr_lm_state_open(&t.state, e, lm, rows, longest, err);
+    int lock;
+    struct rr_buf lock_path = {0};
+    int rc = lock_checkpoint(&t, &lock, &lock_path);
+    if (!rc)
+        rc = rr_lm_state_open(&t.state, e, lm, rows, longest, err);
     if (!rc)
         rc = rr_adamw_open(&t.adam, lm->n_values, err);
     if (!rc)
@@ -265,7 +304,7 @@ int rr_pretrain(struct rr_pretrain_report *r, struct rr_lm *lm, struct rr_engine
     if (!rc && !t.best)
         rc = rr_fail_memory(err, "weights", lm->n_values * sizeof *t.best);
     if (!rc) {
-        t.adam.decay = o->decay > 0 ? o->decay : 0.1;
+        t.adam.decay = o->decay;
         memcpy(t.best, lm->values, lm->n_values * sizeof *t.best);
         rc = resume(&t);
     }
@@ -276,6 +315,7 @@ int rr_pretrain(struct rr_pretrain_report *r, struct rr_lm *lm, struct rr_engine
         if (t.o.checkpoint)
             remove(t.o.checkpoint);
     }
+    unlock_checkpoint(lock, &lock_path);
     r->steps = t.adam.step;
     rr_free(t.best);
     rr_corpus_batch_close(&t.batch);

@@ -17,7 +17,7 @@ struct rr_pretrain_options {
     int rows;     /* tokens of a step, at least those of a window; 0: 4096 */
     double rate;  /* peak learning rate; 0: 2e-3 */
     int warmup;   /* steps; 0: 100 */
-    double decay; /* weight decay; 0: 0.1 */
+    double decay; /* weight decay; 0: none */
     uint64_t seed;
     const char *checkpoint; /* written after every pass, removed at the end; NULL: none */
     const char
@@ -34,7 +34,8 @@ struct rr_pretrain_log {
     int pass, passes;
     long long step, steps;
     double loss;       /* per token of this pass */
-    double valid_loss; /* per validation title: minus log-likelihood after the user's likes */
+    double valid_loss; /* per validation title: minus log-likelihood after the user's likes; NaN:
+                          none there, and every pass is the best so far */
     double rate, tokens_per_second;
     bool best;
 };
@@ -47,7 +48,8 @@ struct rr_pretrain_report {
 
 /* Trains lm in place; it ends with the weights of the pass whose validation loss was least.
  * RR_ERR_DATA "DIVERGED" names the step whose loss or gradient was not finite; lm then holds the
- * best weights so far. "CORPUS": nobody has two likes. "CHECKPOINT": damaged or of another run. */
+ * best weights so far. "CORPUS": nobody has two likes. RR_ERR_BUSY "CHECKPOINT_BUSY":
+ * another process trains into it. "CHECKPOINT": damaged or of another run. */
 int rr_pretrain(struct rr_pretrain_report *r, struct rr_lm *lm, struct rr_engine *e,
                 const struct rr_corpus *c, const struct rr_pretrain_options *o,
                 struct rr_error *err);

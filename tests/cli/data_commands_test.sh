@@ -8,10 +8,8 @@ bad() {
     echo "data_commands: $*" >&2
     fails=$((fails + 1))
 }
-mkdir "$d/ml"
-awk 'BEGIN { for (i = 1; i <= 30; i++) printf "%d|Film %d (19%02d)|||http://x|0|1|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0\n", i, i, i + 40 }' >"$d/ml/u.item"
-awk 'BEGIN { srand(3); for (u = 1; u <= 40; u++) for (i = 1; i <= 30; i++)
-    if (rand() < (u % 3 == i % 3 ? .8 : .2)) printf "%d\t%d\t%d\t%d\n", u, i, u % 3 == i % 3 ? 3 + int(3 * rand()) : 1 + int(4 * rand()), 880000000 + int(1e6 * rand()) }' >"$d/ml/u.data"
+. "$(dirname "$0")/invented.sh"
+invented "$d/ml"
 "$r" data --data "$d/ml" --json >"$d/data.json" || bad "data"
 grep -q '"format":"ml-100k".*"users":40,"items":30,.*"split":"time".*"dropped":\[\]' "$d/data.json" || bad "data --json: $(cat "$d/data.json")"
 "$r" data --data "$d/ml" | grep -q '^likes ' || bad "data as text"
@@ -82,7 +80,7 @@ if [ -d $m ]; then
     head -8 "$d/list.tsv" | cut -f1 | sort -u >"$d/listed"
     head -8 "$d/list.tsv" >"$d/short.tsv"
     "$r" rank $m/stories260K.gguf --data "$d/ml" --all --candidates "$d/short.tsv" -k 4 2>&1 >/dev/null | grep -q "$((40 - $(wc -l <"$d/listed"))) users have no candidates" || bad "users without candidates are not counted"
-    "$r" rank $m/stories260K.gguf --data "$d/ml" --user 3 --backbone pop --context 640 | grep -q 'oldest rated titles were cut' || bad "rank does not say that it cut the history"
+    "$r" rank $m/stories260K.gguf --data "$d/ml" --user 3 --backbone pop --context 640 | grep -q 'oldest rated titles are not shown' || bad "rank does not say that it cut the history"
     "$r" evaluate $m/stories260K.gguf --data "$d/ml" --backbone pop -k 4 --users 5 --protocol official --json 2>/dev/null | grep -q '"differences":\[{"row":"pointwise","base":"clean:pointwise","HR@1":\[' || bad "differences of the protocols"
     # A request is asked alike on whatever line it stands.
     q='{"history":["A","B"],"candidates":["C","D","E","F"]}'

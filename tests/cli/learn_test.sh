@@ -8,34 +8,42 @@ bad() {
     echo "learn: $*" >&2
     fails=$((fails + 1))
 }
-mkdir "$d/ml"
-awk 'BEGIN { for (i = 1; i <= 30; i++) printf "%d|Film %d (19%02d)|||http://x|0|1|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0\n", i, i, i + 40 }' >"$d/ml/u.item"
-awk 'BEGIN { srand(3); for (u = 1; u <= 40; u++) for (i = 1; i <= 30; i++)
-    if (rand() < (u % 3 == i % 3 ? .8 : .2)) printf "%d\t%d\t%d\t%d\n", u, i, u % 3 == i % 3 ? 3 + int(3 * rand()) : 1 + int(4 * rand()), 880000000 + int(1e6 * rand()) }' >"$d/ml/u.data"
+. "$(dirname "$0")/invented.sh"
+invented "$d/ml"
 "$r" vocab --data "$d/ml" --size 340 -o "$d/1.model" >"$d/said" && grep -q '340 pieces\|3[0-9][0-9] pieces' "$d/said" || bad "vocab: $(cat "$d/said")"
 "$r" vocab --data "$d/ml" --size 340 -o "$d/2.model" >/dev/null
 cmp -s "$d/1.model" "$d/2.model" || bad "vocab: other bytes"
 echo 'Film 7 (1947)' | "$r" tokenize "$d/1.model" | grep -q '^[0-9 ]*$' || bad "the learned tokenizer does not tokenize"
 shape="dim=16,layers=1,heads=2,kv=1,ff=32"
 train() { # in a subshell, so that what is killed is the program itself
-    exec "$r" pretrain --data "$d/ml" --shape $shape --vocab 400 --whole-titles --window 8 --passes 200 --rows 512 --rate 0.02 --warmup 10 "$@"
+    exec "$r" pretrain --data "$d/ml" --shape $shape --vocab 400 --whole-titles --window 8 --rows 512 --rate 0.02 --warmup 10 "$@"
 }
-(train --threads 1 -o "$d/whole.gguf") >"$d/said" 2>&1 || bad "pretrain: $(cat "$d/said")"
-(train --threads 2 -o "$d/threads.gguf") >/dev/null 2>&1
+(train --passes 200 --threads 1 -o "$d/whole.gguf") >"$d/said" 2>&1 || bad "pretrain: $(cat "$d/said")"
+(train --passes 200 --threads 2 -o "$d/threads.gguf") >/dev/null 2>&1
 cmp -s "$d/whole.gguf" "$d/threads.gguf" || bad "pretrain: threads change the bytes"
 # Killed again and again, it ends in the same bytes.
 for i in 1 2 3 4 5 6 7 8; do
-    train -o "$d/killed.gguf" >/dev/null 2>&1 &
+    train --passes 200 -o "$d/killed.gguf" >/dev/null 2>&1 &
     pid=$!
     sleep 0.1
     kill -9 $pid 2>/dev/null
     wait $pid 2>/dev/null
 done
-(train -o "$d/killed.gguf" --json) >"$d/log" 2>/dev/null || bad "pretrain: does not go on after a kill"
+(train --passes 200 -o "$d/killed.gguf" --json) >"$d/log" 2>/dev/null || bad "pretrain: does not go on after a kill"
 cmp -s "$d/whole.gguf" "$d/killed.gguf" || bad "pretrain: after kills the bytes are others"
 [ ! -f "$d/killed.gguf.checkpoint" ] || bad "pretrain: the checkpoint is left"
+# One at a time.
+train -o "$d/busy.gguf" --passes 100000 >/dev/null 2>&1 &
+pid=$!
+for i in 1 2 3 4 5 6 7 8 9 10; do
+    [ -f "$d/busy.gguf.checkpoint" ] || sleep 0.1
+done
+(train -o "$d/busy.gguf" --passes 100000) >/dev/null 2>"$d/said"
+[ $? = 75 ] && grep -q 'error\[CHECKPOINT_BUSY\]' "$d/said" || bad "two trainings into one file: $(cat "$d/said")"
+kill -9 $pid
+wait $pid 2>/dev/null
 printf 'RRTRAIN1 and nothing behind it' >"$d/other.gguf.checkpoint"
-(train -o "$d/other.gguf") >/dev/null 2>"$d/said"
+(train --passes 200 -o "$d/other.gguf") >/dev/null 2>"$d/said"
 [ $? = 65 ] && grep -q 'error\[CHECKPOINT\]' "$d/said" || bad "a damaged checkpoint: $(cat "$d/said")"
 # What cannot be written is said before the work; steps shorter than a window, nobody with two likes.
 "$r" pretrain --data "$d/ml" --shape $shape -o "$d/no/such/folder/x" >/dev/null 2>"$d/said"
@@ -44,6 +52,8 @@ printf 'RRTRAIN1 and nothing behind it' >"$d/other.gguf.checkpoint"
 printf 'user,item,rating\n1,1,5\n2,2,5\n' >"$d/one.csv"
 "$r" pretrain --data "$d/one.csv" --scale 1:5:1 --shape $shape --vocab 400 -o "$d/one.gguf" >/dev/null 2>"$d/said"
 [ $? = 65 ] && grep -q 'error\[CORPUS\]' "$d/said" && [ ! -f "$d/one.gguf" ] || bad "nothing to learn from: $(cat "$d/said")"
+printf 'user,item,rating\n1,1,5\n1,2,5\n2,2,5\n2,1,5\n' >"$d/two.csv"
+"$r" pretrain --data "$d/two.csv" --scale 1:5:1 --shape $shape --vocab 400 --passes 2 -o "$d/two.gguf" --json 2>/dev/null | grep -q '"pass":2,.*"valid_loss":null,.*"best":true' || bad "without validation titles the last pass counts"
 "$r" pretrain --data "$d/ml" --shape dim=10,heads=3 -o "$d/x" >/dev/null 2>"$d/said"
 [ $? = 2 ] && grep -q 'heads dividing dim' "$d/said" || bad "an impossible shape: $(cat "$d/said")"
 # What was learned ranks: users of three tastes are better served by it than by what is popular.
