@@ -90,7 +90,7 @@ $(BUILD)/tests/unit: $(TEST_OBJ) $(BUILD)/librecrank.a
 # Programs that count or fail every allocation: the linker puts theirs in the place of malloc and the rest.
 WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=free
 ALLOC_OBJ := $(BUILD)/obj/tests/make_model.o $(BUILD)/obj/tests/make_files.o $(BUILD)/librecrank.a
-$(ALLOC_TESTS): $(BUILD)/tests/%: tests/alloc/%.c tests/alloc/failing.h $(ALLOC_OBJ)
+$(ALLOC_TESTS): $(BUILD)/tests/%: tests/alloc/%.c tests/alloc/failing.h tests/alloc/wrap.h $(ALLOC_OBJ)
 	@echo "  LINK  $@"
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(WRAP) -o $@ $< $(ALLOC_OBJ) $(LIBS)

@@ -9,17 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "engine/base/fail.h"
-
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t n);
-void *__real_aligned_alloc(size_t align, size_t n);
-void __real_free(void *p);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t n);
-void *__wrap_aligned_alloc(size_t align, size_t n);
-void __wrap_free(void *p);
+#include "tests/alloc/wrap.h"
 
 static long n_calls; /* allocations asked for since the last reset */
 static long fail_at; /* this one fails; 0: none */

@@ -3,18 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "engine/session.h"
+#include "tests/alloc/wrap.h"
 #include "tests/make_model.h"
-
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t n);
-void *__real_aligned_alloc(size_t align, size_t n);
-void __real_free(void *p);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t n);
-void *__wrap_aligned_alloc(size_t align, size_t n);
-void __wrap_free(void *p);
 
 static int watching;  /* set while no other thread runs a task */
 static int n_watched; /* calls while watching; a race would only miscount a failure */
