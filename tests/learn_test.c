@@ -152,7 +152,7 @@ static void make_pupil(struct rr_lm *lm, const struct school *x)
               err.text);
 }
 
-static const struct rr_pretrain_options lessons = {
+static const struct rr_train_options lessons = {
     .passes = 12, .rows = 512, .rate = 2e-2, .warmup = 5, .seed = 9, .identity = "school"};
 
 static void open_engine(struct rr_engine *e, int threads)
@@ -167,9 +167,9 @@ Test(learn, the_corpus_is_training_likes_in_order)
     struct school x;
     struct rr_error err = {0};
     struct rr_corpus_pass p;
-    struct rr_corpus_batch b;
+    struct rr_batch b;
     open_school(&x);
-    cr_assert(rr_corpus_batch_open(&b, 512, &err) == 0, "%s", err.text);
+    cr_assert(rr_batch_open(&b, 512, &err) == 0, "%s", err.text);
     cr_assert(rr_corpus_pass_open(&p, &x.c, 1, 1, &err) == 0, "%s", err.text);
     int windows = 0;
     while (rr_corpus_pass_next(&p, &b))
@@ -199,13 +199,13 @@ Test(learn, the_corpus_is_training_likes_in_order)
         }
     cr_assert(windows > 20, "%d windows", windows);
     rr_corpus_pass_close(&p);
-    rr_corpus_batch_close(&b);
+    rr_batch_close(&b);
     close_school(&x);
 }
 
-static void keep_last(void *arg, const struct rr_pretrain_log *l)
+static void keep_last(void *arg, const struct rr_train_log *l)
 {
-    struct rr_pretrain_log *logs = arg;
+    struct rr_train_log *logs = arg;
     logs[l->pass - 1] = *l;
 }
 
@@ -220,10 +220,10 @@ Test(learn, it_learns_the_same_with_any_threads_and_after_a_stop)
     struct school x;
     struct rr_engine one, two;
     struct rr_lm a, b, c;
-    struct rr_pretrain_report r;
-    struct rr_pretrain_log logs[12];
+    struct rr_train_report r;
+    struct rr_train_log logs[12];
     struct rr_error err = {0};
-    struct rr_pretrain_options o = lessons;
+    struct rr_train_options o = lessons;
     open_school(&x);
     open_engine(&one, 1);
     open_engine(&two, 3);
@@ -268,9 +268,9 @@ Test(learn, other_and_damaged_checkpoints_are_refused)
     struct school x;
     struct rr_engine e;
     struct rr_lm lm;
-    struct rr_pretrain_report r;
+    struct rr_train_report r;
     struct rr_error err = {0};
-    struct rr_pretrain_options o = lessons;
+    struct rr_train_options o = lessons;
     const char *checkpoint = path_in(temporary_dir(), "checkpoint");
     long long when;
     size_t n;
@@ -306,9 +306,9 @@ Test(learn, divergence_is_an_error_with_its_step)
     struct school x;
     struct rr_engine e;
     struct rr_lm lm;
-    struct rr_pretrain_report r;
+    struct rr_train_report r;
     struct rr_error err = {0};
-    struct rr_pretrain_options o = lessons;
+    struct rr_train_options o = lessons;
     open_school(&x);
     open_engine(&e, 1);
     make_pupil(&lm, &x);

@@ -62,7 +62,7 @@ struct logger {
     struct progress *progress;
 };
 
-static void on_pass(void *arg, const struct rr_pretrain_log *l)
+static void on_pass(void *arg, const struct rr_train_log *l)
 {
     const struct logger *g = arg;
     if (g->progress->on)
@@ -133,7 +133,7 @@ static int train(const struct settings *s, struct opened_data *d, struct rr_engi
                                  .rope = {.theta = 10000, .interleaved = true}};
     struct rr_lm lm;
     struct rr_buf identity = {0}, checkpoint = {0};
-    struct rr_pretrain_report r;
+    struct rr_train_report r;
     struct progress p;
     struct logger g = {s->json, &p};
     int rc = rr_lm_make(&lm, &h, true, &(struct rr_lm_options){.dropout = s->dropout},
@@ -150,7 +150,7 @@ static int train(const struct settings *s, struct opened_data *d, struct rr_engi
         fprintf(stderr, "steps of %d tokens: a window of %lld titles may take as many\n", longest,
                 s->window);
     progress_start(&p, "pretraining");
-    const struct rr_pretrain_options o = {.passes = (int)s->passes,
+    const struct rr_train_options o = {.passes = (int)s->passes,
                                           .rows = (int)s->rows,
                                           .rate = s->rate,
                                           .warmup = (int)s->warmup,

@@ -128,51 +128,9 @@ void rr_corpus_free(struct rr_corpus *c)
 /* ---- batches ------------------------------------------------------------------------------------
  */
 
-int rr_corpus_batch_open(struct rr_corpus_batch *b, int cap_rows, struct rr_error *err)
+int rr_corpus_longest(const struct rr_corpus *c)
 {
-    const size_t n = (size_t)cap_rows;
-    *b = (struct rr_corpus_batch){.cap_rows = cap_rows};
-    b->tokens = rr_alloc(n, sizeof *b->tokens);
-    b->targets = rr_alloc(n, sizeof *b->targets);
-    b->starts = rr_alloc(n + 1, sizeof *b->starts);
-    if (b->tokens && b->targets && b->starts)
-        return RR_OK;
-    rr_corpus_batch_close(b);
-    return rr_fail_memory(err, "batch", 3 * n * sizeof(int));
-}
-
-void rr_corpus_batch_close(struct rr_corpus_batch *b)
-{
-    rr_free(b->tokens);
-    rr_free(b->targets);
-    rr_free(b->starts);
-    *b = (struct rr_corpus_batch){0};
-}
-
-static void clear(struct rr_corpus_batch *b)
-{
-    b->n_rows = b->n_seqs = b->n_targets = 0;
-    b->starts[0] = 0;
-}
-
-/* Appends tokens; with `learn` each is the target of the one before it. */
-static void append(struct rr_corpus_batch *b, const int *ids, int n, bool learn)
-{
-    for (int i = 0; i < n; i++) {
-        b->tokens[b->n_rows] = ids[i];
-        b->targets[b->n_rows] = -1;
-        if (learn) {
-            b->targets[b->n_rows - 1] = ids[i];
-            b->n_targets++;
-        }
-        b->n_rows++;
-    }
-}
-
-static void end_sequence(struct rr_corpus_batch *b)
-{
-    b->n_rows--; /* nothing follows the last token: it need not be computed */
-    b->starts[++b->n_seqs] = b->n_rows;
+    return c->n_head + c->window * c->longest;
 }
 
 static int title_length(const struct rr_corpus *c, int item)
@@ -180,9 +138,9 @@ static int title_length(const struct rr_corpus *c, int item)
     return c->start[item + 1] - c->start[item];
 }
 
-static void append_title(struct rr_corpus_batch *b, const struct rr_corpus *c, int item, bool learn)
+static void append_title(struct rr_batch *b, const struct rr_corpus *c, int item, bool learn)
 {
-    append(b, c->ids + c->start[item], title_length(c, item), learn);
+    rr_batch_append(b, c->ids + c->start[item], title_length(c, item), learn);
 }
 
 /* ---- passes -------------------------------------------------------------------------------------
@@ -240,18 +198,18 @@ int rr_corpus_pass_open(struct rr_corpus_pass *p, const struct rr_corpus *c, uin
     return RR_OK;
 }
 
-bool rr_corpus_pass_next(struct rr_corpus_pass *p, struct rr_corpus_batch *b)
+bool rr_corpus_pass_next(struct rr_corpus_pass *p, struct rr_batch *b)
 {
     const struct rr_corpus *c = p->c;
-    clear(b);
+    rr_batch_clear(b);
     for (; p->at < p->n; p->at++) {
         const struct rr_corpus_window *w = &p->windows[p->at];
         if (b->n_rows + w->rows > b->cap_rows)
             break;
-        append(b, c->head, c->n_head, false);
+        rr_batch_append(b, c->head, c->n_head, false);
         for (int i = 0; i < w->n; i++)
             append_title(b, c, c->split->train[w->from + (size_t)i].item, true);
-        end_sequence(b);
+        rr_batch_end(b);
     }
     return b->n_seqs > 0;
 }
@@ -282,10 +240,10 @@ int rr_corpus_batches(const struct rr_corpus *c, int cap_rows)
     return (int)(rows / filled + 1);
 }
 
-bool rr_corpus_validation(const struct rr_corpus *c, int *user, struct rr_corpus_batch *b)
+bool rr_corpus_validation(const struct rr_corpus *c, int *user, struct rr_batch *b)
 {
     const struct rr_split *s = c->split;
-    clear(b);
+    rr_batch_clear(b);
     for (; *user < s->data->n_users; ++*user) {
         const int item = s->valid[*user].item;
         const size_t begin = s->train_start[*user], end = s->train_start[*user + 1];
@@ -298,11 +256,11 @@ bool rr_corpus_validation(const struct rr_corpus *c, int *user, struct rr_corpus
         rows += title_length(c, item);
         if (b->n_rows + rows > b->cap_rows)
             break;
-        append(b, c->head, c->n_head, false);
+        rr_batch_append(b, c->head, c->n_head, false);
         for (size_t i = from; i < end; i++)
             append_title(b, c, s->train[i].item, false);
         append_title(b, c, item, true);
-        end_sequence(b);
+        rr_batch_end(b);
     }
     return b->n_seqs > 0;
 }

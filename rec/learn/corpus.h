@@ -7,6 +7,7 @@
 
 #include "engine/base/rng.h"
 #include "rec/data/split.h"
+#include "rec/learn/batch.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/train.h"
 
@@ -30,13 +31,8 @@ int rr_corpus_make(struct rr_corpus *c, const struct rr_split *split, const stru
                    int window, struct rr_error *err);
 void rr_corpus_free(struct rr_corpus *c);
 
-/* Sequences side by side, for up to cap_rows rows. */
-struct rr_corpus_batch {
-    int *tokens, *targets, *starts; /* [cap_rows], [cap_rows], [cap_rows + 1] */
-    int n_rows, n_seqs, n_targets, cap_rows;
-};
-int rr_corpus_batch_open(struct rr_corpus_batch *b, int cap_rows, struct rr_error *err);
-void rr_corpus_batch_close(struct rr_corpus_batch *b);
+/* Rows of the longest window. */
+int rr_corpus_longest(const struct rr_corpus *c);
 
 /* One pass over all users: a window for every `window` likes, in random order. Begin with a pass
  * and its seed; each call of next fills a batch and says whether there was anything left. The same
@@ -48,13 +44,13 @@ struct rr_corpus_pass {
 };
 int rr_corpus_pass_open(struct rr_corpus_pass *p, const struct rr_corpus *c, uint64_t seed,
                         int pass, struct rr_error *err);
-bool rr_corpus_pass_next(struct rr_corpus_pass *p, struct rr_corpus_batch *b);
+bool rr_corpus_pass_next(struct rr_corpus_pass *p, struct rr_batch *b);
 void rr_corpus_pass_close(struct rr_corpus_pass *p);
 /* Batches of a pass, for plans: the passes differ a little. */
 int rr_corpus_batches(const struct rr_corpus *c, int cap_rows);
 
 /* Fills a batch with users from *user on: the last likes of a window and the validation item, whose
  * tokens are the targets. False: no user was left. *user moves on. */
-bool rr_corpus_validation(const struct rr_corpus *c, int *user, struct rr_corpus_batch *b);
+bool rr_corpus_validation(const struct rr_corpus *c, int *user, struct rr_batch *b);
 
 #endif
