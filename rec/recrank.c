@@ -1,12 +1,12 @@
 /* The public object: engine, model and ranker in one. See recrank.h. */
 #include "rec/recrank.h"
 
-#include "rec/rank/ranker.h"
-#include "weights/weights.h"
+#include "rec/rank/recipe.h"
 
 struct rr_recrank {
     struct rr_engine engine;
     struct rr_weights weights;
+    struct rr_recipe recipe;
     struct rr_ranker ranker;
     enum rr_order order;
     struct rr_reply reply;
@@ -38,7 +38,7 @@ static int open_parts(struct rr_recrank *r, const char *model, const char *token
     if (rc)
         return rc;
     r->order = o->order;
-    const struct rr_ranker_options ro = {
+    struct rr_ranker_options ro = {
         .n_context = o->n_context,
         .tasks = tasks[o->order],
         .style = {.noun = o->noun,
@@ -50,7 +50,9 @@ static int open_parts(struct rr_recrank *r, const char *model, const char *token
                   .max_rated = o->max_history,
                   .max_liked = o->max_history,
                   .seed = o->seed}};
-    return rr_ranker_init(&r->ranker, &r->engine, &r->weights.model, r->weights.tokenizer, &ro,
+    rc = rr_recipe_read(&r->recipe, &r->weights, err);
+    rr_recipe_apply(&r->recipe, &ro);
+    return rc ? rc : rr_ranker_init(&r->ranker, &r->engine, &r->weights.model, r->weights.tokenizer, &ro,
                           err);
 }
 
@@ -76,6 +78,7 @@ void rr_recrank_close(struct rr_recrank *r)
     if (!r)
         return;
     rr_ranker_release(&r->ranker);
+    rr_recipe_free(&r->recipe);
     rr_weights_close(&r->weights);
     rr_engine_release(&r->engine);
     rr_reply_free(&r->reply);

@@ -366,7 +366,7 @@ Test(learn, a_written_model_is_read_back_to_the_bit)
         cr_assert(rr_lm_make(&lm, &h, tied, &(struct rr_lm_options){0}, 3, &err) == 0, "%s",
                   err.text);
         rr_lm_as_model(&m, layers, &lm);
-        cr_assert(rr_gguf_write_model(path, &m, &x.v, "test", &err) == 0, "%s", err.text);
+        cr_assert(rr_gguf_write_model(path, &m, &x.v, "test", NULL, 0, &err) == 0, "%s", err.text);
         cr_assert(rr_weights_open(&w, path, NULL, &err) == 0, "%s", err.text);
         cr_assert(w.model.h.n_context == 64 && w.model.h.rms_eps == (double)1e-5f, "%g",
                   w.model.h.rms_eps);
@@ -378,7 +378,7 @@ Test(learn, a_written_model_is_read_back_to_the_bit)
         rr_tokenizer_fingerprint(w.tokenizer, tb);
         cr_assert(strcmp(ta, tb) == 0, "the file has another tokenizer");
         m.h.rope.interleaved = false;
-        cr_assert(rr_gguf_write_model(path, &m, &x.v, "test", &err) == RR_ERR_USAGE, "%d",
+        cr_assert(rr_gguf_write_model(path, &m, &x.v, "test", NULL, 0, &err) == RR_ERR_USAGE, "%d",
                   err.status);
         rr_weights_close(&w);
         rr_lm_free(&lm);

@@ -66,6 +66,9 @@ int rr_tokenizer_eos(const struct rr_tokenizer *t);
 /* The stored text of a piece (not terminated). id in [0, size). */
 const struct rr_piece *rr_tokenizer_piece(const struct rr_tokenizer *t, int id);
 
+/* The vocabulary that the tokenizer was opened with, for writing it: pieces are t's own. */
+void rr_tokenizer_vocab(struct rr_vocab *v, const struct rr_tokenizer *t);
+
 /* sha256 over all that decides what encode gives. */
 void rr_tokenizer_fingerprint(const struct rr_tokenizer *t, char hex[65]);
 

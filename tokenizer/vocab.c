@@ -376,6 +376,18 @@ int rr_tokenizer_size(const struct rr_tokenizer *t)
     return t->n;
 }
 
+void rr_tokenizer_vocab(struct rr_vocab *v, const struct rr_tokenizer *t)
+{
+    *v = (struct rr_vocab){.pieces = t->pieces,
+                           .n = (size_t)t->n,
+                           .unk = t->unk,
+                           .bos = t->bos,
+                           .eos = t->eos,
+                           .add_dummy_prefix = t->add_dummy_prefix,
+                           .remove_extra_space = t->remove_extra_space,
+                           .byte_fallback = t->byte_fallback};
+}
+
 int rr_tokenizer_bos(const struct rr_tokenizer *t)
 {
     return t->bos;

@@ -2,6 +2,7 @@
 #include "tools/asking.h"
 
 #include <string.h>
+#include "rec/rank/recipe.h"
 
 int asking_open(struct asking *a)
 {
@@ -24,6 +25,23 @@ void asking_close(struct asking *a)
 {
     for (int t = 0; t < RR_N_TASKS; t++)
         rr_template_free(&a->templates[t]);
+}
+
+int asking_recipe(struct asking *a, const struct rr_weights *w)
+{
+    struct rr_recipe r;
+    struct rr_error err = {0};
+    int rc = rr_recipe_read(&r, w, &err);
+    for (int t = 0; t < RR_N_TASKS && !rc; t++)
+        if (r.has[t] && !a->files[t]) {
+            rr_template_free(&a->templates[t]);
+            a->templates[t] = r.templates[t];
+            r.templates[t] = (struct rr_template){0};
+        }
+    a->history = a->history ? a->history : r.history;
+    a->titles = a->titles ? a->titles : r.titles;
+    rr_recipe_free(&r);
+    return rc ? tool_fail(&err) : -1;
 }
 
 int asking_check(const struct command *c, const struct asking *a, unsigned tasks,
@@ -62,7 +80,7 @@ struct rr_prompt_style asking_style(const struct asking *a, const struct rr_data
 {
     struct rr_prompt_style s = d ? rr_prompt_style_for(d, (uint64_t)seed)
                                  : (struct rr_prompt_style){.seed = (uint64_t)seed};
-    s.max_rated = s.max_liked = (int)a->history;
+    s.max_rated = s.max_liked = a->history ? (int)a->history : 50;
     s.max_disliked = (int)a->disliked;
     s.no_hints = a->no_hint;
     s.no_shift = a->no_shift;
@@ -80,7 +98,7 @@ struct rr_ranker_options asking_ranker(const struct asking *a, const struct rr_d
                                       .pair_rounds = (int)a->pair_rounds,
                                       .list_shuffles = (int)a->lists,
                                       .generate = a->answers == 1,
-                                      .n_titles = (int)a->titles,
+                                      .n_titles = a->titles ? (int)a->titles : 20,
                                       .per_token = a->per_token,
                                       .style = asking_style(a, d, seed)};
 }

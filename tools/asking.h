@@ -18,7 +18,7 @@ struct asking {
 };
 #define ASKING_INIT                                                                                \
     {                                                                                              \
-        .history = 50, .disliked = 10, .pair_rounds = 1, .lists = 1, .titles = 20                  \
+        .disliked = 10, .pair_rounds = 1, .lists = 1                                             \
     }
 /* clang-format off */
 #define WORDING_OPTION_ROWS(o)                                                                     \
@@ -29,7 +29,8 @@ struct asking {
     {"history-order", 0, OPT_CHOICE, &(o).history_order, "chronological|shuffled",                 \
      "order of the history shown [chronological]", 0, 0, false},                                   \
     {"max-history", 0, OPT_INT, &(o).history, "N",                                                     \
-     "newest rated (pointwise) or liked titles shown", 1, 100000, false},                          \
+     "newest rated (pointwise) or liked titles shown, 0: as the model was tuned, else 50", 0,     \
+     100000, false},                                                                               \
     {"disliked", 0, OPT_INT, &(o).disliked, "N", "newest disliked titles shown", 1, 100000, false},\
     {"template-pointwise", 0, OPT_TEXT, &(o).files[RR_POINTWISE], "FILE",                          \
      "wording of the pointwise question (see: recrank prompt --help)", 0, 0, false},               \
@@ -47,7 +48,8 @@ struct asking {
     {"lists", 0, OPT_INT, &(o).lists, "S", "lists asked, each shuffled anew, averaged", 1,         \
      RR_MAX_LISTS, false},                                                                         \
     {"titles", 0, OPT_INT, &(o).titles, "N",                                                       \
-     "newest liked titles that likelihood is asked behind", 1, 100000, false},                     \
+     "newest liked titles that likelihood is asked behind, 0: as the model was trained, else 20", \
+     0, 100000, false},                                                                            \
     {"per-token", 0, OPT_FLAG, &(o).per_token, NULL,                                               \
      "likelihood: the mean over a title's tokens, not their sum", 0, 0, false},                    \
     {"answers", 0, OPT_CHOICE, &(o).answers, "logits|generate",                                    \
@@ -59,6 +61,9 @@ struct asking {
  */
 int asking_open(struct asking *a);
 void asking_close(struct asking *a);
+/* Takes what a model was taught to be asked with, where no option says otherwise. -1, or an exit
+ * code after a message. */
+int asking_recipe(struct asking *a, const struct rr_weights *w);
 
 /* Refuses options that have no effect on the tasks asked (RR_ASK bits). -1, or the exit code. */
 int asking_check(const struct command *c, const struct asking *a, unsigned tasks,

@@ -363,7 +363,7 @@ static int check_outputs(const struct command *c, const struct settings *s)
     return -1;
 }
 
-static int open_and_evaluate(const struct command *c, const struct settings *s, const char *model)
+static int open_and_evaluate(const struct command *c, struct settings *s, const char *model)
 {
     struct loaded l = {0};
     struct opened_data d;
@@ -373,6 +373,10 @@ static int open_and_evaluate(const struct command *c, const struct settings *s, 
     /* The model first: it is the quicker one to be refused. */
     if (asked && (rc = tool_load(&l, model, &s->model, true)) >= 0)
         return rc;
+    if (asked && (rc = asking_recipe(&s->asking, &l.weights)) >= 0) {
+        tool_unload(&l);
+        return rc;
+    }
     rc = data_open(&d, c, &s->data);
     if (rc < 0) {
         d.split.count = (enum rr_count_rule)s->count;

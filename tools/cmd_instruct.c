@@ -14,7 +14,7 @@ struct settings {
     struct data_options data;
     struct asking asking;
     const char *output, *hints, *embeddings;
-    int dialect, protocol, task;
+    int dialect, protocol, task, kind;
     long long size, clusters, folds;
     double penalty;
     bool no_importance, no_clustering, no_penalty, json;
@@ -65,8 +65,8 @@ static void manifest(struct rr_buf *out, const struct settings *s, const struct 
 {
     rr_buf_printf(out, "{\"recrank\":\"%s\",\"file\":\"%s\",\"sha256\":\"%s\",\"dialect\":\"%s\"",
                   rr_version(), file, hex, rr_dialect_name((enum rr_dialect)s->dialect));
-    rr_buf_printf(out, ",\"protocol\":\"%s\",\"seed\":%lld,\"folds\":%lld,\"hints\":\"%s\"",
-                  s->protocol ? "official" : "clean", s->data.seed, s->protocol ? 1 : s->folds,
+    rr_buf_printf(out, ",\"kind\":\"%s\",\"protocol\":\"%s\",\"seed\":%lld,\"folds\":%lld,\"hints\":\"%s\"",
+                  s->kind ? "next" : "paper", s->protocol ? "official" : "clean", s->data.seed, s->protocol ? 1 : s->folds,
                   s->hints);
     rr_buf_printf(out, ",\"data_sha256\":\"%s\",\"data_settings\":", d->dataset.fingerprint);
     rr_json_add_string(out, d->dataset.settings, strlen(d->dataset.settings));
@@ -86,7 +86,7 @@ static void manifest(struct rr_buf *out, const struct settings *s, const struct 
                   ",\"importance\":%s,\"hints\":%s,\"shift\":%s,\"history\":%lld,"
                   "\"disliked\":%lld,\"history_order\":\"%s\"},\"wordings\":{",
                   s->no_importance ? "false" : "true", s->asking.no_hint ? "false" : "true",
-                  s->asking.no_shift ? "false" : "true", s->asking.history, s->asking.disliked,
+                  s->asking.no_shift ? "false" : "true", s->asking.history ? s->asking.history : 50, s->asking.disliked,
                   s->asking.history_order ? "shuffled" : "chronological");
     for (int t = 0; t < RR_N_TASKS; t++)
         rr_buf_printf(out, "%s\"%s\":\"%s\"", t ? "," : "", rr_task_name((enum rr_task)t),
@@ -152,6 +152,7 @@ static int instruct(const struct settings *s, struct opened_data *d)
                   .seed = (uint64_t)s->data.seed},
         .style = asking_style(&s->asking, &d->dataset, s->data.seed),
         .official = s->protocol == 1,
+        .next = s->kind == 1,
         .seed = (uint64_t)s->data.seed};
     if (!rc)
         rc = rr_instruct(&report, &d->split, d->backbone.users, d->backbone.dim, &o,
@@ -207,6 +208,8 @@ static int check(const struct command *c, const struct settings *s, const struct
         return args_misuse(c, "--penalty has no effect with --no-penalty");
     if (s->asking.no_hint && (args_given(opts, n, "folds") || args_given(opts, n, "backbone")))
         return args_misuse(c, "--folds and --backbone have no effect with --no-hint");
+    if (s->protocol && s->kind)
+        return args_misuse(c, "--kind next is not the original's: leave --protocol official out");
     if (s->protocol && args_given(opts, n, "folds"))
         return args_misuse(c, "--folds has no effect with --protocol official");
     return -1;
@@ -238,6 +241,9 @@ static int run(const struct command *c, int argc, char **argv)
          "OpenAI messages, alpaca or ShareGPT [messages]", 0, 0, false},
         {"task", 0, OPT_CHOICE, &s.task, "all|pointwise|pairwise|listwise",
          "which instructions [all]", 0, 0, false},
+        {"kind", 0, OPT_CHOICE, &s.kind, "paper|next",
+         "the paper's questions, or which of a recommender's candidates was liked next [paper]", 0,
+         0, false},
         {"size", 0, OPT_INT, &s.size, "N",
          "users drawn, each for one instruction per task; 0: 10000 for MovieLens-1M, else 5000", 0,
          1e8, false},

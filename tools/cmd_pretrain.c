@@ -3,118 +3,41 @@
 #include <string.h>
 #include "engine/base/check.h"
 #include "engine/base/file.h"
-#include "engine/base/number.h"
 #include "rec/learn/pretrain.h"
-#include "tools/data.h"
-#include "weights/write.h"
+#include "tools/training.h"
 
 struct settings {
     struct data_options data;
     struct model_options engine; /* threads and cpu */
     const char *output, *shape;
-    long long vocab, window, passes, rows, warmup;
-    double rate, decay, dropout;
-    bool whole, json;
+    struct training_options training;
+    long long vocab, window;
+    bool whole;
     int dim, layers, heads, kv_heads, ff;
 };
 
-/* "dim=128,layers=4,heads=4,kv=2,ff=384", any part of it. */
 static bool parse_shape(struct settings *s)
 {
-    const struct {
-        const char *name;
-        int *value;
-    } parts[] = {{"dim=", &s->dim},
-                 {"layers=", &s->layers},
-                 {"heads=", &s->heads},
-                 {"kv=", &s->kv_heads},
-                 {"ff=", &s->ff}};
-    for (const char *p = s->shape; p && *p;) {
-        const char *comma = strchr(p, ',');
-        const size_t n = comma ? (size_t)(comma - p) : strlen(p);
-        bool known = false;
-        for (size_t i = 0; i < COUNT(parts) && !known; i++) {
-            const size_t len = strlen(parts[i].name);
-            int64_t v;
-            if (n <= len || memcmp(p, parts[i].name, len) != 0)
-                continue;
-            if (!rr_parse_i64(&v, p + len, n - len, 1, 65536))
-                return false;
-            *parts[i].value = (int)v;
-            known = true;
-        }
-        if (!known)
-            return false;
-        p = comma ? comma + 1 : NULL;
-    }
-    return true;
-}
-
-static int on_progress(void *arg, long long done, long long total)
-{
-    progress_step(arg, done < total ? done : total, total);
-    return tool_interrupted();
-}
-
-/* Where the lines of a run go. */
-struct logger {
-    bool json;
-    struct progress *progress;
-};
-
-static void on_pass(void *arg, const struct rr_train_log *l)
-{
-    const struct logger *g = arg;
-    if (g->progress->on)
-        fprintf(stderr, "\r\033[K");
-    g->progress->last_permille = -1;
-    char valid[32] = "null";
-    if (isfinite(l->valid_loss))
-        snprintf(valid, sizeof valid, "%.6f", l->valid_loss);
-    if (g->json) {
-        printf("{\"pass\":%d,\"passes\":%d,\"step\":%lld,\"loss\":%.6f,\"valid_loss\":%s,"
-               "\"rate\":%.3g,\"tokens_per_s\":%.0f,\"best\":%s}\n",
-               l->pass, l->passes, l->step, l->loss, valid, l->rate, l->tokens_per_second,
-               l->best ? "true" : "false");
-        fflush(stdout);
-        return;
-    }
-    if (isnan(l->valid_loss)) {
-        fprintf(stderr,
-                "pass %2d of %d: loss %.4f per token, no validation titles; %.0f tokens/s\n",
-                l->pass, l->passes, l->loss, l->tokens_per_second);
-        return;
-    }
-    fprintf(
-        stderr, "pass %2d of %d: loss %.4f per token, %.4f per validation title%s; %.0f tokens/s\n",
-        l->pass, l->passes, l->loss, l->valid_loss, l->best ? " (best)" : "", l->tokens_per_second);
-}
-
-static int write_model(const struct settings *s, const struct rr_lm *lm, const struct rr_vocab *v,
-                       struct rr_error *err)
-{
-    struct rr_model m;
-    struct rr_layer *layers = rr_alloc((size_t)lm->h.n_layers, sizeof *layers);
-    if (!layers)
-        return rr_fail_memory(err, "layers", (size_t)lm->h.n_layers * sizeof *layers);
-    rr_lm_as_model(&m, layers, lm);
-    int rc = rr_gguf_write_model(s->output, &m, v, "recrank", err);
-    rr_free(layers);
-    return rc;
+    enum { MOST = 65536 };
+    const struct training_part parts[] = {{"dim=", &s->dim, MOST},
+                                          {"layers=", &s->layers, MOST},
+                                          {"heads=", &s->heads, MOST},
+                                          {"kv=", &s->kv_heads, MOST},
+                                          {"ff=", &s->ff, MOST}};
+    return training_parse_parts(s->shape, parts, COUNT(parts));
 }
 
 /* Everything the weights depend on, in one line. */
 static void describe(struct rr_buf *out, const struct settings *s, const struct opened_data *d,
                      const struct rr_engine *e)
 {
-    rr_buf_printf(
-        out,
-        "data %s, %s, split %d; vocabulary %lld%s; shape %d %d %d %d %d; window %lld; "
-        "passes %lld rows %lld rate %g warmup %lld decay %g dropout %g; seed %lld; cpu %s",
-        d->dataset.fingerprint, d->dataset.settings, (int)d->split.order, s->vocab,
-        s->whole ? " whole titles" : "", s->dim, s->layers, s->heads, s->kv_heads, s->ff, s->window,
-        s->passes, s->rows, s->rate, s->warmup, s->decay, s->dropout, s->data.seed,
-        rr_cpu_level_name(e->kernels.level));
+    rr_buf_printf(out,
+                  "data %s, %s, split %d; vocabulary %lld%s; shape %d %d %d %d %d; window %lld; ",
+                  d->dataset.fingerprint, d->dataset.settings, (int)d->split.order, s->vocab,
+                  s->whole ? " whole titles" : "", s->dim, s->layers, s->heads, s->kv_heads, s->ff,
+                  s->window);
+    training_describe(out, &s->training);
+    rr_buf_printf(out, "; seed %lld; cpu %s", s->data.seed, rr_cpu_level_name(e->kernels.level));
 }
 
 static int train(const struct settings *s, struct opened_data *d, struct rr_engine *e,
@@ -134,43 +57,33 @@ static int train(const struct settings *s, struct opened_data *d, struct rr_engi
     struct rr_lm lm;
     struct rr_buf identity = {0}, checkpoint = {0};
     struct rr_train_report r;
-    struct progress p;
-    struct logger g = {s->json, &p};
-    int rc = rr_lm_make(&lm, &h, true, &(struct rr_lm_options){.dropout = s->dropout},
+    struct training t = {.of = "validation title"};
+    struct rr_train_options o;
+    int rc = rr_lm_make(&lm, &h, true, &(struct rr_lm_options){.dropout = s->training.dropout},
                         (uint64_t)s->data.seed, err);
     if (rc)
         return rc;
     describe(&identity, s, d, e);
     if (!rr_path_is_special(s->output))
         rr_buf_printf(&checkpoint, "%s.checkpoint", s->output);
-    if (!s->json)
+    if (!s->training.json)
         fprintf(stderr, "%zu parameters, %zu pieces, %d tokens in the longest title\n", lm.n_values,
                 v->n, c->longest);
-    if (s->rows < longest)
+    if (s->training.rows < longest)
         fprintf(stderr, "steps of %d tokens: a window of %lld titles may take as many\n", longest,
                 s->window);
-    progress_start(&p, "pretraining");
-    const struct rr_train_options o = {.passes = (int)s->passes,
-                                          .rows = (int)s->rows,
-                                          .rate = s->rate,
-                                          .warmup = (int)s->warmup,
-                                          .decay = s->decay,
-                                          .seed = (uint64_t)s->data.seed,
-                                          .checkpoint = checkpoint.data,
-                                          .identity = identity.data,
-                                          .clock = tool_seconds,
-                                          .progress = on_progress,
-                                          .progress_arg = &p,
-                                          .log = on_pass,
-                                          .log_arg = &g};
+    training_fill(&o, &t, &s->training, s->data.seed);
+    o.checkpoint = checkpoint.data;
+    o.identity = identity.data;
+    progress_start(&t.progress, "pretraining");
     rc = identity.failed || checkpoint.failed ? rr_fail_memory(err, "options", identity.n)
                                               : rr_pretrain(&r, &lm, e, c, &o, err);
-    progress_end(&p);
+    progress_end(&t.progress);
     if (!rc)
-        rc = write_model(s, &lm, v, err);
-    if (!rc && !s->json && isnan(r.best_loss))
+        rc = training_write(s->output, &lm, v, NULL, 0, err);
+    if (!rc && !s->training.json && isnan(r.best_loss))
         printf("%s: the last pass, %lld steps, %lld tokens\n", s->output, r.steps, r.tokens);
-    else if (!rc && !s->json)
+    else if (!rc && !s->training.json)
         printf("%s: pass %d, %.4f per validation title, %lld steps, %lld tokens\n", s->output,
                r.best_pass, r.best_loss, r.steps, r.tokens);
     rr_buf_free(&identity);
@@ -211,12 +124,12 @@ static int run(const struct command *c, int argc, char **argv)
     struct settings s = {.data = DATA_OPTIONS_INIT,
                          .vocab = 4096,
                          .window = 30,
-                         .passes = 30,
-                         .rows = 4096,
-                         .warmup = 100,
-                         .rate = 2e-3,
-                         .decay = 0.1,
-                         .dropout = 0.1,
+                         .training = {.passes = 30,
+                                      .rows = 4096,
+                                      .warmup = 100,
+                                      .rate = 2e-3,
+                                      .decay = 0.1,
+                                      .dropout = 0.1},
                          .dim = 128,
                          .layers = 4,
                          .heads = 4,
@@ -230,13 +143,7 @@ static int run(const struct command *c, int argc, char **argv)
         {"whole-titles", 0, OPT_FLAG, &s.whole, NULL, "pieces may span words, up to whole titles",
          0, 0, false},
         {"window", 0, OPT_INT, &s.window, "N", "titles of a window", 2, 1000, false},
-        {"passes", 0, OPT_INT, &s.passes, "N", "passes over the corpus", 1, 100000, false},
-        {"rows", 0, OPT_INT, &s.rows, "N", "tokens of a step", 64, 1 << 20, false},
-        {"rate", 0, OPT_REAL, &s.rate, "R", "peak learning rate", 1e-9, 10, false},
-        {"warmup", 0, OPT_INT, &s.warmup, "N", "steps until the peak", 1, 1e6, false},
-        {"decay", 0, OPT_REAL, &s.decay, "R", "weight decay, 0: none", 0, 10, false},
-        {"dropout", 0, OPT_REAL, &s.dropout, "R", "dropout", 0, 0.9, false},
-        {"json", 0, OPT_FLAG, &s.json, NULL, "a line of JSON per pass on stdout", 0, 0, false},
+        TRAINING_OPTION_ROWS(s.training),
         DATA_OPTION_ROWS(s.data),
         ENGINE_OPTION_ROWS(s.engine),
     };

@@ -91,6 +91,8 @@ static int open_tokenizer(struct settings *s, struct rr_weights *w, struct rr_to
     if (!rc) {
         s->n_context = rr_max_int(s->n_context, w->model.h.n_context);
         rc = rr_weights_need_tokenizer(w, &err);
+        if (!rc)
+            return asking_recipe(&s->asking, w);
     } else if (!s->tokenizer && rr_weights_tokenizer(alone, path, &second) == 0) {
         rc = RR_OK;
     }

@@ -545,7 +545,9 @@ static int run(const struct command *c, int argc, char **argv)
     if (s.data.dir)
         tool_catch_interrupt();
     if ((rc = tool_load(&l, a.positional[0], &s.model, true)) < 0) {
-        if (s.data.dir && (rc = data_open(&d, c, &s.data)) < 0) {
+        if ((rc = asking_recipe(&s.asking, &l.weights)) >= 0)
+            ;
+        else if (s.data.dir && (rc = data_open(&d, c, &s.data)) < 0) {
             rc = data_verdict(&d.dataset);
             if (!rc)
                 rc = data_source(&d, &s.source, &s.data, !s.asking.no_hint);

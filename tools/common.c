@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "weights/adapter.h"
 
 int tool_fail(const struct rr_error *err)
 {
@@ -31,6 +32,16 @@ int tool_finish(void)
     return 0;
 }
 
+static int merge_adapter(struct loaded *l, const char *dir, struct rr_error *err)
+{
+    struct rr_adapter_report r;
+    int rc = rr_adapter_apply(&l->weights, &l->engine.kernels, dir, &r, err);
+    if (!rc)
+        fprintf(stderr, "adapter %s: %d matrices, r=%d, scale=%g, all keys used\n", dir, r.n_merged,
+                r.rank, r.scale);
+    return rc;
+}
+
 int tool_load(struct loaded *l, const char *path, const struct model_options *o,
               bool need_tokenizer)
 {
@@ -47,6 +58,8 @@ int tool_load(struct loaded *l, const char *path, const struct model_options *o,
     int rc = rr_engine_init(&l->engine, (int)o->threads, (enum rr_cpu_level)level, &err);
     if (!rc)
         rc = rr_weights_open(&l->weights, path, o->tokenizer, &err);
+    if (!rc && o->adapter)
+        rc = merge_adapter(l, o->adapter, &err);
     if (!rc && need_tokenizer)
         rc = rr_weights_need_tokenizer(&l->weights, &err);
     if (rc) {

@@ -20,7 +20,7 @@ bool tool_wrote(void);
 struct model_options {
     long long threads;
     const char *cpu;
-    const char *tokenizer;
+    const char *tokenizer, *adapter;
 };
 #define MODEL_OPTIONS_INIT                                                                         \
     {                                                                                              \
@@ -40,6 +40,11 @@ struct model_options {
      "FILE",      "tokenizer.model or llama2.c tokenizer, for models without one",                 \
      0,           0,                                                                               \
      false},                                                                                       \
+        {"adapter", 0,                                                                             \
+         OPT_TEXT,  &(o).adapter,                                                                  \
+         "DIR",     "a LoRA adapter (PEFT's folder) to merge into the model",                      \
+         0,         0,                                                                             \
+         false},                                                                                   \
         ENGINE_OPTION_ROWS(o)
 
 struct loaded {
@@ -75,6 +80,6 @@ bool tool_interrupted(void);
 
 extern const struct command cmd_inspect, cmd_tokenize, cmd_logits, cmd_generate, cmd_score,
     cmd_split, cmd_rank, cmd_evaluate, cmd_data, cmd_fit, cmd_candidates, cmd_prompt, cmd_instruct,
-    cmd_audit, cmd_vocab, cmd_pretrain;
+    cmd_audit, cmd_vocab, cmd_pretrain, cmd_tune;
 
 #endif

@@ -108,6 +108,27 @@ static int vocab_size(struct rr_hparams *h, const struct rr_gguf *g, struct rr_e
                    g->n_tensors ? "" : " (a vocabulary only)");
 }
 
+/* Strings under RR_NOTE_PREFIX. */
+static int read_notes(struct rr_weights *w, struct rr_gguf *g, struct rr_error *err)
+{
+    const size_t prefix = strlen(RR_NOTE_PREFIX);
+    struct rr_note *notes = rr_arena_alloc(&w->arena, g->n_kvs + 1, sizeof *notes);
+    if (!notes)
+        return rr_fail_memory(err, "notes", g->n_kvs * sizeof *notes);
+    w->notes = notes;
+    for (size_t i = 0; i < g->n_kvs; i++) {
+        const char *key = g->kvs[i].key, *value = NULL;
+        if (strncmp(key, RR_NOTE_PREFIX, prefix) != 0)
+            continue;
+        int rc = rr_gguf_get_string(&value, g, key, err);
+        if (rc < 0)
+            return rc;
+        if (!rc && value)
+            notes[w->n_notes++] = (struct rr_note){key + prefix, value};
+    }
+    return RR_OK;
+}
+
 int rr_weights_read_gguf(struct rr_weights *w, struct rr_error *err)
 {
     const struct rr_map *map;
@@ -128,6 +149,8 @@ int rr_weights_read_gguf(struct rr_weights *w, struct rr_error *err)
     /* A tokenizer that cannot be used is remembered, not fatal: logits and inspect do without. */
     if (!rc && !w->other_tokenizer)
         rr_tokenizer_from_gguf(&w->tokenizer, &g, &w->tokenizer_error);
+    if (!rc)
+        rc = read_notes(w, &g, err);
     if (rc) {
         rr_gguf_free(&g);
         return rc;

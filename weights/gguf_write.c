@@ -19,6 +19,8 @@ static const uint32_t type_numbers[RR_TYPE_COUNT] = {
 struct writer {
     struct rr_buf head;
     uint64_t n_kv, n_tensors, data_bytes;
+    const struct rr_note *notes;
+    size_t n_notes;
 };
 
 static void put_u32(struct rr_buf *b, uint32_t v)
@@ -69,6 +71,17 @@ static void set_string(struct writer *w, const char *name, const char *s)
 {
     key(w, name, STRING);
     put_string(&w->head, s, strlen(s));
+}
+
+static void set_note(struct writer *w, const struct rr_note *n)
+{
+    const size_t prefix = strlen(RR_NOTE_PREFIX), len = strlen(n->key);
+    put_u64(&w->head, prefix + len);
+    rr_buf_puts(&w->head, RR_NOTE_PREFIX);
+    rr_buf_add(&w->head, n->key, len);
+    put_u32(&w->head, STRING);
+    w->n_kv++;
+    put_string(&w->head, n->value, strlen(n->value));
 }
 
 static void set_bool(struct writer *w, const char *name, bool v)
@@ -208,6 +221,8 @@ static void make_head(struct writer *w, struct rr_buf *out, const struct rr_mode
     set_string(w, "general.name", name);
     set_u32(w, "general.alignment", ALIGN);
     set_hparams(w, &m->h);
+    for (size_t i = 0; i < w->n_notes; i++)
+        set_note(w, &w->notes[i]);
     if (v)
         set_tokenizer(w, v);
     each_tensor(m, count_tensor, &w->n_tensors);
@@ -223,9 +238,10 @@ static void make_head(struct writer *w, struct rr_buf *out, const struct rr_mode
 }
 
 int rr_gguf_write_model(const char *path, const struct rr_model *m, const struct rr_vocab *v,
-                        const char *name, struct rr_error *err)
+                        const char *name, const struct rr_note *notes, size_t n_notes,
+                        struct rr_error *err)
 {
-    struct writer w = {0};
+    struct writer w = {.notes = notes, .n_notes = n_notes};
     struct rr_buf head = {0};
     struct rr_out out;
     if (!m->h.rope.interleaved || m->h.rope.scaling == RR_ROPE_LLAMA3)

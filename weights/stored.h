@@ -23,6 +23,13 @@ struct rr_stored {
     uint64_t offset; /* of data in the file */
 };
 
+/* What recrank's own training leaves in a model beside its weights, under "recrank.": the wordings
+ * it was taught with, and the like. Both are terminated. */
+struct rr_note {
+    const char *key, *value; /* the key without "recrank." */
+};
+#define RR_NOTE_PREFIX "recrank."
+
 /* How a format calls the tensors of a LLaMA. %d is the layer. */
 struct rr_names {
     const char *embed, *out_norm, *head;

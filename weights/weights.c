@@ -108,6 +108,14 @@ int rr_weights_open(struct rr_weights *w, const char *path, const char *tokenize
     return rc;
 }
 
+const char *rr_weights_note(const struct rr_weights *w, const char *key)
+{
+    for (size_t i = 0; i < w->n_notes; i++)
+        if (strcmp(w->notes[i].key, key) == 0)
+            return w->notes[i].value;
+    return NULL;
+}
+
 int rr_weights_need_tokenizer(const struct rr_weights *w, struct rr_error *err)
 {
     if (w->tokenizer)

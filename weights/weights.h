@@ -21,6 +21,8 @@ struct rr_weights {
     const char *path;
     const struct rr_stored *tensors; /* all tensors, for reports */
     size_t n_tensors;
+    const struct rr_note *notes;
+    size_t n_notes;
     struct rr_map *maps;
     size_t n_maps;
     struct rr_arena arena;
@@ -33,6 +35,8 @@ struct rr_weights {
 int rr_weights_open(struct rr_weights *w, const char *path, const char *tokenizer_path,
                     struct rr_error *err);
 void rr_weights_close(struct rr_weights *w);
+/* The value of a note, or NULL. */
+const char *rr_weights_note(const struct rr_weights *w, const char *key);
 /* RR_OK when w has a tokenizer; else a failure that says why it has none. */
 int rr_weights_need_tokenizer(const struct rr_weights *w, struct rr_error *err);
 

@@ -4,11 +4,14 @@
 
 #include "engine/model.h"
 #include "tokenizer/tokenizer.h"
+#include "weights/stored.h"
 
 /* Writes a LLaMA model to path, atomically: tensors in the order of the layers, each at a multiple
  * of 32 bytes, of the types they have in m. rope.interleaved must be true (GGUF's order of rows)
- * and scaling none or linear: RR_ERR_USAGE "UNSUPPORTED" otherwise. name goes into general.name. */
+ * and scaling none or linear: RR_ERR_USAGE "UNSUPPORTED" otherwise. name goes into general.name,
+ * notes[n_notes] beside it. */
 int rr_gguf_write_model(const char *path, const struct rr_model *m, const struct rr_vocab *v,
-                        const char *name, struct rr_error *err);
+                        const char *name, const struct rr_note *notes, size_t n_notes,
+                        struct rr_error *err);
 
 #endif

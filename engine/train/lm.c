@@ -305,7 +305,8 @@ int rr_lm_adapt(struct rr_lm *lm, const struct rr_lm_options *o, uint64_t seed,
     return RR_OK;
 }
 
-static void add_adapter(struct rr_linear *l)
+/* to += scale b a of an adapter. */
+static void add_adapter(rr_real *to, const struct rr_linear *l)
 {
     for (int i = 0; i < l->n_out; i++)
         for (int j = 0; j < l->n_in; j++) {
@@ -313,27 +314,24 @@ static void add_adapter(struct rr_linear *l)
             for (int k = 0; k < l->rank; k++)
                 sum += (double)l->b[i * l->rank + k] *
                        (double)l->a[(size_t)k * (size_t)l->n_in + (size_t)j];
-            l->w[(size_t)i * (size_t)l->n_in + (size_t)j] += (rr_real)(sum * (double)l->scale);
+            to[(size_t)i * (size_t)l->n_in + (size_t)j] += (rr_real)(sum * (double)l->scale);
         }
 }
 
-int rr_lm_merge(struct rr_lm *lm, struct rr_error *err)
+int rr_lm_merged(struct rr_lm *out, const struct rr_lm *lm, struct rr_error *err)
 {
-    struct rr_lm merged;
     struct rr_lm_options o = lm->o;
     o.rank = 0;
+    int rc = begin(out, &lm->h, lm->tied, &o, err);
+    if (rc) {
+        rr_lm_free(out);
+        return rc;
+    }
+    copy_weights(out, lm);
     for (int i = 0; i < lm->h.n_layers; i++)
         for (int m = 0; m < RR_LM_N; m++)
             if (lm->layers[i].m[m].rank)
-                add_adapter(&lm->layers[i].m[m]);
-    int rc = begin(&merged, &lm->h, lm->tied, &o, err);
-    if (rc) {
-        rr_lm_free(&merged);
-        return rc;
-    }
-    copy_weights(&merged, lm);
-    rr_lm_free(lm);
-    *lm = merged;
+                add_adapter(out->layers[i].m[m].w, &lm->layers[i].m[m]);
     return RR_OK;
 }
 

@@ -64,9 +64,8 @@ int rr_lm_from_model(struct rr_lm *lm, const struct rr_kernels *kern, const stru
 /* Freezes a fully trained network and puts adapters on it. */
 int rr_lm_adapt(struct rr_lm *lm, const struct rr_lm_options *o, uint64_t seed,
                 struct rr_error *err);
-/* Adds every adapter to its matrix, w += scale b a, and takes it off: a full network again. On
- * failure the adapters were added, and still are there. */
-int rr_lm_merge(struct rr_lm *lm, struct rr_error *err);
+/* A full network with lm's weights, every adapter added to its matrix: w + scale b a. */
+int rr_lm_merged(struct rr_lm *out, const struct rr_lm *lm, struct rr_error *err);
 /* The network as an engine model whose tensors point at its float32 weights, without adapters:
  * valid while lm's weights stay. layers[n_layers] is the caller's. Not in the double build. */
 void rr_lm_as_model(struct rr_model *m, struct rr_layer *layers, const struct rr_lm *lm);

@@ -198,19 +198,26 @@ int rr_corpus_pass_open(struct rr_corpus_pass *p, const struct rr_corpus *c, uin
     return RR_OK;
 }
 
-bool rr_corpus_pass_next(struct rr_corpus_pass *p, struct rr_batch *b)
+int rr_corpus_window_rows(const struct rr_corpus_pass *p, int i)
+{
+    return p->windows[i].rows;
+}
+
+void rr_corpus_window_append(const struct rr_corpus_pass *p, int i, struct rr_batch *b)
 {
     const struct rr_corpus *c = p->c;
+    const struct rr_corpus_window *w = &p->windows[i];
+    rr_batch_append(b, c->head, c->n_head, false);
+    for (int k = 0; k < w->n; k++)
+        append_title(b, c, c->split->train[w->from + (size_t)k].item, true);
+    rr_batch_end(b);
+}
+
+bool rr_corpus_pass_next(struct rr_corpus_pass *p, struct rr_batch *b)
+{
     rr_batch_clear(b);
-    for (; p->at < p->n; p->at++) {
-        const struct rr_corpus_window *w = &p->windows[p->at];
-        if (b->n_rows + w->rows > b->cap_rows)
-            break;
-        rr_batch_append(b, c->head, c->n_head, false);
-        for (int i = 0; i < w->n; i++)
-            append_title(b, c, c->split->train[w->from + (size_t)i].item, true);
-        rr_batch_end(b);
-    }
+    for (; p->at < p->n && b->n_rows + p->windows[p->at].rows <= b->cap_rows; p->at++)
+        rr_corpus_window_append(p, p->at, b);
     return b->n_seqs > 0;
 }
 

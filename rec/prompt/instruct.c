@@ -4,27 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include "engine/base/mem.h"
-
-/* One drawn user at work. */
-struct maker {
-    const struct rr_split *split;
-    const struct rr_instruct_options *o;
-    const struct rr_folds *folds;
-    struct rr_prompter prompter;
-    struct rr_prompt prompt;
-    struct rr_buf answer;
-    struct rr_rated *history;
-    struct rr_asked asked[RR_LIST_SIZE];
-    float *scores; /* [n_items] of the fold's model for the user */
-    int *pool;     /* training items */
-    int n_pool;
-    struct rr_rng rng;
-    int user;
-    uint64_t draw;
-    rr_instruction_fn *emit;
-    void *arg;
-    struct rr_error *err;
-};
+#include "rec/prompt/maker.h"
 
 static int find_rated(const struct rr_split *s, int user, int item)
 {
@@ -41,7 +21,7 @@ static bool held_out(const struct rr_split *s, int user, int item)
 
 /* A training item that the user has not liked (or, with `unrated`, not rated), and that is not
  * among taken[n]; -1: none found. */
-static int draw_other(struct maker *m, bool unrated, const int *taken, int n)
+static int draw_other(struct rr_maker *m, bool unrated, const int *taken, int n)
 {
     const struct rr_split *s = m->split;
     for (int tries = 0; tries < 10000; tries++) {
@@ -58,7 +38,7 @@ static int draw_other(struct maker *m, bool unrated, const int *taken, int n)
 
 /* The user's training ratings as history, without the items of the instruction: the second of a
  * pair may be one that is disliked, and would tell the answer as well. */
-static void make_history(struct maker *m, struct rr_request *q, const struct rr_instruction *in)
+static void make_history(struct rr_maker *m, struct rr_request *q, const struct rr_instruction *in)
 {
     const struct rr_split *s = m->split;
     q->history = m->history;
@@ -73,8 +53,7 @@ static void make_history(struct maker *m, struct rr_request *q, const struct rr_
     }
 }
 
-/* Shows the prompt and its answer (in m->answer) to the caller. */
-static int finish(struct maker *m, struct rr_instruction *in, const struct rr_request *q,
+int rr_maker_finish(struct rr_maker *m, struct rr_instruction *in, const struct rr_request *q,
                   const struct rr_question *question)
 {
     int rc = rr_prompt_make(&m->prompt, &m->prompter, q, question, m->err);
@@ -88,7 +67,7 @@ static int finish(struct maker *m, struct rr_instruction *in, const struct rr_re
     return rc ? rc : m->emit(m->arg, in, m->err);
 }
 
-static void begin_answer(struct maker *m, enum rr_task task)
+void rr_maker_begin_answer(struct rr_maker *m, enum rr_task task)
 {
     rr_buf_clear(&m->answer);
     rr_template_render(&m->answer, m->prompter.style.templates[task], RR_SECTION_ANSWER, NULL,
@@ -97,7 +76,7 @@ static void begin_answer(struct maker *m, enum rr_task task)
 }
 
 /* The model that has not seen a rating; NULL: no hints are shown. */
-static const struct rr_fold_model *model_of(const struct maker *m, size_t rated)
+static const struct rr_fold_model *model_of(const struct rr_maker *m, size_t rated)
 {
     if (m->o->style.no_hints)
         return NULL;
@@ -106,7 +85,7 @@ static const struct rr_fold_model *model_of(const struct maker *m, size_t rated)
 
 /* The recommender's order of items[n], best first, in order[n]. Ties are shuffled first, or the
  * order in which the items stand here would show the answer. */
-static void conventional_order(struct maker *m, const struct rr_fold_model *model, int *order,
+static void conventional_order(struct rr_maker *m, const struct rr_fold_model *model, int *order,
                                const int *items, int n)
 {
     if (model)
@@ -126,7 +105,7 @@ static void conventional_order(struct maker *m, const struct rr_fold_model *mode
     }
 }
 
-static int make_pointwise(struct maker *m, int *made)
+static int make_pointwise(struct rr_maker *m, int *made)
 {
     const struct rr_split *s = m->split;
     const size_t from = s->rated_start[m->user], n = s->rated_start[m->user + 1] - from;
@@ -146,13 +125,13 @@ static int make_pointwise(struct maker *m, int *made)
                           : m->o->official ? r->value
                                            : rr_rating_predict(&model->ratings, m->user, r->item)};
     make_history(m, &q, &in);
-    begin_answer(m, RR_POINTWISE);
+    rr_maker_begin_answer(m, RR_POINTWISE);
     rr_buf_printf(&m->answer, "%d", (int)fmax(1, floor((double)r->value + 0.5)));
     ++*made;
-    return finish(m, &in, &q, &(struct rr_question){.task = RR_POINTWISE});
+    return rr_maker_finish(m, &in, &q, &(struct rr_question){.task = RR_POINTWISE});
 }
 
-static int make_pairwise(struct maker *m, int *made)
+static int make_pairwise(struct rr_maker *m, int *made)
 {
     const struct rr_split *s = m->split;
     const size_t from = s->train_start[m->user], n = s->train_start[m->user + 1] - from;
@@ -177,15 +156,15 @@ static int make_pairwise(struct maker *m, int *made)
     /* A fair coin, unless position shifting is off: then the liked one is asked for first. */
     const int at = order[0] == 0 ? 0 : 1;
     const bool turned = !m->prompter.style.no_shift && rr_rng_below(&m->rng, 2);
-    begin_answer(m, RR_PAIRWISE);
+    rr_maker_begin_answer(m, RR_PAIRWISE);
     rr_buf_puts(&m->answer, turned ? "No." : "Yes.");
     ++*made;
-    return finish(m, &in, &q,
+    return rr_maker_finish(m, &in, &q,
                   &(struct rr_question){
                       .task = RR_PAIRWISE, .a = turned ? 1 - at : at, .b = turned ? at : 1 - at});
 }
 
-static int make_listwise(struct maker *m, int *made)
+static int make_listwise(struct rr_maker *m, int *made)
 {
     const struct rr_split *s = m->split;
     const int n_sets = m->folds->n_sets[m->user];
@@ -210,33 +189,34 @@ static int make_listwise(struct maker *m, int *made)
         m->asked[i] = (struct rr_asked){s->data->titles[in.items[order[i]]], RR_NO_HINT};
     make_history(m, &q, &in);
     rr_prompt_list_order(shown, RR_LIST_SIZE, &m->prompter.style, q.id, 0);
-    begin_answer(m, RR_LISTWISE);
+    rr_maker_begin_answer(m, RR_LISTWISE);
     for (int i = 0; i < RR_SET_SIZE; i++) {
         rr_buf_puts(&m->answer, i ? ", " : "");
         rr_prompt_add_title(&m->answer, s->data->titles[in.items[i]]);
     }
     ++*made;
-    return finish(m, &in, &q, &(struct rr_question){.task = RR_LISTWISE, .shown = shown});
+    return rr_maker_finish(m, &in, &q, &(struct rr_question){.task = RR_LISTWISE, .shown = shown});
 }
 
-static int make_draw(struct maker *m, struct rr_instruct_report *report)
+static int make_draw(struct rr_maker *m, struct rr_instruct_report *report)
 {
-    static int (*const makers[RR_N_TASKS])(struct maker *, int *) = {make_pointwise, make_pairwise,
+    static int (*const makers[RR_N_TASKS])(struct rr_maker *, int *) = {make_pointwise, make_pairwise,
                                                                      make_listwise};
-    int rc = RR_OK;
+    int made[RR_N_TASKS] = {0};
+    int rc = m->next ? rr_next_draw(m, made) : RR_OK;
     for (int t = 0; t < RR_N_TASKS && !rc; t++) {
-        int made = 0;
         if (m->o->tasks && !(m->o->tasks >> t & 1))
             continue;
         rr_rng_stream(&m->rng, m->o->seed + 1, m->draw * RR_N_TASKS + (uint64_t)t);
-        rc = makers[t](m, &made);
-        report->n[t] += made;
-        report->n_without[t] += !made;
+        if (!m->next)
+            rc = makers[t](m, &made[t]);
+        report->n[t] += made[t];
+        report->n_without[t] += !made[t];
     }
     return rc;
 }
 
-static int prepare(struct maker *m, const struct rr_split *split, struct rr_error *err)
+static int prepare(struct rr_maker *m, const struct rr_split *split, struct rr_error *err)
 {
     const struct rr_dataset *d = split->data;
     size_t longest = 0;
@@ -259,12 +239,12 @@ int rr_instruct(struct rr_instruct_report *report, const struct rr_split *split,
                 const float *embeddings, int dim, const struct rr_instruct_options *o,
                 rr_instruction_fn *emit, void *arg, struct rr_error *err)
 {
-    struct maker m = {.split = split, .o = o, .emit = emit, .arg = arg, .err = err};
+    struct rr_maker m = {.split = split, .o = o, .emit = emit, .arg = arg, .err = err};
     struct rr_folds_options fo = o->folds;
     struct rr_folds folds = {0};
     *report = (struct rr_instruct_report){0};
     fo.n = o->official ? 1 : fo.n;
-    fo.deal_only = o->style.no_hints;
+    fo.deal_only = o->style.no_hints && !o->next;
     if (!o->official && fo.n < 2)
         return rr_fail(err, RR_ERR_USAGE, "FOLDS", RR_NOWHERE, "%d folds; expected 2 to 64", fo.n);
     int rc = rr_sampling_draw(&report->sampling, split, embeddings, dim, &o->sampling, err);
@@ -273,11 +253,14 @@ int rr_instruct(struct rr_instruct_report *report, const struct rr_split *split,
     if (!rc)
         rc = rr_folds_make(&folds, split, &fo, err);
     m.folds = &folds;
+    if (!rc && o->next)
+        rc = rr_next_open(&m, err);
     for (int i = 0; i < report->sampling.n && !rc; i++) {
         m.user = report->sampling.users[i];
         m.draw = (uint64_t)i;
         rc = make_draw(&m, report);
     }
+    rr_next_close(&m);
     rr_folds_free(&folds);
     rr_prompter_release(&m.prompter);
     rr_prompt_free(&m.prompt);

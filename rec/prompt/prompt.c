@@ -224,7 +224,9 @@ static bool add_hint(const struct rendering *r, struct rr_buf *out)
     }
     if (!q->order_is_hint)
         return false;
-    if (qn->task == RR_PAIRWISE)
+    if (qn->task == RR_PAIRWISE && r->p->style.templates[RR_PAIRWISE]->title_answer)
+        rr_prompt_add_title(out, q->candidates[rr_min_int(qn->a, qn->b)].title);
+    else if (qn->task == RR_PAIRWISE)
         rr_buf_puts(out, qn->a < qn->b ? "Yes." : "No.");
     else
         add_candidates(out, q, NULL, rr_min_int(RR_LIST_TOP, q->n_candidates));

@@ -65,7 +65,8 @@ static const char *const slot_names[RR_N_SLOTS] = {
     "noun",  "nouns",  "levels",     "rated", "liked", "disliked", "title",
     "first", "second", "candidates", "n",     "top",   "hint"};
 static const unsigned allowed[RR_N_TASKS] = {
-    EVERYWHERE | BIT(RATED) | BIT(TITLE), EVERYWHERE | LIKES | BIT(FIRST) | BIT(SECOND),
+    EVERYWHERE | LIKES | BIT(RATED) | BIT(TITLE),
+    EVERYWHERE | LIKES | BIT(FIRST) | BIT(SECOND) | BIT(TITLE),
     EVERYWHERE | LIKES | BIT(CANDIDATES) | BIT(N) | BIT(TOP)};
 static const unsigned needed[RR_N_TASKS] = {BIT(TITLE), BIT(FIRST) | BIT(SECOND), BIT(CANDIDATES)};
 
@@ -161,6 +162,34 @@ static void trim_section(struct parser *p, size_t first)
         p->n--;
 }
 
+/* A pairwise answer that ends in {title}: the mark is taken off again, and the blank before it. */
+static void take_title_answer(struct parser *p)
+{
+    struct rr_template *t = p->t;
+    const size_t first = t->first[RR_SECTION_ANSWER];
+    if (t->task != RR_PAIRWISE || p->n < first + 3 || !t->parts[p->n - 1].text ||
+        t->parts[p->n - 1].n || t->parts[p->n - 2].text ||
+        t->parts[p->n - 2].slot != RR_SLOT_TITLE || !t->parts[p->n - 3].text)
+        return;
+    struct rr_template_part *before = &t->parts[p->n - 3];
+    while (before->n && before->text[before->n - 1] == ' ')
+        before->n--;
+    before->ends_line = true;
+    p->n -= 2;
+    t->first[RR_N_SECTIONS] = p->n;
+    t->title_answer = true;
+}
+
+/* The mark of title answers stands nowhere else. */
+static int stray_title(struct parser *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (p->t->task == RR_PAIRWISE && !p->t->parts[i].text &&
+            p->t->parts[i].slot == RR_SLOT_TITLE)
+            return bad(p, 1, "a pairwise question may only end its answer with", "title", 5);
+    return RR_OK;
+}
+
 static int check_whole(struct parser *p, int section)
 {
     const unsigned missing = needed[p->t->task] & ~p->seen;
@@ -201,7 +230,9 @@ int rr_template_parse(struct rr_template *t, enum rr_task task, const char *text
     rr_sha256_add(&sum, text, n);
     rr_sha256_hex(&sum, hex);
     memcpy(t->digest, hex, sizeof t->digest - 1);
-    int rc = rr_lines_open(&p.lines, text, n, file, err);
+    t->text = rr_arena_copy(&t->arena, text, n);
+    int rc = t->text ? rr_lines_open(&p.lines, text, n, file, err)
+                     : rr_fail_memory(err, "template", n);
     while (!rc && (more = rr_lines_next(&p.lines, &line, &len, err)) != 0) {
         if (more < 0)
             return more;
@@ -216,7 +247,11 @@ int rr_template_parse(struct rr_template *t, enum rr_task task, const char *text
     }
     trim_section(&p, t->first[section]);
     t->first[RR_N_SECTIONS] = p.n;
-    return rc ? rc : check_whole(&p, section);
+    if (!rc && section == RR_SECTION_ANSWER)
+        take_title_answer(&p);
+    if (!rc)
+        rc = check_whole(&p, section);
+    return rc ? rc : stray_title(&p);
 }
 
 int rr_template_load(struct rr_template *t, enum rr_task task, const char *path,

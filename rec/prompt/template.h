@@ -8,8 +8,9 @@
  *     {noun} {nouns}       what an item is called, one and many
  *     {levels}             the highest rating of the scale
  *     {rated}              pointwise: lines "title": rating, or None.
- *     {liked} {disliked}   pairwise, listwise: quoted titles with commas, or None.
- *     {title}              pointwise: the candidate
+ *     {liked} {disliked}   quoted titles with commas, or None.
+ *     {title}              pointwise: the candidate; at the end of a pairwise answer: the answer is
+ *                          the preferred one's title, not Yes. or No.
  *     {first} {second}     pairwise: the two candidates
  *     {candidates} {n}     listwise: the candidates as they are shown, and how many
  *     {top}                listwise: how many titles the answer has
@@ -63,8 +64,10 @@ enum rr_section { RR_SECTION_SYSTEM, RR_SECTION_USER, RR_SECTION_ANSWER, RR_N_SE
 
 struct rr_template {
     enum rr_task task;
+    bool title_answer; /* pairwise: answered by a title */
     struct rr_template_part *parts;
     size_t first[RR_N_SECTIONS + 1]; /* section s: parts first[s] .. first[s + 1] */
+    const char *text; /* as it was parsed, terminated */
     char digest[9]; /* first digits of the text's sha256: two wordings are two runs */
     struct rr_arena arena;
 };

@@ -52,13 +52,13 @@ int rr_ranker_elements_add(struct rr_ranker *r, const char *title, struct rr_err
     return RR_OK;
 }
 
-/* The candidates as elements behind what the answer begins with. */
-static int encode_elements(struct rr_ranker *r, const struct rr_request *q, struct rr_error *err)
+/* The candidates as elements behind what the answer of a task begins with. */
+static int encode_elements(struct rr_ranker *r, const struct rr_request *q, enum rr_task task,
+                           struct rr_error *err)
 {
     struct rr_buf begin = {0};
     rr_buf_puts(&begin, "\n");
-    rr_template_render(&begin, r->prompter.style.templates[RR_LISTWISE], RR_SECTION_ANSWER, NULL,
-                       NULL);
+    rr_template_render(&begin, r->prompter.style.templates[task], RR_SECTION_ANSWER, NULL, NULL);
     int rc = begin.failed ? rr_fail_memory(err, "list", begin.n)
                           : rr_ranker_elements_begin(r, &begin, q->n_candidates, err);
     for (int c = 0; c < q->n_candidates && !rc; c++)
@@ -193,7 +193,7 @@ int rr_ranker_lists_prepare(struct rr_ranker *r, const struct rr_request *q, con
                             int *n_end, int *room, struct rr_error *err)
 {
     bool more = false;
-    int rc = encode_elements(r, q, err);
+    int rc = encode_elements(r, q, RR_LISTWISE, err);
     if (!rc)
         rc = make_room(r, q->n_candidates, err);
     if (rc)
@@ -218,4 +218,34 @@ void rr_ranker_lists_read(struct rr_ranker *r, struct rr_reply *reply)
         memcpy(reply->listed + (size_t)l * n, x->order, n * sizeof *x->order);
         reply->n_invalid_lists += !is_permutation(x->order, reply->n, x->used);
     }
+}
+
+int rr_ranker_titles_prepare(struct rr_ranker *r, const struct rr_request *q, int *room,
+                             struct rr_error *err)
+{
+    int rc = encode_elements(r, q, RR_PAIRWISE, err);
+    *room = 0;
+    for (int c = 0; c < q->n_candidates && !rc; c++)
+        *room = rr_max_int(*room, r->element_starts[c + 1] - r->element_starts[c]);
+    if (!rc &&
+        !rr_grow(&r->ways, &r->cap_ways, (size_t)r->n_questions, sizeof *r->ways))
+        rc = rr_fail_memory(err, "pairs", (size_t)r->n_questions * sizeof *r->ways);
+    return rc;
+}
+
+int rr_ranker_titles_append(struct rr_ranker *r, int i, struct rr_error *err)
+{
+    const int *starts = r->element_starts, a = r->questions[i].a, b = r->questions[i].b;
+    const int *x = r->elements + starts[a], *y = r->elements + starts[b];
+    const int most = rr_min_int(starts[a + 1] - starts[a], starts[b + 1] - starts[b]) - 1;
+    int same = 0;
+    while (same < most && x[same] == y[same])
+        same++;
+    if (!rr_grow(&r->ids, &r->cap_ids, r->n_ids + (size_t)same, sizeof *r->ids))
+        return rr_fail_memory(err, "prompts", r->n_ids * sizeof *r->ids);
+    rr_copy(r->ids + r->n_ids, x, (size_t)same * sizeof *r->ids);
+    r->n_ids += (size_t)same;
+    r->ways[i][0] = x[same];
+    r->ways[i][1] = y[same];
+    return RR_OK;
 }

@@ -23,6 +23,9 @@ static int check_options(const struct rr_ranker_options *o, struct rr_error *err
         return rr_fail(err, RR_ERR_USAGE, "RANKER", RR_NOWHERE,
                        "%d rounds of pairs (1 to %d), %d lists (1 to %d)", o->pair_rounds,
                        RR_MAX_PAIR_ROUNDS, o->list_shuffles, RR_MAX_LISTS);
+    if (o->generate && o->style.templates[RR_PAIRWISE]->title_answer)
+        return rr_fail(err, RR_ERR_USAGE, "RANKER", RR_NOWHERE,
+                       "pairs that are answered by titles are scored, not generated");
     return RR_OK;
 }
 
@@ -48,7 +51,8 @@ static int find_answers(struct rr_ranker *r, struct rr_error *err)
             rc = rr_choices_make(&r->ratings, r->tokenizer, &r->encoding, begin.data, levels,
                                  r->o.style.levels, err);
     }
-    if (!rc && r->o.tasks & RR_ASK(RR_PAIRWISE)) {
+    if (!rc && r->o.tasks & RR_ASK(RR_PAIRWISE) &&
+        !r->prompter.style.templates[RR_PAIRWISE]->title_answer) {
         rc = answer_begin(r, RR_PAIRWISE, &begin, err);
         if (!rc)
             rc =
@@ -120,6 +124,7 @@ void rr_ranker_release(struct rr_ranker *r)
     rr_free(r->prompts);
     rr_free(r->questions);
     rr_free(r->pairs);
+    rr_free(r->ways);
     rr_free(r->scratch);
     rr_free(r->elements);
     rr_free(r->element_starts);
@@ -162,6 +167,13 @@ static int encode_question(struct rr_ranker *r, const struct rr_request *q, int 
                                     r->prompt.text.n, err);
 }
 
+/* Whether question i is a pair answered by a title. */
+static bool by_title(const struct rr_ranker *r, int i)
+{
+    return r->questions[i].task == RR_PAIRWISE &&
+           r->o.style.templates[RR_PAIRWISE]->title_answer && !r->o.generate;
+}
+
 /* Appends BOS, the encoding and the end to r->ids as prompt i. */
 static int keep_prompt(struct rr_ranker *r, int i, const int *end, int n_end, struct rr_error *err)
 {
@@ -176,7 +188,7 @@ static int keep_prompt(struct rr_ranker *r, int i, const int *end, int n_end, st
     r->n_ids += n;
     rr_copy(r->ids + r->n_ids, end, (size_t)n_end * sizeof *r->ids);
     r->n_ids += (size_t)n_end;
-    return RR_OK;
+    return by_title(r, i) ? rr_ranker_titles_append(r, i, err) : RR_OK;
 }
 
 /* All prompts with the history from `from` on; *longest receives the length of the longest,
@@ -263,8 +275,10 @@ static int deepest_branch(const struct rr_choices *c)
 static int ask_choices(struct rr_ranker *r, const struct rr_choices *c, struct rr_reply *reply,
                        struct rr_error *err)
 {
-    const size_t leaves = (size_t)r->n_questions * (size_t)c->n_branches;
-    if (!rr_grow(&r->logits, &r->cap_logits, (size_t)r->n_questions * (size_t)c->n_logits,
+    const bool titles = by_title(r, 0);
+    const int n_branches = titles ? 1 : c->n_branches, n_logits = titles ? 2 : c->n_logits;
+    const size_t leaves = (size_t)r->n_questions * (size_t)n_branches;
+    if (!rr_grow(&r->logits, &r->cap_logits, (size_t)r->n_questions * (size_t)n_logits,
                  sizeof *r->logits) ||
         !rr_grow(&r->feeds, &r->cap_feeds, leaves + 1, sizeof *r->feeds) ||
         !rr_grow(&r->wants, &r->cap_wants, leaves, sizeof *r->wants))
@@ -272,10 +286,11 @@ static int ask_choices(struct rr_ranker *r, const struct rr_choices *c, struct r
     const struct rr_tree_job job = {.prompts = r->prompts,
                                     .n_prompts = r->n_questions,
                                     .choices = c,
+                                    .pairs = titles ? (const int(*)[2])r->ways : NULL,
                                     .logits = r->logits,
                                     .feeds = r->feeds,
                                     .wants = r->wants};
-    for (int b = 1; b < c->n_branches; b++)
+    for (int b = 1; b < n_branches; b++)
         reply->tokens_asked += (long long)c->branches[b].n_path * r->n_questions;
     return rr_tree_answers(r->session, &job, err);
 }
@@ -362,6 +377,9 @@ int rr_ranker_prepare(struct rr_ranker *r, const struct rr_request *q, enum rr_t
     if (r->o.generate) {
         n_end = 0;
         room = rr_ranker_answer_tokens(task, q->n_candidates);
+    } else if (by_title(r, 0)) {
+        n_end = 0;
+        rc = rr_ranker_titles_prepare(r, q, &room, err);
     } else if (task == RR_LISTWISE) {
         rc = rr_ranker_lists_prepare(r, q, &end, &n_end, &room, err);
     }
@@ -384,12 +402,13 @@ static void read_ratings(struct rr_ranker *r, struct rr_reply *reply)
 static void read_pairs(struct rr_ranker *r, struct rr_reply *reply)
 {
     const int step = r->prompter.style.no_shift ? 1 : 2;
-    const size_t n = (size_t)r->yes_no.n_logits;
-    for (int p = 0; p < reply->n_pairs; p++) {
-        const float *logits = r->logits + (size_t)(p * step) * n;
-        reply->pairs[p].forward = log_odds(&r->yes_no, logits);
-        if (step == 2)
-            reply->pairs[p].backward = log_odds(&r->yes_no, logits + n);
+    const bool titles = by_title(r, 0);
+    const size_t n = titles ? 2 : (size_t)r->yes_no.n_logits;
+    for (int i = 0; i < reply->n_pairs * step; i++) {
+        const float *logits = r->logits + (size_t)i * n;
+        struct rr_pair_reply *p = &reply->pairs[i / step];
+        *(i % step ? &p->backward : &p->forward) =
+            titles ? (double)logits[0] - (double)logits[1] : log_odds(&r->yes_no, logits);
     }
 }
 

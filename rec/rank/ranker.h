@@ -50,6 +50,7 @@ struct rr_ranker {
     struct rr_question *questions;
     int n_questions;
     int (*pairs)[2];
+    int (*ways)[2]; /* pairs answered by titles: where the titles part, of each question */
     int *scratch;  /* [n_candidates] */
     int *elements; /* tokens of the listwise elements, as rr_listing wants them */
     int *element_starts;
@@ -67,7 +68,7 @@ struct rr_ranker {
     struct rr_sample_scratch *sample;
     size_t cap_starts, cap_prompts, cap_questions, cap_pairs, cap_scratch, cap_elements,
         cap_element_starts, cap_decoded, cap_logits, cap_feeds, cap_wants, cap_sample, cap_used,
-        cap_norms;
+        cap_norms, cap_ways;
 };
 
 /* Shortest context that a ranking session is opened with: a model trained on less is run beyond
@@ -115,6 +116,13 @@ void rr_ranker_lists_read(struct rr_ranker *r, struct rr_reply *reply);
 int rr_ranker_elements_begin(struct rr_ranker *r, const struct rr_buf *behind, int n,
                              struct rr_error *err);
 int rr_ranker_elements_add(struct rr_ranker *r, const char *title, struct rr_error *err);
+/* Pairs answered by titles, as constrained decoding would answer them: the titles' tokens are the
+ * same up to where they part, and there the logits decide. prepare encodes the candidates and sees
+ * to room; append puts what both titles of question i begin with behind its prompt, and where they
+ * part into r->ways[i] (equal titles: one token twice). */
+int rr_ranker_titles_prepare(struct rr_ranker *r, const struct rr_request *q, int *room,
+                             struct rr_error *err);
+int rr_ranker_titles_append(struct rr_ranker *r, int i, struct rr_error *err);
 /* reply->likelihood[n_candidates]. */
 int rr_ranker_likelihood(struct rr_ranker *r, const struct rr_request *q, struct rr_reply *reply,
                          struct rr_error *err);

@@ -26,6 +26,15 @@ int rr_tree_open_trunk(struct rr_trunk *t, struct rr_session *s, const struct rr
     return rc;
 }
 
+/* Of pairs of tokens: one place, two ways. */
+static const struct rr_choices two_ways = {
+    .n = 2, .branches = {{.n_ids = 2}}, .n_branches = 1, .n_logits = 2};
+
+static const struct rr_choices *choices_of(const struct rr_tree_job *job)
+{
+    return job->pairs ? &two_ways : job->choices;
+}
+
 /* Opens the nodes of one prompt: its leaf, and one below it per deeper branch. RR_OK, or the status
  * of the one that did not fit; then the session is as before. */
 static int open_leaf(struct rr_session *s, const struct rr_tree_job *job,
@@ -33,7 +42,7 @@ static int open_leaf(struct rr_session *s, const struct rr_tree_job *job,
                      struct rr_error *err)
 {
     const struct rr_prompt_ids *p = &job->prompts[prompt];
-    const struct rr_choices *c = job->choices;
+    const struct rr_choices *c = choices_of(job);
     int rc = rr_session_branch(s, trunk->node, p->n - trunk->n_tokens, &feeds[0].node, err);
     if (rc)
         return rc;
@@ -57,7 +66,7 @@ static int open_leaves(struct rr_session *s, const struct rr_tree_job *job,
 {
     int n = 0;
     for (; first + n < job->n_prompts; n++) {
-        int rc = open_leaf(s, job, trunk, first + n, feeds + n * job->choices->n_branches,
+        int rc = open_leaf(s, job, trunk, first + n, feeds + n * choices_of(job)->n_branches,
                            n ? NULL : err);
         if (rc)
             return n ? n : rc;
@@ -68,13 +77,13 @@ static int open_leaves(struct rr_session *s, const struct rr_tree_job *job,
 static void make_wants(const struct rr_tree_job *job, const struct rr_feed *feeds, int n_before,
                        int first, int n)
 {
-    const struct rr_choices *c = job->choices;
+    const struct rr_choices *c = choices_of(job);
     float *logits = job->logits + (size_t)first * (size_t)c->n_logits;
     for (int i = 0; i < n * c->n_branches; i++) {
         const struct rr_branch *b = &c->branches[i % c->n_branches];
         job->wants[i] = (struct rr_want){.feed = n_before + i,
                                          .offset = feeds[i].n_tokens - 1,
-                                         .ids = b->ids,
+                                         .ids = job->pairs ? job->pairs[first + i] : b->ids,
                                          .n_ids = b->n_ids,
                                          .logits = logits};
         logits += b->n_ids;
@@ -95,7 +104,7 @@ int rr_tree_answers(struct rr_session *s, const struct rr_tree_job *job, struct 
             break;
         }
         make_wants(job, leaves, n_before, first, n);
-        const int n_feeds = n * job->choices->n_branches;
+        const int n_feeds = n * choices_of(job)->n_branches;
         rc = rr_session_eval(s, job->feeds, n_before + n_feeds, job->wants, n_feeds, err);
         rr_session_rewind(s, leaves[0].node);
         first += n;

@@ -27,7 +27,8 @@ struct rr_tree_job {
     const struct rr_prompt_ids *prompts; /* [n_prompts] */
     int n_prompts;
     const struct rr_choices *choices; /* the prompts end in choices->common */
-    float *logits;                    /* [n_prompts, choices->n_logits], the result */
+    const int (*pairs)[2]; /* [n_prompts] instead: two tokens are asked for behind each prompt */
+    float *logits;                    /* [n_prompts, choices->n_logits (pairs: 2)], the result */
     struct rr_feed *feeds;            /* [n_prompts n_branches + 1], scratch */
     struct rr_want *wants;            /* [n_prompts n_branches], scratch */
 };

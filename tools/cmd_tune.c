@@ -1,0 +1,307 @@
+/* recrank tune: a model learns to answer instructions, in full or as a LoRA adapter. */
+#include <math.h>
+#include <string.h>
+#include "engine/base/check.h"
+#include "engine/base/file.h"
+#include "engine/base/sha256.h"
+#include "rec/learn/tune.h"
+#include "rec/rank/recipe.h"
+#include "tools/asking.h"
+#include "tools/training.h"
+#include "weights/adapter.h"
+
+struct settings {
+    struct data_options data;
+    struct source_options source;
+    struct asking asking;
+    struct model_options model;
+    struct training_options training;
+    const char *output, *instructions, *lora;
+    long long users;
+    bool rehearse;
+    int rank, alpha, dropout_percent, rslora;
+    unsigned modules;
+    bool adapter; /* the output is a folder with an adapter */
+};
+
+/* What a tuning works on. */
+struct tuning {
+    const struct settings *s;
+    const char *base;
+    struct loaded l;
+    struct opened_data d; /* with --data */
+    struct rr_instructions in;
+    struct rr_corpus corpus; /* with --rehearse */
+    struct rr_lm lm;
+    struct rr_ranker_options ranker;
+    struct rr_error err;
+};
+
+/* "modules=q,v" stands last in --lora, since it has commas itself. */
+static bool parse_lora(struct settings *s)
+{
+    const struct training_part parts[] = {{"r=", &s->rank, 4096},
+                                          {"alpha=", &s->alpha, 1 << 20},
+                                          {"dropout=", &s->dropout_percent, 90},
+                                          {"rslora=", &s->rslora, 1}};
+    const char *names = strstr(s->lora, "modules=");
+    char head[200];
+    size_t n = names ? (size_t)(names - s->lora) : strlen(s->lora);
+    while (n && s->lora[n - 1] == ',')
+        n--;
+    if (n >= sizeof head)
+        return false;
+    memcpy(head, s->lora, n);
+    head[n] = 0;
+    for (const char *p = names ? names + strlen("modules=") : NULL; p && *p;) {
+        const char *comma = strchr(p, ',');
+        const size_t len = comma ? (size_t)(comma - p) : strlen(p);
+        int m = 0;
+        while (m < RR_LM_N && (strlen(rr_lm_matrix_name((enum rr_lm_matrix)m)) != len ||
+                               memcmp(rr_lm_matrix_name((enum rr_lm_matrix)m), p, len) != 0))
+            m++;
+        if (m == RR_LM_N)
+            return false;
+        s->modules |= 1u << m;
+        p = comma ? comma + 1 : NULL;
+    }
+    if (!s->modules)
+        s->modules = 1u << RR_LM_Q | 1u << RR_LM_V;
+    return (!names || strlen(names) > strlen("modules=")) &&
+           training_parse_parts(head, parts, COUNT(parts));
+}
+
+static struct rr_lm_options lm_options(const struct settings *s)
+{
+    if (!s->lora)
+        return (struct rr_lm_options){.dropout = s->training.dropout};
+    return (struct rr_lm_options){.dropout = s->training.dropout,
+                                  .rank = s->rank,
+                                  .alpha = s->alpha,
+                                  .lora_dropout = s->dropout_percent / 100.0,
+                                  .rank_stabilised = s->rslora == 1,
+                                  .modules = s->modules};
+}
+
+static int hash_file(char hex[65], const char *path, struct rr_error *err)
+{
+    struct rr_map map;
+    struct rr_sha256 sum;
+    int rc = rr_map_open(&map, path, err);
+    if (rc)
+        return rc;
+    rr_sha256_init(&sum);
+    rr_sha256_add(&sum, map.data, map.size);
+    rr_sha256_hex(&sum, hex);
+    rr_map_close(&map);
+    return RR_OK;
+}
+
+/* Everything the weights depend on, in one line. */
+static int describe(struct rr_buf *out, struct tuning *t)
+{
+    const struct settings *s = t->s;
+    char model[65], file[65];
+    int rc = hash_file(file, s->instructions, &t->err);
+    if (rc)
+        return rc;
+    rr_weights_fingerprint(&t->l.weights, model);
+    rr_buf_printf(out, "tune %s on %s; lora %s; ", model, file, s->lora ? s->lora : "none");
+    training_describe(out, &s->training);
+    rr_buf_printf(out, "; seed %lld; cpu %s", s->data.seed,
+                  rr_cpu_level_name(t->l.engine.kernels.level));
+    if (s->rehearse)
+        rr_buf_printf(out, "; corpus %s, %s, split %d", t->d.dataset.fingerprint,
+                      t->d.dataset.settings, (int)t->d.split.order);
+    return out->failed ? rr_fail_memory(&t->err, "options", out->n) : RR_OK;
+}
+
+/* The output: an adapter, or the model with it merged, with the wordings it was taught. */
+static int write_output(struct tuning *t)
+{
+    const struct settings *s = t->s;
+    if (s->adapter)
+        return rr_adapter_write(s->output, &t->lm, t->base, &t->err);
+    struct rr_lm merged;
+    struct rr_vocab v;
+    struct rr_note notes[RR_RECIPE_NOTES];
+    struct rr_recipe_numbers numbers;
+    const char *texts[RR_N_TASKS];
+    for (int k = 0; k < RR_N_TASKS; k++)
+        texts[k] = s->asking.templates[k].text;
+    const size_t n = rr_recipe_notes(notes, &numbers, texts, (int)s->asking.history,
+                                     (int)s->asking.titles);
+    int rc = rr_lm_merged(&merged, &t->lm, &t->err);
+    if (rc)
+        return rc;
+    rr_tokenizer_vocab(&v, t->l.weights.tokenizer);
+    rc = training_write(s->output, &merged, &v, notes, n, &t->err);
+    rr_lm_free(&merged);
+    return rc;
+}
+
+static int run_training(struct tuning *t)
+{
+    const struct settings *s = t->s;
+    struct training shown = {.of = "validation answer"};
+    struct rr_train_options o;
+    struct rr_train_report r;
+    struct rr_buf identity = {0}, checkpoint = {0};
+    int rc = describe(&identity, t);
+    training_fill(&o, &shown, &s->training, s->data.seed);
+    shown.engine = &t->l.engine;
+    shown.lm = &t->lm;
+    shown.tokenizer = t->l.weights.tokenizer;
+    shown.source = s->data.dir ? &t->d.source : NULL;
+    shown.ranker = &t->ranker;
+    shown.n_users = (int)s->users;
+    rr_buf_printf(&checkpoint, "%s.checkpoint", s->output);
+    o.checkpoint = rr_path_is_special(s->output) ? NULL : checkpoint.data;
+    o.identity = identity.data;
+    o.judge_start = true;
+    if (!s->training.json)
+        fprintf(stderr, "%zu instructions, %zu of them to validate on; %zu numbers to train\n",
+                t->in.n, t->in.n_valid, t->lm.n_values);
+    progress_start(&shown.progress, "tuning");
+    if (!rc)
+        rc = checkpoint.failed ? rr_fail_memory(&t->err, "file name", checkpoint.n)
+                               : rr_tune(&r, &t->lm, &t->l.engine, &t->in,
+                                         s->rehearse ? &t->corpus : NULL, &o, &t->err);
+    progress_end(&shown.progress);
+    if (shown.failure.status) {
+        t->err = shown.failure;
+        rc = shown.failure.status;
+    }
+    if (!rc)
+        rc = write_output(t);
+    if (!rc && !s->training.json)
+        printf("%s: pass %d, %.4f per validation answer, %lld steps, %lld tokens\n", s->output,
+               r.best_pass, r.best_loss, r.steps, r.tokens);
+    rr_buf_free(&identity);
+    rr_buf_free(&checkpoint);
+    return rc;
+}
+
+static int tune(struct tuning *t)
+{
+    const struct settings *s = t->s;
+    const struct rr_weights *w = &t->l.weights;
+    const struct rr_lm_options lo = lm_options(s);
+    t->ranker = asking_ranker(&s->asking, s->data.dir ? &t->d.dataset : NULL, s->data.seed,
+                              RR_ASK_ALL);
+    int rc = rr_instructions_read(&t->in, s->instructions, w->tokenizer,
+                                  s->asking.context ? (int)s->asking.context
+                                                    : w->model.h.n_context,
+                                  (uint64_t)s->data.seed, &t->err);
+    if (!rc && s->rehearse)
+        rc = rr_corpus_make(&t->corpus, &t->d.split, w->tokenizer, 30, &t->err);
+    if (!rc)
+        rc = rr_lm_from_model(&t->lm, &t->l.engine.kernels, &w->model, &lo, (uint64_t)s->data.seed,
+                              &t->err);
+    if (!rc)
+        rc = run_training(t);
+    rr_lm_free(&t->lm);
+    rr_corpus_free(&t->corpus);
+    rr_instructions_free(&t->in);
+    return rc ? tool_fail(&t->err) : tool_finish();
+}
+
+static int open_and_tune(struct settings *s, const struct command *c, const char *base)
+{
+    struct tuning t = {.s = s, .base = base};
+    int rc = tool_load(&t.l, base, &s->model, true);
+    if (rc >= 0)
+        return rc;
+    rc = asking_recipe(&s->asking, &t.l.weights);
+    if (rc < 0 && !s->data.dir) {
+        rc = tune(&t);
+    } else if (rc < 0 && (rc = data_open(&t.d, c, &s->data)) < 0) {
+        rc = data_verdict(&t.d.dataset);
+        if (!rc)
+            rc = data_source(&t.d, &s->source, &s->data, !s->asking.no_hint);
+        if (rc < 0)
+            rc = tune(&t);
+        data_close(&t.d);
+    }
+    tool_unload(&t.l);
+    return rc;
+}
+
+static int check(const struct command *c, struct settings *s, const struct option *opts, size_t n)
+{
+    static const char *const about_data[] = {"rehearse", "users", "backbone", "candidates", "k",
+                                             "history"};
+    if (!s->output || !s->instructions)
+        return args_misuse(c, "--instructions and --output are needed");
+    if (s->lora && !parse_lora(s))
+        return args_misuse(c,
+                           "--lora is '%s'; expected r=8,alpha=16,dropout=5,rslora=1,"
+                           "modules=q,k,v,o,gate,up,down or a part of it (dropout in percent)",
+                           s->lora);
+    for (size_t i = 0; i < COUNT(about_data) && !s->data.dir; i++)
+        if (args_given(opts, n, about_data[i]))
+            return args_misuse(c, "--%s has no effect without --data", about_data[i]);
+    const size_t len = strlen(s->output);
+    s->adapter = s->lora && !(len > 5 && strcmp(s->output + len - 5, ".gguf") == 0);
+    return source_check(c, &s->source);
+}
+
+static int run(const struct command *c, int argc, char **argv)
+{
+    struct settings s = {.data = DATA_OPTIONS_INIT,
+                         .source = SOURCE_OPTIONS_INIT,
+                         .asking = ASKING_INIT,
+                         .rank = 8,
+                         .alpha = 16,
+                         .users = 200,
+                         .training = {.passes = 3, .rows = 4096, .warmup = 50, .rate = 0}};
+    struct option opts[] = {
+        {"instructions", 0, OPT_TEXT, &s.instructions, "FILE.jsonl",
+         "what to learn: the file of 'recrank instruct', or any in its dialects", 0, 0, false},
+        {"output", 'o', OPT_TEXT, &s.output, "FILE.gguf|DIR",
+         "the tuned model; with --lora, a name without .gguf is a folder for the adapter", 0, 0,
+         false},
+        {"lora", 0, OPT_TEXT, &s.lora, "r=8,alpha=16,modules=q,v",
+         "train an adapter and leave the weights; any part of it, modules last", 0, 0, false},
+        {"rehearse", 0, OPT_FLAG, &s.rehearse, NULL,
+         "with --data: go on learning its titles and likes, too", 0, 0, false},
+        {"users", 0, OPT_INT, &s.users, "N",
+         "with --data: rank validation items of N users after every pass, 0: of all", 0, 1e9,
+         false},
+        TRAINING_OPTION_ROWS(s.training),
+        DATA_OPTION_ROWS(s.data),
+        SOURCE_OPTION_ROWS(s.source),
+        ASKING_OPTION_ROWS(s.asking),
+        MODEL_OPTION_ROWS(s.model),
+    };
+    struct args a;
+    struct rr_error err = {0};
+    int rc = args_parse(&a, c, opts, COUNT(opts), argc, argv);
+    if (rc >= 0 || (rc = check(c, &s, opts, COUNT(opts))) >= 0 ||
+        (rc = asking_open(&s.asking)) >= 0)
+        return rc;
+    if (s.training.rate <= 0)
+        s.training.rate = s.lora ? 1e-3 : 5e-4;
+    tool_catch_interrupt();
+    rc = s.adapter ? rr_adapter_check(s.output, &err) : rr_out_check(s.output, &err);
+    rc = rc ? tool_fail(&err) : open_and_tune(&s, c, a.positional[0]);
+    asking_close(&s.asking);
+    return rc;
+}
+
+const struct command cmd_tune = {
+    .name = "tune",
+    .synopsis = "MODEL --instructions FILE.jsonl -o OUT [--lora r=8,alpha=16,modules=q,v]",
+    .summary = "teach a model to answer instructions",
+    .examples = "  recrank tune base.gguf --instructions ins/recranker.jsonl -o tuned.gguf\n"
+                "  recrank tune llama-folder --lora r=8,alpha=16,modules=q,v --instructions "
+                "ins/recranker.jsonl -o adapter/\n",
+    .notes = "The loss is that of the answers. One user of twenty validates, and the pass with the "
+             "least validation loss is kept (pass 0: the\nmodel as it came). With --lora and a "
+             "folder, adapter_config.json and adapter_model.safetensors are written, as PEFT reads "
+             "them.\nA run that is stopped or killed goes on where it was (OUT.checkpoint) and "
+             "ends in the same bytes.\n",
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};

@@ -1,0 +1,32 @@
+/* LoRA adapters as PEFT keeps them: a folder with adapter_config.json and
+ * adapter_model.safetensors (spec/conventions.md 4.9). */
+#ifndef RR_ADAPTER_H
+#define RR_ADAPTER_H
+
+#include "engine/train/lm.h"
+#include "weights/weights.h"
+
+struct rr_adapter_report {
+    int rank, n_merged; /* matrices */
+    double scale;
+};
+/* Adds an adapter to a model: every matrix it is about becomes float32 in w's arena, w + scale b a,
+ * the sum in double, rounded once. RR_ERR_OPEN, or RR_ERR_DATA "ADAPTER", "ADAPTER_NO_MATCH",
+ * "UNSUPPORTED": something in it that would not be applied; w may then be changed in part. */
+int rr_adapter_apply(struct rr_weights *w, const struct rr_kernels *kern, const char *dir,
+                     struct rr_adapter_report *report, struct rr_error *err);
+
+/* Writes lm's adapter into a folder, which is made if it is missing; base names the model it
+ * belongs to. The rows of q and k are put in Hugging Face's order, whatever lm's is. */
+int rr_adapter_write(const char *dir, const struct rr_lm *lm, const char *base,
+                     struct rr_error *err);
+/* Whether rr_adapter_write could write there: makes the folder. */
+int rr_adapter_check(const char *dir, struct rr_error *err);
+
+/* "self_attn.q_proj", ..., "mlp.down_proj". */
+const char *rr_adapter_module(enum rr_lm_matrix m);
+/* Where Hugging Face's files have row `row` of a matrix of ours: another place only for q and k of
+ * models whose neighbours rotate (GGUF's order). */
+int rr_adapter_row(const struct rr_hparams *h, enum rr_lm_matrix m, int row);
+
+#endif
