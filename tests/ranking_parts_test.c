@@ -580,11 +580,12 @@ Test(reply, utilities_scores_and_features_by_hand)
     struct rr_rng rng;
     rr_rng_seed(&rng, 17);
     for (int trial = 0; trial < 3000; trial++) {
-        double u[RR_N_TASKS][12], hybrid[12], score[12], f[12][RR_N_FEATURES], fitted[12];
-        const struct rr_weights_hybrid w = {{rr_rng_unit(&rng), -rr_rng_unit(&rng), 2}};
+        double u[RR_N_SIGNALS][12], hybrid[12], score[12], f[12][RR_N_FEATURES], fitted[12];
+        const struct rr_weights_hybrid w = {
+            {rr_rng_unit(&rng), -rr_rng_unit(&rng), 2, rr_rng_unit(&rng)}};
         static const double weights[RR_N_FEATURES] = {-1, 0.5, 2, -0.25, 0.125};
         random_reply(&r, &rng);
-        for (int t = 0; t < RR_N_TASKS; t++)
+        for (int t = 0; t < RR_N_SIGNALS; t++)
             rr_utility(u[t], &r, (enum rr_task)t);
         rr_hybrid(hybrid, &r, &w);
         rr_reply_features(f, &r);
@@ -595,12 +596,12 @@ Test(reply, utilities_scores_and_features_by_hand)
             const double place = mean_place(&r, i, r.n + 1);
             double pairs, odds;
             pairs_of(&r, i, &pairs, &odds);
-            const double expected[3] = {r.rating[i] - 0.05 * i, pairs,
-                                        -0.025 * mean_place(&r, i, 6)};
+            const double expected[4] = {r.rating[i] - 0.05 * i, pairs,
+                                        -0.025 * mean_place(&r, i, 6), r.likelihood[i]};
             const double features[RR_N_FEATURES] = {log(i + 1), r.rating[i], odds, log(place),
                                                     r.likelihood[i]};
             double sum = 0, by_features = 0;
-            for (int t = 0; t < RR_N_TASKS; t++) {
+            for (int t = 0; t < RR_N_SIGNALS; t++) {
                 cr_assert(fabs(u[t][i] - asked[t] * expected[t]) < 1e-12,
                           "trial %d, %s: utility %g, expected %g", trial,
                           rr_task_name((enum rr_task)t), u[t][i], asked[t] * expected[t]);
@@ -655,8 +656,9 @@ Test(reply, the_paper_s_figure)
     for (int i = 0; i < 4; i++)
         cr_assert(order[i].candidate == i && order[i].score == u[i], "place %d", i);
     cr_assert(rr_weights_paper.alpha[0] == 1 / 3.0 && rr_weights_paper.alpha[1] == 1 / 3.0 &&
-                  rr_weights_paper.alpha[2] == 1 / 3.0,
-              "the paper weighs all the same");
+                  rr_weights_paper.alpha[2] == 1 / 3.0 && rr_weights_paper.alpha[3] == 0,
+              "the paper weighs its three the same");
+    r.weights = rr_weights_paper;
     rr_reply_scores(u, &r, RR_BY_HYBRID, NULL);
     cr_assert(fabs(u[0] - (4 + 0.5 - 0.025) / 3) < 1e-12 &&
                   fabs(u[3] - (2 + 0 - 0.075) / 3) < 1e-12,

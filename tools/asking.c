@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include "rec/rank/recipe.h"
+#include "rec/rank/retrieve.h"
 
 int asking_open(struct asking *a)
 {
@@ -73,6 +74,37 @@ int asking_check(const struct command *c, const struct asking *a, unsigned tasks
     if (a->no_hint && args_given(opts, n_opts, "hint-scores"))
         return args_misuse(c, "--hint-scores has no effect with --no-hint");
     return -1;
+}
+
+static int on_user(void *arg, long long done, long long total)
+{
+    progress_step(arg, done, total);
+    return tool_interrupted();
+}
+
+int asking_source(const struct asking *a, struct opened_data *d, const struct source_options *o,
+                  const struct data_options *data, struct loaded *l, int user)
+{
+    struct rr_error err = {0};
+    struct rr_ranker r = {0};
+    struct progress p;
+    if (!source_retrieves(o))
+        return data_source(d, o, data, !a->no_hint);
+    const struct rr_ranker_options ro =
+        asking_ranker(a, &d->dataset, data->seed, RR_ASK(RR_LIKELIHOOD));
+    const struct rr_retrieve_options so = {.k = (int)o->k + (o->history == 1),
+                                           .user = user,
+                                           .with_valid = o->history == 1,
+                                           .progress = on_user,
+                                           .progress_arg = &p};
+    progress_start(&p, "retrieving");
+    int rc = rr_ranker_init(&r, &l->engine, &l->weights.model, l->weights.tokenizer, &ro, &err);
+    if (!rc)
+        rc = rr_retrieve(&d->lists, &r, &d->split, &so, &err);
+    progress_end(&p);
+    rr_ranker_release(&r);
+    snprintf(d->name, sizeof d->name, "likelihood");
+    return rc ? tool_fail(&err) : data_source(d, o, data, !a->no_hint);
 }
 
 struct rr_prompt_style asking_style(const struct asking *a, const struct rr_dataset *d,

@@ -65,6 +65,11 @@ void asking_close(struct asking *a);
  * code after a message. */
 int asking_recipe(struct asking *a, const struct rr_weights *w);
 
+/* data_source, and `--backbone likelihood`: candidates that the model itself retrieves, for one user
+ * (user >= 0) or all. -1, or an exit code after a message. */
+int asking_source(const struct asking *a, struct opened_data *d, const struct source_options *o,
+                  const struct data_options *data, struct loaded *l, int user);
+
 /* Refuses options that have no effect on the tasks asked (RR_ASK bits). -1, or the exit code. */
 int asking_check(const struct command *c, const struct asking *a, unsigned tasks,
                  const struct option *opts, size_t n_opts);

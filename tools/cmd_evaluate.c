@@ -64,6 +64,7 @@ static int make_official(struct job *j, struct rr_variant *v)
     struct rr_error err = {0};
     v->ranker.generate = true;
     v->ranker.tasks &= RR_ASK_QUESTIONS; /* the original has no likelihood */
+    v->ranker.weights = rr_weights_paper;
     v->ranker.style.shuffle_history = true;
     v->ranker.style.plain_lists = true;
     if (j->s->asking.no_hint)
@@ -382,7 +383,8 @@ static int open_and_evaluate(const struct command *c, struct settings *s, const 
         d.split.count = (enum rr_count_rule)s->count;
         rc = data_verdict(&d.dataset);
         if (!rc)
-            rc = data_source(&d, &s->source, &s->data, asked && !s->asking.no_hint);
+            rc = asked ? asking_source(&s->asking, &d, &s->source, &s->data, &l, -1)
+                       : data_source(&d, &s->source, &s->data, false);
         if (rc < 0)
             rc = fit_ease(&j);
         if (rc < 0)

@@ -550,7 +550,8 @@ static int run(const struct command *c, int argc, char **argv)
         else if (s.data.dir && (rc = data_open(&d, c, &s.data)) < 0) {
             rc = data_verdict(&d.dataset);
             if (!rc)
-                rc = data_source(&d, &s.source, &s.data, !s.asking.no_hint);
+                rc = asking_source(&s.asking, &d, &s.source, &s.data, &l,
+                                   s.user ? rr_dataset_user(&d.dataset, s.user) : -1);
             if (rc < 0)
                 rc = rank(&r, &l, &d);
             data_close(&d);

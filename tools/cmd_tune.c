@@ -125,12 +125,11 @@ static int write_output(struct tuning *t)
     struct rr_lm merged;
     struct rr_vocab v;
     struct rr_note notes[RR_RECIPE_NOTES];
-    struct rr_recipe_numbers numbers;
+    struct rr_recipe_text numbers;
     const char *texts[RR_N_TASKS];
     for (int k = 0; k < RR_N_TASKS; k++)
         texts[k] = s->asking.templates[k].text;
-    const size_t n = rr_recipe_notes(notes, &numbers, texts, (int)s->asking.history,
-                                     (int)s->asking.titles);
+    const size_t n = rr_recipe_notes(notes, &numbers, texts, &t->ranker);
     int rc = rr_lm_merged(&merged, &t->lm, &t->err);
     if (rc)
         return rc;

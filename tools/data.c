@@ -135,16 +135,22 @@ static int import_lists(struct opened_data *d, const struct source_options *o)
     return -1;
 }
 
+bool source_retrieves(const struct source_options *o)
+{
+    return o->backbone && strcmp(o->backbone, "likelihood") == 0;
+}
+
 int source_check(const struct command *c, const struct source_options *o)
 {
     if (o->lists && o->backbone)
         return args_misuse(c, "--candidates and --backbone exclude each other");
     if (o->hint_scores && !o->lists)
         return args_misuse(c, "--hint-scores has no effect without --candidates");
-    if (o->backbone && rr_backbone_kind_from_name(o->backbone) < 0 && !rr_path_exists(o->backbone))
+    if (o->backbone && !source_retrieves(o) && rr_backbone_kind_from_name(o->backbone) < 0 &&
+        !rr_path_exists(o->backbone))
         return args_misuse(c,
-                           "--backbone is '%s'; expected pop|mf|itemknn|ease|lightgcn, or a file "
-                           "of 'recrank fit'",
+                           "--backbone is '%s'; expected pop|mf|itemknn|ease|lightgcn, likelihood, "
+                           "or a file of 'recrank fit'",
                            o->backbone);
     return -1;
 }
@@ -170,7 +176,8 @@ int data_source(struct opened_data *d, const struct source_options *o,
                 const struct data_options *data, bool hints)
 {
     struct rr_error err = {0};
-    int rc = o->lists ? import_lists(d, o) : open_backbone(d, o, data);
+    const bool retrieved = d->lists.start != NULL;
+    int rc = retrieved ? -1 : o->lists ? import_lists(d, o) : open_backbone(d, o, data);
     hints = hints && !o->hint_scores;
     if (rc < 0 && hints &&
         rr_rating_fit(&d->hints, &d->dataset, d->split.rated,
@@ -178,7 +185,7 @@ int data_source(struct opened_data *d, const struct source_options *o,
         rc = tool_fail(&err);
     d->source = (struct rr_source){.split = &d->split,
                                    .backbone = &d->backbone,
-                                   .lists = o->lists ? &d->lists : NULL,
+                                   .lists = o->lists || retrieved ? &d->lists : NULL,
                                    .name = d->name,
                                    .hints = hints ? &d->hints : NULL,
                                    .scores_are_ratings = o->hint_scores,

@@ -54,7 +54,8 @@ struct source_options {
     }
 #define SOURCE_OPTION_ROWS(o)                                                                      \
     {"backbone", 0, OPT_TEXT, &(o).backbone, "NAME|FILE",                                          \
-     "what proposes candidates: pop|mf|itemknn|ease|lightgcn, or a file of 'recrank fit' [mf]",    \
+     "what proposes candidates: pop|mf|itemknn|ease|lightgcn, a file of 'recrank fit', or "         \
+     "likelihood: the model itself [mf]",                                                          \
      0, 0, false},                                                                                 \
     {"candidates", 0, OPT_TEXT, &(o).lists, "FILE",                                                \
      "import candidates and scores (TSV, TREC run, JSONL) instead of a backbone's", 0, 0, false},  \
@@ -64,6 +65,9 @@ struct source_options {
     {"history", 0, OPT_CHOICE, &(o).history, "train|train+valid",                                  \
      "what is shown of a user: with the validation item, it is no candidate [train]", 0, 0, false}
 /* clang-format on */
+
+/* --backbone likelihood. */
+bool source_retrieves(const struct source_options *o);
 
 struct opened_data {
     struct rr_dataset dataset;

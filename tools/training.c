@@ -141,15 +141,26 @@ bool training_parse_parts(const char *text, const struct training_part *parts, s
     return true;
 }
 
-int training_write(const char *path, const struct rr_lm *lm, const struct rr_vocab *v,
-                   const struct rr_note *notes, size_t n_notes, struct rr_error *err)
+int training_write_as(const char *path, enum rr_type type, const struct rr_lm *lm,
+                      const struct rr_vocab *v, const struct rr_note *notes, size_t n_notes,
+                      struct rr_error *err)
 {
     struct rr_model m;
+    struct rr_arena arena = {0};
     struct rr_layer *layers = rr_alloc((size_t)lm->h.n_layers, sizeof *layers);
     if (!layers)
         return rr_fail_memory(err, "layers", (size_t)lm->h.n_layers * sizeof *layers);
     rr_lm_as_model(&m, layers, lm);
-    int rc = rr_gguf_write_model(path, &m, v, "recrank", notes, n_notes, err);
+    int rc = type == RR_TYPE_F32 ? RR_OK : rr_quantise_model(&m, type, &arena, err);
+    if (!rc)
+        rc = rr_gguf_write_model(path, &m, v, "recrank", notes, n_notes, err);
+    rr_arena_free(&arena);
     rr_free(layers);
     return rc;
+}
+
+int training_write(const char *path, const struct rr_lm *lm, const struct rr_vocab *v,
+                   const struct rr_note *notes, size_t n_notes, struct rr_error *err)
+{
+    return training_write_as(path, RR_TYPE_F32, lm, v, notes, n_notes, err);
 }

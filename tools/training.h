@@ -51,7 +51,11 @@ struct training_part {
 };
 bool training_parse_parts(const char *text, const struct training_part *parts, size_t n);
 
-/* Writes lm's float32 weights, adapters not merged, as GGUF. */
+/* Writes lm's weights, adapters not merged, as GGUF; its matrices as F32 or (training_write_as)
+ * rounded to Q8_0. */
+int training_write_as(const char *path, enum rr_type type, const struct rr_lm *lm,
+                      const struct rr_vocab *v, const struct rr_note *notes, size_t n_notes,
+                      struct rr_error *err);
 int training_write(const char *path, const struct rr_lm *lm, const struct rr_vocab *v,
                    const struct rr_note *notes, size_t n_notes, struct rr_error *err);
 

@@ -121,6 +121,7 @@ static int ask(struct work *w, struct rr_journal *j, int v, int i, const struct 
         if (!rc)
             rc = rr_journal_add(j, v, e->users[i], reply, seconds, w->err);
     } else if (rc > 0) {
+        reply->weights = w->ranker->o.weights;
         e->n_resumed++;
         rc = RR_OK;
     }
@@ -216,13 +217,13 @@ static int add_method(struct work *w, int v, enum rr_method method, int skip, co
     int rc = add_row(w, variant, name, &row);
     if (rc)
         return rc;
-    struct rr_weights_hybrid weights = rr_weights_paper;
-    if (skip >= 0)
-        weights.alpha[skip] = 0;
     for (int i = 0; i < w->e->n; i++) {
         const struct asked_user *a = &w->asked[i];
         if (!a->n)
             continue;
+        struct rr_weights_hybrid weights = a->replies[v].weights;
+        if (skip >= 0)
+            weights.alpha[skip] = 0;
         if (method == RR_BY_HYBRID)
             rr_hybrid(scores, &a->replies[v], &weights);
         else
@@ -250,7 +251,7 @@ static int add_variant(struct work *w, int v)
         if (tasks >> t & 1 && (variant->all_methods || n_tasks(tasks) == 1))
             rc = add_method(w, v, (enum rr_method)t, -1, variant->name,
                             rr_task_name((enum rr_task)t));
-    if (!rc && n_tasks(tasks & RR_ASK_QUESTIONS) > 1)
+    if (!rc && n_tasks(tasks) > 1)
         rc = add_method(w, v, RR_BY_HYBRID, -1, variant->name, "hybrid");
     if (!rc && n_tasks(tasks) > 1 && variant->all_methods)
         rc = add_method(w, v, RR_BY_RRF, -1, variant->name, "rrf");
@@ -260,9 +261,10 @@ static int add_variant(struct work *w, int v)
 /* With --ablate: the hybrid of the first variant's replies without each task in turn. */
 static int add_without_task(struct work *w)
 {
-    static const char *const names[RR_N_TASKS] = {"no-pointwise", "no-pairwise", "no-listwise"};
+    static const char *const names[RR_N_SIGNALS] = {"no-pointwise", "no-pairwise", "no-listwise",
+                                                    "no-likelihood"};
     int rc = RR_OK;
-    for (int t = 0; t < RR_N_TASKS && !rc; t++)
+    for (int t = 0; t < RR_N_SIGNALS && !rc; t++)
         rc = add_method(w, 0, RR_BY_HYBRID, t, names[t], "hybrid");
     return rc;
 }

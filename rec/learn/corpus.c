@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include "engine/base/check.h"
+#include "rec/learn/wording.h"
 #include "rec/prompt/prompt.h"
 
 /* ---- vocabulary ---------------------------------------------------------------------------------
@@ -38,7 +39,7 @@ int rr_corpus_vocabulary(struct rr_vocab *v, struct rr_arena *arena, const struc
     if (head)
         texts[k++] = (struct rr_bpe_text){head, text.n, 2};
     for (int t = 0; head && t < RR_N_TASKS; t++) {
-        const char *wording = rr_template_text((enum rr_task)t);
+        const char *wording = rr_learn_wording((enum rr_task)t);
         texts[k++] = (struct rr_bpe_text){wording, strlen(wording), 2};
     }
     rr_buf_free(&text);

@@ -187,19 +187,23 @@ static int take_instruction(const struct line *l, const struct rr_json *root,
     return rc;
 }
 
+bool rr_instructions_validates(const char *user, size_t n, uint64_t seed)
+{
+    struct rr_rng rng;
+    uint64_t who = 14695981039346656037u; /* FNV-1a */
+    for (size_t i = 0; i < n; i++)
+        who = (who ^ (unsigned char)user[i]) * 1099511628211u;
+    rr_rng_stream(&rng, seed, who);
+    return rr_rng_below(&rng, VALID_ONE_OF) == 0;
+}
+
 /* All lines of a user go one way; without a user, each line goes its own. */
 static bool is_valid(const struct rr_json *root, long long line, uint64_t seed)
 {
     const struct rr_json *user = rr_json_get(root, "user");
-    struct rr_rng rng;
-    uint64_t who = (uint64_t)line;
-    if (user && user->n_text) {
-        who = 14695981039346656037u; /* FNV-1a */
-        for (size_t i = 0; i < user->n_text; i++)
-            who = (who ^ (unsigned char)user->text[i]) * 1099511628211u;
-    }
-    rr_rng_stream(&rng, seed, who);
-    return rr_rng_below(&rng, VALID_ONE_OF) == 0;
+    return user && user->n_text
+               ? rr_instructions_validates(user->text, user->n_text, seed)
+               : rr_instructions_validates((const char *)&line, sizeof line, seed);
 }
 
 static int read_line(struct rr_instructions *s, const struct line *l, const char *text, size_t n,

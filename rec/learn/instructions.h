@@ -40,6 +40,9 @@ int rr_instructions_add(struct rr_instructions *s, const struct rr_tokenizer *t,
                         const struct rr_instruction_text *x, int n_context, bool valid,
                         const struct rr_where *where, struct rr_error *err);
 
+/* Whether a user's instructions validate: one user of twenty, dealt by seed. */
+bool rr_instructions_validates(const char *user, size_t n, uint64_t seed);
+
 /* Reads JSON lines in any of the dialects, told apart line by line: OpenAI "messages" (an optional
  * system message, one of the user, one of the assistant), alpaca's "instruction", "input",
  * "output", ShareGPT's "conversations" with "system". One user of twenty ("user", else the line's

@@ -243,9 +243,9 @@ int rr_instruct(struct rr_instruct_report *report, const struct rr_split *split,
     struct rr_folds_options fo = o->folds;
     struct rr_folds folds = {0};
     *report = (struct rr_instruct_report){0};
-    fo.n = o->official ? 1 : fo.n;
+    fo.n = o->official || o->in_sample ? 1 : fo.n;
     fo.deal_only = o->style.no_hints && !o->next;
-    if (!o->official && fo.n < 2)
+    if (!o->official && !o->in_sample && fo.n < 2)
         return rr_fail(err, RR_ERR_USAGE, "FOLDS", RR_NOWHERE, "%d folds; expected 2 to 64", fo.n);
     int rc = rr_sampling_draw(&report->sampling, split, embeddings, dim, &o->sampling, err);
     if (!rc)

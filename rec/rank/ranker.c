@@ -71,6 +71,11 @@ int rr_ranker_set(struct rr_ranker *r, const struct rr_ranker_options *o, struct
     r->o.pair_rounds = o->pair_rounds ? o->pair_rounds : 1;
     r->o.list_shuffles = o->list_shuffles ? o->list_shuffles : 1;
     r->o.n_titles = o->n_titles ? o->n_titles : 20;
+    bool weighs = false;
+    for (int t = 0; t < RR_N_SIGNALS; t++)
+        weighs = weighs || o->weights.alpha[t] != 0;
+    if (!weighs)
+        r->o.weights = rr_weights_four;
     rr_prompter_release(&r->prompter);
     int rc = rr_prompter_init(&r->prompter, &o->style, err);
     if (rc)
@@ -454,6 +459,7 @@ int rr_ranker_ask(struct rr_ranker *r, const struct rr_request *q, struct rr_rep
     if (!rc && r->o.tasks & RR_ASK(RR_LIKELIHOOD))
         rc = rr_ranker_likelihood(r, q, reply, err);
     reply->asked = r->o.tasks;
+    reply->weights = r->o.weights;
     reply->tokens_computed = rr_session_tokens(r->session) - before;
     return rc;
 }

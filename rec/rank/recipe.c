@@ -55,18 +55,18 @@ void rr_recipe_apply(const struct rr_recipe *r, struct rr_ranker_options *o)
     o->n_titles = o->n_titles ? o->n_titles : r->titles;
 }
 
-size_t rr_recipe_notes(struct rr_note *notes, struct rr_recipe_numbers *text,
-                       const char *const *texts, int history, int titles)
+size_t rr_recipe_notes(struct rr_note *notes, struct rr_recipe_text *text,
+                       const char *const *wordings, const struct rr_ranker_options *o)
 {
     size_t n = 0;
     for (int t = 0; t < RR_N_TASKS; t++)
-        if (texts[t])
-            notes[n++] = (struct rr_note){wording_keys[t], texts[t]};
-    snprintf(text->history, sizeof text->history, "%d", history);
-    snprintf(text->titles, sizeof text->titles, "%d", titles);
-    if (history)
+        if (wordings[t])
+            notes[n++] = (struct rr_note){wording_keys[t], wordings[t]};
+    snprintf(text->history, sizeof text->history, "%d", o->style.max_liked);
+    snprintf(text->titles, sizeof text->titles, "%d", o->n_titles);
+    if (o->style.max_liked)
         notes[n++] = (struct rr_note){"history", text->history};
-    if (titles)
+    if (o->n_titles)
         notes[n++] = (struct rr_note){"titles", text->titles};
     return n;
 }

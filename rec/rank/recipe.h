@@ -23,13 +23,13 @@ void rr_recipe_free(struct rr_recipe *r);
 /* Fills what is at its default in o. r must outlive the ranker. */
 void rr_recipe_apply(const struct rr_recipe *r, struct rr_ranker_options *o);
 
-/* The notes that rr_recipe_read reads: room for RR_RECIPE_NOTES. texts[t] NULL, history 0, titles
- * 0: not noted. The texts are kept; numbers go to `text`. Returns how many. */
+/* The notes that rr_recipe_read reads, from what is said: wordings NULL, numbers 0: not. The texts
+ * are kept; numbers go to text. Returns how many. */
 #define RR_RECIPE_NOTES (RR_N_TASKS + 2)
-struct rr_recipe_numbers {
+struct rr_recipe_text {
     char history[16], titles[16];
 };
-size_t rr_recipe_notes(struct rr_note *notes, struct rr_recipe_numbers *text,
-                       const char *const *texts, int history, int titles);
+size_t rr_recipe_notes(struct rr_note *notes, struct rr_recipe_text *text,
+                       const char *const *wordings, const struct rr_ranker_options *o);
 
 #endif

@@ -12,7 +12,8 @@ const char *rr_method_name(enum rr_method m)
     return names[m];
 }
 
-const struct rr_weights_hybrid rr_weights_paper = {{1.0 / 3, 1.0 / 3, 1.0 / 3}};
+const struct rr_weights_hybrid rr_weights_paper = {{1.0 / 3, 1.0 / 3, 1.0 / 3, 0}};
+const struct rr_weights_hybrid rr_weights_four = {{0.25, 0.25, 0.25, 0.25}};
 
 int rr_reply_resize(struct rr_reply *r, int n, int n_pairs, int n_lists, struct rr_error *err)
 {
@@ -27,6 +28,7 @@ int rr_reply_resize(struct rr_reply *r, int n, int n_pairs, int n_lists, struct 
     r->n_pairs = n_pairs;
     r->n_lists = n_lists;
     r->asked = 0;
+    r->weights = rr_weights_four;
     r->tokens_asked = r->tokens_computed = 0;
     r->n_cut = r->n_malformed = r->n_invalid_lists = 0;
     return RR_OK;
@@ -87,6 +89,8 @@ void rr_utility(double *out, const struct rr_reply *r, enum rr_task task)
             out[i] = r->rating[i] - RR_C1 * i;
     } else if (task == RR_PAIRWISE) {
         pair_utility(out, r);
+    } else if (task == RR_LIKELIHOOD) {
+        memcpy(out, r->likelihood, (size_t)r->n * sizeof *out);
     } else {
         mean_places(out, r, RR_UNLISTED);
         for (int i = 0; i < r->n; i++)
@@ -99,7 +103,7 @@ void rr_hybrid(double *out, const struct rr_reply *r, const struct rr_weights_hy
     double one[RR_MAX_CANDIDATES];
     for (int i = 0; i < r->n; i++)
         out[i] = 0;
-    for (int t = 0; t < RR_N_TASKS; t++) {
+    for (int t = 0; t < RR_N_SIGNALS; t++) {
         rr_utility(one, r, (enum rr_task)t);
         for (int i = 0; i < r->n; i++)
             out[i] += w->alpha[t] * one[i];
@@ -197,7 +201,7 @@ void rr_reply_scores(double *out, const struct rr_reply *r, enum rr_method metho
         memcpy(out, r->likelihood, (size_t)r->n * sizeof *out);
         break;
     case RR_BY_HYBRID:
-        rr_hybrid(out, r, &rr_weights_paper);
+        rr_hybrid(out, r, &r->weights);
         break;
     case RR_BY_RRF:
         fuse(out, r);

@@ -18,6 +18,13 @@ struct rr_pair_reply {
     double forward, backward;
 };
 
+/* Weights of the utilities below: U = sum alpha_t U_t. */
+struct rr_weights_hybrid {
+    double alpha[RR_N_SIGNALS];
+};
+/* The paper's: a third for each of its three. And with likelihood, a quarter for each of four. */
+extern const struct rr_weights_hybrid rr_weights_paper, rr_weights_four;
+
 struct rr_reply {
     int n;              /* candidates */
     unsigned asked;     /* bit per enum rr_task */
@@ -33,6 +40,7 @@ struct rr_reply {
     int n_cut;       /* oldest history entries left out to fit the context, the most of any task */
     int n_malformed; /* generated answers that could not be read */
     int n_invalid_lists; /* lists that are no permutation of the candidates */
+    struct rr_weights_hybrid weights; /* of the hybrid: a quarter each, unless the asker says */
     size_t cap_rating, cap_likelihood, cap_pairs, cap_shown, cap_listed;
 };
 
@@ -59,16 +67,10 @@ const char *rr_method_name(enum rr_method m); /* "pointwise", ..., "hybrid", "rr
 #define RR_C3 0.025
 #define RR_UNLISTED 6 /* place of a title that a list leaves out */
 
-/* The three utilities and their weights: U = sum alpha_t U_t. */
-struct rr_weights_hybrid {
-    double alpha[RR_N_TASKS];
-};
-extern const struct rr_weights_hybrid rr_weights_paper; /* 1/3 each */
-
 /* out[n] = utility of a task: rating - C1 m (m the 0-based retrieval place); C2 for the winner of
  * both orders of a pair, C2/2 for both when the orders disagree, summed over rounds and divided by
  * how many rounds; -C3 m' (m' the 1-based place in a list, RR_UNLISTED when left out), averaged
- * over lists. */
+ * over lists; of likelihood, the log-likelihood itself. */
 void rr_utility(double *out, const struct rr_reply *r, enum rr_task task);
 void rr_hybrid(double *out, const struct rr_reply *r, const struct rr_weights_hybrid *w);
 
