@@ -27,7 +27,7 @@ LIB_SRC := $(wildcard engine/base/*.c engine/kernel/*.c engine/*.c engine/train/
 	rec/*.c rec/data/*.c rec/backbone/*.c rec/prompt/*.c rec/rank/*.c rec/learn/*.c rec/eval/*.c)
 TOOL_SRC := $(wildcard tools/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj/%.o)
-TOOL_OBJ := $(TOOL_SRC:%.c=$(BUILD)/obj/%.o)
+TOOL_OBJ := $(TOOL_SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/demo/embedded.o
 
 all: $(BUILD)/recrank $(BUILD)/librecrank.a ## build the program and the library (the default)
 
@@ -39,6 +39,11 @@ $(BUILD)/librecrank.a: $(LIB_OBJ)
 	@echo "  AR    $@"
 	$(Q)rm -f $@ && $(AR) rcs $@ $(LIB_OBJ)
 
+$(BUILD)/obj/demo/embedded.o: demo/embedded.S demo/movies.dat demo/ratings.dat demo/model.gguf
+	@echo "  AS    $<"
+	@mkdir -p $(@D)
+	$(Q)$(CC) -c -o $@ $<
+
 # Objects are rebuilt when the compiler or its flags change.
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@echo "  CC    $<"
@@ -49,6 +54,25 @@ FLAGS_NOW := $(CC) $(ALL_CFLAGS)
 $(BUILD)/flags: force
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(FLAGS_NOW)' | cmp -s - $@ || printf '%s\n' '$(FLAGS_NOW)' > $@
+
+# ---- the demonstration -------------------------------------------------------------------------------------------
+
+CPUS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+demo: ## build, and rank the embedded catalogue with the embedded model
+	$(Q)$(MAKE) -j$(CPUS) --no-print-directory $(BUILD)/recrank
+	$(Q)$(BUILD)/recrank demo
+
+# Anew from nothing but the generator and a seed; the results are part of the sources, so that a build need not train. The
+# bits follow from the seed on one level of instructions: --cpu avx2 is what most machines have.
+demo-catalogue: ## make demo/movies.dat and demo/ratings.dat anew
+	@mkdir -p $(BUILD)
+	$(CC) $(ALL_CFLAGS) -o $(BUILD)/make_catalogue tools/demo/make_catalogue.c
+	$(BUILD)/make_catalogue 1 demo
+
+demo-model: $(BUILD)/recrank ## train demo/model.gguf anew (minutes)
+	$(BUILD)/recrank learn --data demo -o $(BUILD)/demo.gguf --vocab $(DEMO_VOCAB) --type q8_0 --seed 1 --cpu avx2
+	cp $(BUILD)/demo.gguf demo/model.gguf
+DEMO_VOCAB := 1024
 
 # ---- tests -------------------------------------------------------------------------------------------------------
 
@@ -175,5 +199,5 @@ clean: ## remove everything that was built
 	rm -rf $(BUILD)
 
 .DELETE_ON_ERROR:
-.PHONY: all test criterion fuzz asan ubsan tsan lint install uninstall help clean force
+.PHONY: all demo demo-catalogue demo-model test criterion fuzz asan ubsan tsan lint install uninstall help clean force
 -include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TEST_OBJ:.o=.d)

@@ -31,7 +31,7 @@ static int open_parts(struct rr_recrank *r, const char *model, const char *token
         rc = rr_weights_open(&r->weights, model, tokenizer, err);
     if (!rc)
         rc = rr_weights_need_tokenizer(&r->weights, err);
-    static const unsigned tasks[] = {RR_ASK_QUESTIONS, RR_ASK(RR_POINTWISE), RR_ASK(RR_PAIRWISE),
+    static const unsigned tasks[] = {RR_ASK_ALL, RR_ASK(RR_POINTWISE), RR_ASK(RR_PAIRWISE),
                                      RR_ASK(RR_LISTWISE), RR_ASK(RR_LIKELIHOOD)};
     if (!rc && ((unsigned)o->order >= sizeof tasks / sizeof tasks[0]))
         rc = rr_fail(err, RR_ERR_USAGE, "ORDER", RR_NOWHERE, "no order has number %d", o->order);

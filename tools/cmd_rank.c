@@ -102,7 +102,7 @@ static void text_notes(struct ranking *r)
 {
     static const char *const meaning[] = {
         "expected rating", "mean log-odds of being preferred", "minus the mean place in the lists",
-        "log-likelihood of the title as the next liked one", "the paper's hybrid of the three"};
+        "log-likelihood of the title as the next liked one", "sum of the utilities, a quarter each"};
     struct rr_buf *out = &r->out;
     rr_buf_puts(out, "\nwas: place before; hint: rating that the recommender predicts\n");
     for (int m = 0; m <= RR_BY_HYBRID; m++)
@@ -494,7 +494,7 @@ static int check(const struct command *c, struct settings *s, const struct optio
 static int rank(struct ranking *r, struct loaded *l, struct opened_data *d)
 {
     const struct settings *s = r->s;
-    const unsigned tasks = s->task ? RR_ASK(s->task - 1) : RR_ASK_QUESTIONS;
+    const unsigned tasks = s->task ? RR_ASK(s->task - 1) : RR_ASK_ALL;
     const struct rr_ranker_options ro =
         asking_ranker(&s->asking, d ? &d->dataset : NULL, s->data.seed, tasks);
     struct rr_error err = {0};

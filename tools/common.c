@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "tools/demo.h"
 #include "weights/adapter.h"
 
 int tool_fail(const struct rr_error *err)
@@ -57,7 +58,8 @@ int tool_load(struct loaded *l, const char *path, const struct model_options *o,
     }
     int rc = rr_engine_init(&l->engine, (int)o->threads, (enum rr_cpu_level)level, &err);
     if (!rc)
-        rc = rr_weights_open(&l->weights, path, o->tokenizer, &err);
+        rc = demo_is(path) ? demo_model(&l->weights, &err)
+                           : rr_weights_open(&l->weights, path, o->tokenizer, &err);
     if (!rc && o->adapter)
         rc = merge_adapter(l, o->adapter, &err);
     if (!rc && need_tokenizer)

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "engine/base/file.h"
 #include "engine/base/number.h"
+#include "tools/demo.h"
 
 static int on_progress(void *arg, long long done, long long total)
 {
@@ -85,7 +86,8 @@ int data_open(struct opened_data *d, const struct command *c, const struct data_
                            "--columns is '%s'; expected user=NAME,item=NAME,rating=NAME,"
                            "time=NAME,title=NAME or a part of it",
                            o->columns);
-    int rc = rr_dataset_open(&d->dataset, o->dir, &ro, &err);
+    int rc = demo_is(o->dir) ? demo_data(&d->dataset, &ro, &err)
+                             : rr_dataset_open(&d->dataset, o->dir, &ro, &err);
     if (!rc && d->dataset.n_bad)
         fprintf(stderr,
                 "%s: %lld bad lines of %lld are skipped; 'recrank data --lenient' says why\n",

@@ -9,6 +9,10 @@
 int rr_weights_map(struct rr_weights *w, const char *path, const struct rr_map **map,
                    struct rr_error *err)
 {
+    if (w->memory.data) {
+        *map = &w->memory;
+        return RR_OK;
+    }
     struct rr_map *maps = rr_alloc(w->n_maps + 1, sizeof *maps);
     if (!maps)
         return rr_fail_memory(err, "file list", w->n_maps * sizeof *maps);
@@ -88,6 +92,23 @@ static int read_model(struct rr_weights *w, struct rr_error *err)
     return f == GGUF ? rr_weights_read_gguf(w, err) : rr_weights_read_llama2c(w, err);
 }
 
+/* What every way to open a model ends with; closes w after a failure. */
+static int finish(struct rr_weights *w, int rc, const char *tokenizer_path, struct rr_error *err)
+{
+    if (!rc && tokenizer_path)
+        rc = rr_weights_tokenizer(&w->tokenizer, tokenizer_path, err);
+    if (!rc && w->tokenizer_error.status == RR_ERR_MEMORY)
+        rc = rr_weights_need_tokenizer(w, err);
+    if (!rc && w->tokenizer && rr_tokenizer_size(w->tokenizer) > w->model.h.n_vocab)
+        rc = rr_fail(err, RR_ERR_DATA, "VOCAB",
+                     RR_AT_FILE(tokenizer_path ? tokenizer_path : w->path),
+                     "the tokenizer has %d pieces, the model %d: they do not belong together",
+                     rr_tokenizer_size(w->tokenizer), w->model.h.n_vocab);
+    if (rc)
+        rr_weights_close(w);
+    return rc;
+}
+
 int rr_weights_open(struct rr_weights *w, const char *path, const char *tokenizer_path,
                     struct rr_error *err)
 {
@@ -95,17 +116,16 @@ int rr_weights_open(struct rr_weights *w, const char *path, const char *tokenize
     w->path = rr_arena_copy(&w->arena, path, strlen(path));
     w->other_tokenizer = tokenizer_path != NULL;
     int rc = w->path ? read_model(w, err) : rr_fail_memory(err, "file name", strlen(path));
-    if (!rc && tokenizer_path)
-        rc = rr_weights_tokenizer(&w->tokenizer, tokenizer_path, err);
-    if (!rc && w->tokenizer_error.status == RR_ERR_MEMORY)
-        rc = rr_weights_need_tokenizer(w, err);
-    if (!rc && w->tokenizer && rr_tokenizer_size(w->tokenizer) > w->model.h.n_vocab)
-        rc = rr_fail(err, RR_ERR_DATA, "VOCAB", RR_AT_FILE(tokenizer_path ? tokenizer_path : path),
-                     "the tokenizer has %d pieces, the model %d: they do not belong together",
-                     rr_tokenizer_size(w->tokenizer), w->model.h.n_vocab);
-    if (rc)
-        rr_weights_close(w);
-    return rc;
+    return finish(w, rc, tokenizer_path, err);
+}
+
+int rr_weights_open_memory(struct rr_weights *w, const char *name, const void *bytes, size_t n,
+                           struct rr_error *err)
+{
+    *w = (struct rr_weights){.memory = {bytes, n}};
+    w->path = rr_arena_copy(&w->arena, name, strlen(name));
+    int rc = w->path ? rr_weights_read_gguf(w, err) : rr_fail_memory(err, "name", strlen(name));
+    return finish(w, rc, NULL, err);
 }
 
 const char *rr_weights_note(const struct rr_weights *w, const char *key)

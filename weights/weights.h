@@ -23,6 +23,7 @@ struct rr_weights {
     size_t n_tensors;
     const struct rr_note *notes;
     size_t n_notes;
+    struct rr_map memory; /* of a model in memory: what stands for its file */
     struct rr_map *maps;
     size_t n_maps;
     struct rr_arena arena;
@@ -34,6 +35,10 @@ struct rr_weights {
  * failure nothing is held. */
 int rr_weights_open(struct rr_weights *w, const char *path, const char *tokenizer_path,
                     struct rr_error *err);
+/* A GGUF file in memory, which must outlive w and begin at a multiple of 32 bytes; name stands for
+ * its path. */
+int rr_weights_open_memory(struct rr_weights *w, const char *name, const void *bytes, size_t n,
+                           struct rr_error *err);
 void rr_weights_close(struct rr_weights *w);
 /* The value of a note, or NULL. */
 const char *rr_weights_note(const struct rr_weights *w, const char *key);

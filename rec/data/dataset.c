@@ -237,8 +237,7 @@ struct maps {
     struct rr_map ratings, items, users;
 };
 
-static int map_one(struct rr_map *map, struct rr_bytes *b, const char *path, struct rr_sha256 *sum,
-                   struct rr_error *err)
+static int map_one(struct rr_map *map, struct rr_bytes *b, const char *path, struct rr_error *err)
 {
     if (!path)
         return RR_OK;
@@ -246,8 +245,22 @@ static int map_one(struct rr_map *map, struct rr_bytes *b, const char *path, str
     if (rc)
         return rc;
     *b = (struct rr_bytes){(const char *)map->data, map->size, path};
-    rr_sha256_add(sum, map->data, map->size);
     return RR_OK;
+}
+
+/* rr_dataset_parse, and the fingerprint of the files. */
+static int parse_files(struct rr_dataset *d, enum rr_format format, const struct rr_files *files,
+                       const struct rr_data_options *o, struct rr_error *err)
+{
+    const struct rr_bytes *const all[] = {&files->ratings, &files->items, &files->users};
+    struct rr_sha256 sum;
+    int rc = rr_dataset_parse(d, format, files, o, err);
+    rr_sha256_init(&sum);
+    for (int i = 0; i < 3; i++)
+        if (all[i]->p)
+            rr_sha256_add(&sum, all[i]->p, all[i]->n);
+    rr_sha256_hex(&sum, d->fingerprint);
+    return rc;
 }
 
 static int open_files(struct rr_dataset *d, const struct paths *p, const struct rr_data_options *o,
@@ -255,16 +268,13 @@ static int open_files(struct rr_dataset *d, const struct paths *p, const struct 
 {
     struct maps m = {0};
     struct rr_files files = {0};
-    struct rr_sha256 sum;
-    rr_sha256_init(&sum);
-    int rc = map_one(&m.ratings, &files.ratings, p->ratings, &sum, err);
+    int rc = map_one(&m.ratings, &files.ratings, p->ratings, err);
     if (!rc)
-        rc = map_one(&m.items, &files.items, p->items, &sum, err);
+        rc = map_one(&m.items, &files.items, p->items, err);
     if (!rc)
-        rc = map_one(&m.users, &files.users, p->users, &sum, err);
+        rc = map_one(&m.users, &files.users, p->users, err);
     if (!rc)
-        rc = rr_dataset_parse(d, p->format, &files, o, err);
-    rr_sha256_hex(&sum, d->fingerprint);
+        rc = parse_files(d, p->format, &files, o, err);
     rr_map_close(&m.ratings);
     rr_map_close(&m.items);
     rr_map_close(&m.users);
@@ -287,6 +297,19 @@ int rr_dataset_open(struct rr_dataset *d, const char *path, const struct rr_data
     rr_free(p.ratings);
     rr_free(p.items);
     rr_free(p.users);
+    if (rc)
+        rr_dataset_close(d);
+    return rc;
+}
+
+int rr_dataset_open_memory(struct rr_dataset *d, const char *path, enum rr_format format,
+                           const struct rr_files *files, const struct rr_data_options *o,
+                           struct rr_error *err)
+{
+    *d = (struct rr_dataset){0};
+    d->path = rr_arena_copy(&d->arena, path, strlen(path));
+    int rc = d->path ? parse_files(d, format, files, o, err)
+                     : rr_fail_memory(err, "file name", strlen(path));
     if (rc)
         rr_dataset_close(d);
     return rc;

@@ -105,5 +105,9 @@ struct rr_files {
 };
 int rr_dataset_parse(struct rr_dataset *d, enum rr_format format, const struct rr_files *files,
                      const struct rr_data_options *o, struct rr_error *err);
+/* rr_dataset_open for files in memory, which may go afterwards; path names them. */
+int rr_dataset_open_memory(struct rr_dataset *d, const char *path, enum rr_format format,
+                           const struct rr_files *files, const struct rr_data_options *o,
+                           struct rr_error *err);
 
 #endif

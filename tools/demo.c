@@ -1,0 +1,26 @@
+/* See demo.h. The bytes come from demo/embedded.S. */
+#include "tools/demo.h"
+
+extern const char rr_demo_movies[], rr_demo_movies_end[], rr_demo_ratings[], rr_demo_ratings_end[],
+    rr_demo_model[], rr_demo_model_end[];
+
+bool demo_is(const char *path)
+{
+    return path && strcmp(path, DEMO_NAME) == 0;
+}
+
+int demo_data(struct rr_dataset *d, const struct rr_data_options *o, struct rr_error *err)
+{
+    const struct rr_files files = {
+        .ratings = {rr_demo_ratings, (size_t)(rr_demo_ratings_end - rr_demo_ratings),
+                    DEMO_NAME "/ratings.dat"},
+        .items = {rr_demo_movies, (size_t)(rr_demo_movies_end - rr_demo_movies),
+                  DEMO_NAME "/movies.dat"}};
+    return rr_dataset_open_memory(d, DEMO_NAME, RR_FORMAT_ML1M, &files, o, err);
+}
+
+int demo_model(struct rr_weights *w, struct rr_error *err)
+{
+    return rr_weights_open_memory(w, DEMO_NAME, rr_demo_model,
+                                  (size_t)(rr_demo_model_end - rr_demo_model), err);
+}

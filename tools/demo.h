@@ -1,0 +1,15 @@
+/* What is linked into the program: an invented catalogue and a small model made from it
+ * (`make demo-model`). Wherever a command takes a data set or a model, the name ":demo" is these. */
+#ifndef TOOLS_DEMO_H
+#define TOOLS_DEMO_H
+
+#include "rec/data/dataset.h"
+#include "weights/weights.h"
+
+#define DEMO_NAME ":demo"
+
+bool demo_is(const char *path);
+int demo_data(struct rr_dataset *d, const struct rr_data_options *o, struct rr_error *err);
+int demo_model(struct rr_weights *w, struct rr_error *err);
+
+#endif
