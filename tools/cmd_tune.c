@@ -134,7 +134,9 @@ static int write_output(struct tuning *t)
     if (rc)
         return rc;
     rr_tokenizer_vocab(&v, t->l.weights.tokenizer);
-    rc = training_write(s->output, &merged, &v, notes, n, &t->err);
+    rc = rr_lm_interleave(&merged, &t->err);
+    if (!rc)
+        rc = training_write(s->output, &merged, &v, notes, n, &t->err);
     rr_lm_free(&merged);
     return rc;
 }
@@ -188,14 +190,15 @@ static int tune(struct tuning *t)
     const struct rr_lm_options lo = lm_options(s);
     t->ranker = asking_ranker(&s->asking, s->data.dir ? &t->d.dataset : NULL, s->data.seed,
                               RR_ASK_ALL);
-    int rc = rr_instructions_read(&t->in, s->instructions, w->tokenizer,
-                                  s->asking.context ? (int)s->asking.context
-                                                    : w->model.h.n_context,
+    struct rr_model model = w->model;
+    if (s->asking.context)
+        model.h.n_context = (int)s->asking.context;
+    int rc = rr_instructions_read(&t->in, s->instructions, w->tokenizer, model.h.n_context,
                                   (uint64_t)s->data.seed, &t->err);
     if (!rc && s->rehearse)
         rc = rr_corpus_make(&t->corpus, &t->d.split, w->tokenizer, 30, &t->err);
     if (!rc)
-        rc = rr_lm_from_model(&t->lm, &t->l.engine.kernels, &w->model, &lo, (uint64_t)s->data.seed,
+        rc = rr_lm_from_model(&t->lm, &t->l.engine.kernels, &model, &lo, (uint64_t)s->data.seed,
                               &t->err);
     if (!rc)
         rc = run_training(t);

@@ -52,6 +52,8 @@ int school_open(struct school *s, const struct school_options *o, const struct o
         rc = rr_tokenizer_open(&s->tokenizer, &s->vocab, d->dataset.name, err);
     if (!rc)
         rc = rr_corpus_make(&s->corpus, &d->split, s->tokenizer, (int)o->window, err);
+    s->corpus.skip = o->skip;
+    s->corpus.stir = o->stir;
     return rc ? rc : make_network(s, dropout, err);
 }
 
@@ -68,10 +70,10 @@ void school_describe(struct rr_buf *out, const struct school *s, const struct tr
 {
     const struct school_options *o = s->o;
     rr_buf_printf(out,
-                  "data %s, %s, split %d; vocabulary %lld%s; shape %d %d %d %d %d; window %lld; ",
+                  "data %s, %s, split %d; vocabulary %lld%s; shape %d %d %d %d %d; window %lld skip %g stir %g; ",
                   s->d->dataset.fingerprint, s->d->dataset.settings, (int)s->d->split.order,
                   o->vocab, o->whole ? " whole titles" : "", o->dim, o->layers, o->heads,
-                  o->kv_heads, o->ff, o->window);
+                  o->kv_heads, o->ff, o->window, o->skip, o->stir);
     training_describe(out, t);
     rr_buf_printf(out, "; seed %lld; cpu %s", s->seed, rr_cpu_level_name(s->engine.kernels.level));
 }

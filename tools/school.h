@@ -9,6 +9,7 @@
 struct school_options {
     const char *shape;
     long long vocab, window;
+    double skip, stir;
     bool whole;
     int dim, layers, heads, kv_heads, ff; /* of the shape */
 };
@@ -23,7 +24,11 @@ struct school_options {
     {"vocab", 0, OPT_INT, &(o).vocab, "N", "pieces of its vocabulary", 259, 1 << 20, false},       \
     {"whole-titles", 0, OPT_FLAG, &(o).whole, NULL,                                                \
      "pieces may span words, up to whole titles", 0, 0, false},                                    \
-    {"window", 0, OPT_INT, &(o).window, "N", "titles of a window", 2, 1000, false}
+    {"window", 0, OPT_INT, &(o).window, "N", "titles of a window", 2, 1000, false},                \
+    {"skip", 0, OPT_REAL, &(o).skip, "R", "share of a window's titles left out, others each time", \
+     0, 0.9, false},                                                                               \
+    {"stir", 0, OPT_REAL, &(o).stir, "R", "share of windows whose titles are shuffled", 0, 1,      \
+     false}
 /* clang-format on */
 
 /* Reads --shape. -1, or exit code 2 after a message. */

@@ -335,6 +335,35 @@ int rr_lm_merged(struct rr_lm *out, const struct rr_lm *lm, struct rr_error *err
     return RR_OK;
 }
 
+/* Rows of every head: 0, half, 1, half + 1, ... */
+static void interleave_rows(struct rr_linear *l, int head_dim, rr_real *scratch)
+{
+    const size_t cols = (size_t)l->n_in, half = (size_t)head_dim / 2;
+    for (size_t head = 0; head < (size_t)(l->n_out / head_dim); head++) {
+        rr_real *w = l->w + head * (size_t)head_dim * cols;
+        memcpy(scratch, w, (size_t)head_dim * cols * sizeof *w);
+        for (size_t j = 0; j < (size_t)head_dim; j++)
+            memcpy(w + j * cols, scratch + (j % 2 * half + j / 2) * cols, cols * sizeof *w);
+    }
+}
+
+int rr_lm_interleave(struct rr_lm *lm, struct rr_error *err)
+{
+    if (lm->h.rope.interleaved)
+        return RR_OK;
+    const size_t n = (size_t)lm->h.head_dim * (size_t)lm->h.n_embd;
+    rr_real *scratch = rr_alloc(n, sizeof *scratch);
+    if (!scratch)
+        return rr_fail_memory(err, "weights", n * sizeof *scratch);
+    for (int i = 0; i < lm->h.n_layers; i++) {
+        interleave_rows(&lm->layers[i].m[RR_LM_Q], lm->h.head_dim, scratch);
+        interleave_rows(&lm->layers[i].m[RR_LM_K], lm->h.head_dim, scratch);
+    }
+    rr_free(scratch);
+    lm->h.rope.interleaved = lm->rotation.interleaved = true;
+    return RR_OK;
+}
+
 #ifndef RR_TRAIN_DOUBLE
 static struct rr_tensor as_tensor(const float *w, int rows, int cols)
 {

@@ -149,7 +149,8 @@ static void append_title(struct rr_batch *b, const struct rr_corpus *c, int item
 
 struct rr_corpus_window {
     size_t from;
-    int n, rows;
+    int n, rows; /* rows: of all n titles */
+    uint64_t seed; /* of what is left out of it */
 };
 
 static int user_windows(const struct rr_corpus *c, int user)
@@ -187,6 +188,7 @@ int rr_corpus_pass_open(struct rr_corpus_pass *p, const struct rr_corpus *c, uin
             w->rows = c->n_head;
             for (int i = 0; i < w->n; i++)
                 w->rows += title_length(c, s->train[w->from + (size_t)i].item);
+            w->seed = rr_rng_u64(&rng);
             order[at] = at;
             at++;
         }
@@ -208,9 +210,17 @@ void rr_corpus_window_append(const struct rr_corpus_pass *p, int i, struct rr_ba
 {
     const struct rr_corpus *c = p->c;
     const struct rr_corpus_window *w = &p->windows[i];
-    rr_batch_append(b, c->head, c->n_head, false);
+    struct rr_rng rng;
+    int order[1000], n = 0;
+    rr_rng_seed(&rng, w->seed);
     for (int k = 0; k < w->n; k++)
-        append_title(b, c, c->split->train[w->from + (size_t)k].item, true);
+        if (rr_rng_unit(&rng) >= c->skip || (n < 2 && w->n - k <= 2 - n))
+            order[n++] = k;
+    if (rr_rng_unit(&rng) < c->stir)
+        rr_rng_shuffle(&rng, order, (size_t)n);
+    rr_batch_append(b, c->head, c->n_head, false);
+    for (int k = 0; k < n; k++)
+        append_title(b, c, c->split->train[w->from + (size_t)order[k]].item, true);
     rr_batch_end(b);
 }
 

@@ -24,6 +24,8 @@ struct rr_corpus {
     int n_head;
     int longest; /* tokens of the longest title */
     int window;  /* titles of a window */
+    double skip; /* share of a window's titles that is left out, others each time */
+    double stir; /* share of windows whose titles are shuffled */
 };
 
 /* The tokenizer is not kept. window: 2 to 1000 titles. */
