@@ -112,7 +112,7 @@ static void text_bias(struct rr_buf *out, const struct rr_position_bias *b)
     if (b->n_pairs)
         rr_buf_printf(
             out,
-            "pairs: %.1f %% of %lld answers are Yes; the two orders contradict each other "
+            "pairs: %.1f %% of %lld answers prefer the first; the two orders contradict each other "
             "in %.1f %% of %lld pairs\n",
             100.0 * (double)b->n_yes / (double)b->n_questions, b->n_questions,
             100.0 * (double)b->n_disagree / (double)b->n_pairs, b->n_pairs);
