@@ -19,9 +19,9 @@
 
 enum {
     N_THEMES = 12,
-    N_ERAS = 3,
+    N_ERAS = 2,
     N_MOODS = N_THEMES * N_ERAS,
-    PER_MOOD = 14,
+    PER_MOOD = 21,
     N_TITLES = N_MOODS * PER_MOOD,
     N_USERS = 1000,
     N_ADJECTIVES = 8,
@@ -46,72 +46,69 @@ static const struct theme {
      {"Orbital", "Stellar", "Cosmic", "Weightless", "Distant", "Lunar", "Solar", "Uncharted"},
      {"Comet", "Nebula", "Beacon", "Capsule", "Pulsar", "Asteroid", "Shuttle", "Eclipse", "Airlock",
       "Telescope"},
-     {"Velmar Station", "Ostrel Prime", "Quenna Nine"}},
+     {"Velmar", "Ostrel", "Quenna"}},
     {"Sci-Fi|Thriller",
      {"Electric", "Synthetic", "Digital", "Chrome", "Binary", "Magnetic", "Recursive", "Wired"},
-     {"Android", "Circuit", "Signal", "Laboratory", "Algorithm", "Antenna", "Mainframe", "Prototype",
-      "Turbine", "Replica"},
-     {"Sector Ilmo", "Tessin Works", "Novadrell"}},
+     {"Android", "Circuit", "Signal", "Laboratory", "Algorithm", "Antenna", "Mainframe",
+      "Prototype", "Turbine", "Replica"},
+     {"Ilmo", "Tessin", "Novadrell"}},
     {"Crime|Thriller",
      {"Perfect", "Stolen", "Counterfeit", "Velvet", "Double", "Locked", "Borrowed", "Marked"},
      {"Vault", "Diamond", "Alibi", "Ransom", "Getaway", "Safecracker", "Forgery", "Ledger",
       "Briefcase", "Casino"},
-     {"Port Callory", "Banque Ferrol", "Via Tornetti"}},
+     {"Callory", "Ferrol", "Tornetti"}},
     {"Crime|Mystery",
      {"Crooked", "Silent", "Smoky", "Nameless", "Rainy", "Sleepless", "Hidden", "Bitter"},
-     {"Detective", "Witness", "Alley", "Clue", "Cigarette", "Informer", "Verdict", "Trenchcoat",
+     {"Detective", "Witness", "Alley", "Clue", "Matchbook", "Informer", "Verdict", "Trenchcoat",
       "Dossier", "Streetlamp"},
-     {"Harlow Pier", "Dock Street Eleven", "Grenmouth"}},
+     {"Harlow", "Orsk", "Grenmouth"}},
     {"Horror|Mystery",
      {"Haunted", "Pale", "Whispering", "Cursed", "Hollow", "Midnight", "Restless", "Forgotten"},
      {"Phantom", "Cellar", "Mansion", "Lantern", "Graveyard", "Seance", "Apparition", "Crypt",
       "Staircase", "Portrait"},
-     {"Ashgrove Hall", "Morrowfen", "Duskerton"}},
+     {"Ashgrove", "Morrowfen", "Duskerton"}},
     {"Children's|Fantasy",
      {"Enchanted", "Golden", "Crystal", "Tiny", "Sleeping", "Emerald", "Magical", "Winged"},
      {"Dragon", "Wizard", "Unicorn", "Castle", "Spell", "Goblin", "Princess", "Amulet", "Griffin",
       "Cauldron"},
-     {"Ellowyn", "the Kingdom of Farn", "Mirrenwald"}},
+     {"Ellowyn", "Farn", "Mirrenwald"}},
     {"Action|Adventure",
      {"Sunken", "Stormy", "Crimson", "Salty", "Barnacled", "Mutinous", "Tidal", "Shipwrecked"},
      {"Galleon", "Buccaneer", "Compass", "Harbour", "Cutlass", "Lagoon", "Anchor", "Mermaid",
       "Treasure", "Cannon"},
-     {"Coral Bay of Tamsa", "Isla Verrano", "Cape Sorrel"}},
+     {"Tamsa", "Verrano", "Sorrel"}},
     {"Action|Western",
      {"Dusty", "Lonesome", "Iron", "Outlawed", "Sunburnt", "Wandering", "Stubborn", "Galloping"},
      {"Sheriff", "Saddle", "Stagecoach", "Canyon", "Mustang", "Homestead", "Revolver", "Prairie",
       "Lasso", "Saloon"},
-     {"Dry Creek Orlo", "Fort Addison Low", "Tumblegate"}},
+     {"Orlo", "Addison", "Tumblegate"}},
     {"Comedy|Drama",
      {"Muddy", "Cheerful", "Rustic", "Neighbourly", "Clumsy", "Crowded", "Homemade", "Lazy"},
      {"Orchard", "Tractor", "Postman", "Bakery", "Goose", "Grandmother", "Barn", "Picnic", "Mayor",
       "Scarecrow"},
-     {"Little Wimborough", "Hatterby", "Pottle Green"}},
+     {"Wimborough", "Hatterby", "Pottle"}},
     {"Comedy|Romance",
      {"Blushing", "Hopeful", "Tender", "Accidental", "Charming", "Reluctant", "Secret", "Sweet"},
      {"Bride", "Letter", "Bouquet", "Honeymoon", "Valentine", "Umbrella", "Proposal", "Kiss",
       "Balcony", "Matchmaker"},
-     {"Rue Amarelle", "Lake Fiorina", "Sunday Park"}},
+     {"Amarelle", "Fiorina", "Dellamere"}},
     {"Musical|Romance",
      {"Dancing", "Singing", "Syncopated", "Glittering", "Melodious", "Swinging", "Encore", "Jazzy"},
      {"Orchestra", "Waltz", "Trumpet", "Serenade", "Ballroom", "Chorus", "Melody", "Pianist",
       "Spotlight", "Rhapsody"},
-     {"Theatre Bellavue", "the Lyra Lounge", "Tangolina"}},
+     {"Bellavue", "Lyra", "Tangolina"}},
     {"Adventure|Documentary",
      {"Frozen", "Vertical", "Windswept", "Untamed", "Glacial", "Remote", "Highland", "Snowbound"},
      {"Summit", "Glacier", "Expedition", "Avalanche", "Ridge", "Explorer", "Basecamp", "Wolverine",
       "Plateau", "Crevasse"},
-     {"Mount Karvel", "the Oster Pass", "Tundra Nisk"}},
+     {"Karvel", "Oster", "Nisk"}},
 };
 
 /* One for each mood: the same name stands in all titles of its family. */
 static const char *const heroes[N_MOODS] = {
-    "Tolvan",   "Brindle", "Okariss",  "Marrowby", "Fenwright", "Selka",
-    "Dandrill", "Pemba",   "Yorvick",  "Quillan",  "Ambersley", "Torvane",
-    "Lisbetta", "Gorran",  "Wexcombe", "Nadira",   "Holloran",  "Zephine",
-    "Cobbett",  "Ravelle", "Ostara",   "Penhallo", "Drummel",   "Ilvane",
-    "Jessamy",  "Karnock", "Milagra",  "Thistley", "Umbriel",   "Verdigan",
-    "Winnoway", "Arkwell", "Bellamar", "Corriden", "Eskilda",   "Falloway"};
+    "Tolvan",   "Brindle", "Okariss",   "Marrowby", "Fenwright", "Selka",    "Dandrill", "Pemba",
+    "Yorvick",  "Quillan", "Ambersley", "Torvane",  "Lisbetta",  "Gorran",   "Wexcombe", "Nadira",
+    "Holloran", "Zephine", "Cobbett",   "Ravelle",  "Thistley",  "Penhallo", "Drummel",  "Ilvane"};
 
 /* ---- chance -------------------------------------------------------------------------------------
  */
@@ -196,7 +193,7 @@ static void invent(char name[TITLE_BYTES], struct world *w, int mood, const char
                 snprintf(name, TITLE_BYTES, "The %s and the %s %s", other, a, n);
                 break;
             case 2:
-                snprintf(name, TITLE_BYTES, "%s for a %s %s", other, a, n);
+                snprintf(name, TITLE_BYTES, "%s under the %s %s", other, a, n);
                 break;
             default:
                 snprintf(name, TITLE_BYTES, "%s %s, %s", a, n, place);
@@ -236,7 +233,7 @@ static void add_series(struct world *w, int mood, int year, int parts, const cha
 /* Each mood has a series of numbered parts, another one, a hero's family, and single titles. */
 static void make_titles(struct world *w)
 {
-    static const int first_year[N_ERAS] = {1948, 1967, 1986};
+    static const int first_year[N_ERAS] = {1951, 1980};
     int order[N_TITLES];
     for (int mood = 0; mood < N_MOODS; mood++) {
         const int year = first_year[era_of(mood)], end = w->n_titles + PER_MOOD;
@@ -253,7 +250,7 @@ static void make_titles(struct world *w)
         order[k] = i;
     }
     for (int i = 0; i < N_TITLES; i++)
-        w->titles[order[i]].popularity = 100000 / (12 + i);
+        w->titles[order[i]].popularity = 100000 / (4 + i);
 }
 
 /* ---- users --------------------------------------------------------------------------------------
@@ -268,17 +265,15 @@ struct user {
 static int neighbour(struct chance *c, int mood)
 {
     const int theme = theme_of(mood), era = era_of(mood), roll = below(c, 100);
-    if (roll < 30) {
-        const int to = era == 0 ? 1 : era == N_ERAS - 1 ? era - 1 : era + (percent(c, 50) ? 1 : -1);
-        return theme * N_ERAS + to;
-    }
-    return (theme + (roll < 85 ? 1 : N_THEMES - 1)) % N_THEMES * N_ERAS + era;
+    if (roll < 20)
+        return theme * N_ERAS + (1 - era);
+    return (theme + (roll < 95 ? 1 : N_THEMES - 1)) % N_THEMES * N_ERAS + era;
 }
 
 static void drift(struct user *u, struct chance *c)
 {
     if (percent(c, 12))
-        u->mood = percent(c, 25) ? u->favourite : neighbour(c, u->mood);
+        u->mood = percent(c, 35) ? u->favourite : neighbour(c, u->mood);
 }
 
 /* One of n titles from `first` on that the user has not seen, by popularity; NONE: all are seen. */
@@ -301,19 +296,19 @@ static int choose(const struct world *w, struct chance *c, const struct user *u,
 {
     const int roll = below(c, 100);
     int item = NONE;
-    *score = 80;
-    if (roll < 30 && u->part != NONE)
+    *score = 95;
+    if (roll < 40 && u->part != NONE)
         return u->part;
-    if (roll < 75) {
-        *score = 74;
+    if (roll < 55) {
+        *score = 90;
         item = popular(w, c, u, u->mood * PER_MOOD, PER_MOOD);
     }
-    if (item == NONE && roll < 85) {
-        *score = 58;
+    if (item == NONE && roll < 62) {
+        *score = 50;
         item = popular(w, c, u, neighbour(c, u->mood) * PER_MOOD, PER_MOOD);
     }
     if (item == NONE) {
-        *score = 28;
+        *score = 14;
         item = popular(w, c, u, 0, N_TITLES);
     }
     return item;
