@@ -27,7 +27,8 @@ enum {
     N_ADJECTIVES = 8,
     N_NOUNS = 10,
     N_PLACES = 3,
-    TITLE_BYTES = 80,
+    NAME_BYTES = 72,  /* of a title without the number of its part */
+    TITLE_BYTES = 80, /* with it */
     NONE = -1
 };
 
@@ -173,7 +174,7 @@ static bool is_taken(const struct world *w, const char *name)
 }
 
 /* A name that no title has, in the words of the mood's theme; hero: NULL or who is in it. */
-static void invent(char name[TITLE_BYTES], struct world *w, int mood, const char *hero)
+static void invent(char name[NAME_BYTES], struct world *w, int mood, const char *hero)
 {
     const struct theme *t = &themes[theme_of(mood)];
     struct chance *c = &w->chance;
@@ -183,20 +184,20 @@ static void invent(char name[TITLE_BYTES], struct world *w, int mood, const char
         const char *other = t->nouns[(noun + 1 + below(c, N_NOUNS - 1)) % N_NOUNS];
         const char *place = t->places[below(c, N_PLACES)];
         if (hero)
-            snprintf(name, TITLE_BYTES, "%s and the %s %s", hero, a, n);
+            snprintf(name, NAME_BYTES, "%s and the %s %s", hero, a, n);
         else
             switch (below(c, 4)) {
             case 0:
-                snprintf(name, TITLE_BYTES, "The %s %s of %s", a, n, place);
+                snprintf(name, NAME_BYTES, "The %s %s of %s", a, n, place);
                 break;
             case 1:
-                snprintf(name, TITLE_BYTES, "The %s and the %s %s", other, a, n);
+                snprintf(name, NAME_BYTES, "The %s and the %s %s", other, a, n);
                 break;
             case 2:
-                snprintf(name, TITLE_BYTES, "%s under the %s %s", other, a, n);
+                snprintf(name, NAME_BYTES, "%s under the %s %s", other, a, n);
                 break;
             default:
-                snprintf(name, TITLE_BYTES, "%s %s, %s", a, n, place);
+                snprintf(name, NAME_BYTES, "%s %s, %s", a, n, place);
             }
     } while (is_taken(w, name));
 }
@@ -211,41 +212,41 @@ static struct title *add_title(struct world *w, int mood, int year)
     return t;
 }
 
-/* Parts of one story; with a hero every part has a name of its own, else they are numbered. */
+/* Parts of one story, two years apart. With a hero every part has a name of its own, else they are
+ * numbered. */
 static void add_series(struct world *w, int mood, int year, int parts, const char *hero)
 {
-    static const char *const ending[] = {"", " II", " III", " Returns"};
-    char base[TITLE_BYTES];
-    invent(base, w, mood, NULL);
+    static const char *const numbers[] = {"", " II", " III", " Returns"};
+    char name[NAME_BYTES];
     for (int k = 0; k < parts; k++) {
-        char name[TITLE_BYTES + 8];
-        if (hero)
+        if (hero || k == 0)
             invent(name, w, mood, hero);
-        else
-            snprintf(name, sizeof name, "%s%s", base, ending[k]);
         struct title *t = add_title(w, mood, year + 2 * k);
-        memcpy(t->name, name, TITLE_BYTES);
+        snprintf(t->name, TITLE_BYTES, "%s%s", name, hero ? "" : numbers[k]);
         if (k + 1 < parts)
             t->next = w->n_titles;
     }
 }
 
-/* Each mood has a series of numbered parts, another one, a hero's family, and single titles. */
+/* Each mood has two series of numbered parts, a hero's family, and single titles. Chance is drawn
+ * in statements of their own: C does not say which argument of a call is computed first. */
 static void make_titles(struct world *w)
 {
     static const int first_year[N_ERAS] = {1951, 1980};
+    struct chance *c = &w->chance;
     int order[N_TITLES];
     for (int mood = 0; mood < N_MOODS; mood++) {
-        const int year = first_year[era_of(mood)], end = w->n_titles + PER_MOOD;
-        add_series(w, mood, year + below(&w->chance, 12), 3, NULL);
-        add_series(w, mood, year + below(&w->chance, 12), 2 + below(&w->chance, 3), NULL);
-        add_series(w, mood, year + below(&w->chance, 10), 3 + below(&w->chance, 2), heroes[mood]);
+        const int first = first_year[era_of(mood)], end = w->n_titles + PER_MOOD;
+        for (int s = 0; s < 3; s++) {
+            const int year = first + below(c, 12), parts = 3 + below(c, 2);
+            add_series(w, mood, year, parts, s == 2 ? heroes[mood] : NULL);
+        }
         while (w->n_titles < end)
-            add_series(w, mood, year + below(&w->chance, 18), 1, NULL);
+            add_series(w, mood, first + below(c, 18), 1, NULL);
     }
     /* Popularity falls with a rank that chance decides: a long tail. */
     for (int i = 0; i < N_TITLES; i++) {
-        const int k = below(&w->chance, i + 1);
+        const int k = below(c, i + 1);
         order[i] = order[k];
         order[k] = i;
     }
