@@ -234,7 +234,7 @@ static void make_titles(struct world *w)
 {
     static const int first_year[N_ERAS] = {1951, 1980};
     struct chance *c = &w->chance;
-    int order[N_TITLES];
+    int order[N_TITLES] = {0};
     for (int mood = 0; mood < N_MOODS; mood++) {
         const int first = first_year[era_of(mood)], end = w->n_titles + PER_MOOD;
         for (int s = 0; s < 3; s++) {
