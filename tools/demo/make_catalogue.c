@@ -259,7 +259,8 @@ static void make_titles(struct world *w)
 
 struct user {
     int mood, favourite, generosity;
-    int part; /* the next part of what was liked last, not seen yet; or NONE */
+    int stayed; /* titles seen since the mood last changed */
+    int part;   /* the next part of what was liked last, not seen yet; or NONE */
     bool seen[N_TITLES];
 };
 
@@ -271,10 +272,13 @@ static int neighbour(struct chance *c, int mood)
     return (theme + (roll < 95 ? 1 : N_THEMES - 1)) % N_THEMES * N_ERAS + era;
 }
 
+/* Nobody leaves a mood at once. */
 static void drift(struct user *u, struct chance *c)
 {
-    if (percent(c, 12))
-        u->mood = percent(c, 35) ? u->favourite : neighbour(c, u->mood);
+    if (u->stayed++ < 4 || !percent(c, 19))
+        return;
+    u->mood = percent(c, 25) ? u->favourite : neighbour(c, u->mood);
+    u->stayed = 0;
 }
 
 /* One of n titles from `first` on that the user has not seen, by popularity; NONE: all are seen. */
