@@ -26,6 +26,7 @@ LIBS := -lm -lpthread
 LIB_SRC := $(wildcard engine/base/*.c engine/kernel/*.c engine/*.c engine/train/*.c tokenizer/*.c weights/*.c \
 	rec/*.c rec/data/*.c rec/backbone/*.c rec/prompt/*.c rec/rank/*.c rec/learn/*.c rec/eval/*.c)
 TOOL_SRC := $(wildcard tools/*.c)
+DEMO_SRC := $(wildcard tools/demo/*.c) # programs of their own
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj/%.o)
 TOOL_OBJ := $(TOOL_SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/demo/embedded.o
 
@@ -146,7 +147,7 @@ tsan: ## the tests that use threads under the thread sanitizer
 # ---- looking, installing -----------------------------------------------------------------------------------------
 
 C_FILES := $(wildcard engine/*.[ch] engine/*/*.[ch] tokenizer/*.[ch] weights/*.[ch] rec/*.[ch] rec/*/*.[ch] \
-	tools/*.[ch] tests/*.[ch] tests/*/*.[ch])
+	tools/*.[ch] tools/*/*.[ch] tests/*.[ch] tests/*/*.[ch])
 TIDY_FLAGS := -std=c11 -D_POSIX_C_SOURCE=200809L -I. -ffp-contract=off
 lint: ## clang-format, clang-tidy, cppcheck, the floors of the house, exported names
 	@echo "  FORMAT"
@@ -158,9 +159,9 @@ lint: ## clang-format, clang-tidy, cppcheck, the floors of the house, exported n
 	$(Q)! nm -g --defined-only $(BUILD)/librecrank.a | awk 'NF == 3 && $$3 !~ /^rr_/ { print "not rr_: " $$3 }' | grep .
 	@echo "  CPPCHECK"
 	$(Q)cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --std=c11 --inline-suppr \
-		--suppress=missingIncludeSystem --suppress=varFuncNullUB -j2 -I. $(LIB_SRC) $(TOOL_SRC)
+		--suppress=missingIncludeSystem --suppress=varFuncNullUB -j2 -I. $(LIB_SRC) $(TOOL_SRC) $(DEMO_SRC)
 	@echo "  TIDY"
-	$(Q)printf '%s\n' $(LIB_SRC) $(TOOL_SRC) | xargs -P2 -I{} clang-tidy --quiet {} -- $(TIDY_FLAGS) 2>/dev/null
+	$(Q)printf '%s\n' $(LIB_SRC) $(TOOL_SRC) $(DEMO_SRC) | xargs -P2 -I{} clang-tidy --quiet {} -- $(TIDY_FLAGS) 2>/dev/null
 
 $(BUILD)/recrank.h: rec/recrank.h engine/base/status.h
 	@mkdir -p $(@D)
