@@ -38,22 +38,22 @@ static int open_parts(struct rr_recrank *r, const char *model, const char *token
     if (rc)
         return rc;
     r->order = o->order;
-    struct rr_ranker_options ro = {
-        .n_context = o->n_context,
-        .tasks = tasks[o->order],
-        .style = {.noun = o->noun,
-                  .nouns = o->nouns,
-                  .levels = o->rating_levels,
-                  .has_thresholds = o->like != 0 || o->dislike != 0,
-                  .like = o->like,
-                  .dislike = o->dislike,
-                  .max_rated = o->max_history,
-                  .max_liked = o->max_history,
-                  .seed = o->seed}};
+    struct rr_ranker_options ro = {.n_context = o->n_context,
+                                   .tasks = tasks[o->order],
+                                   .style = {.noun = o->noun,
+                                             .nouns = o->nouns,
+                                             .levels = o->rating_levels,
+                                             .has_thresholds = o->like != 0 || o->dislike != 0,
+                                             .like = o->like,
+                                             .dislike = o->dislike,
+                                             .max_rated = o->max_history,
+                                             .max_liked = o->max_history,
+                                             .seed = o->seed}};
     rc = rr_recipe_read(&r->recipe, &r->weights, err);
     rr_recipe_apply(&r->recipe, &ro);
-    return rc ? rc : rr_ranker_init(&r->ranker, &r->engine, &r->weights.model, r->weights.tokenizer, &ro,
-                          err);
+    return rc ? rc
+              : rr_ranker_init(&r->ranker, &r->engine, &r->weights.model, r->weights.tokenizer, &ro,
+                               err);
 }
 
 int rr_recrank_open(struct rr_recrank **recrank, const char *model, const char *tokenizer,

@@ -79,7 +79,7 @@ struct rr_ranked {
 
 /* What decides the order. */
 enum rr_order {
-    RR_ORDER_HYBRID,    /* all questions and the likelihood; a quarter of the sum of their utilities */
+    RR_ORDER_HYBRID, /* all questions and the likelihood; a quarter of the sum of their utilities */
     RR_ORDER_POINTWISE, /* the expected rating: sum of r p(r) over the answers */
     RR_ORDER_PAIRWISE,  /* mean log-odds of being preferred */
     RR_ORDER_LISTWISE,  /* minus the mean place in the list that the model gives */

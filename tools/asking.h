@@ -18,7 +18,7 @@ struct asking {
 };
 #define ASKING_INIT                                                                                \
     {                                                                                              \
-        .disliked = 10, .pair_rounds = 1, .lists = 1                                             \
+        .disliked = 10, .pair_rounds = 1, .lists = 1                                               \
     }
 /* clang-format off */
 #define WORDING_OPTION_ROWS(o)                                                                     \
@@ -65,8 +65,8 @@ void asking_close(struct asking *a);
  * code after a message. */
 int asking_recipe(struct asking *a, const struct rr_weights *w);
 
-/* data_source, and `--backbone likelihood`: candidates that the model itself retrieves, for one user
- * (user >= 0) or all. -1, or an exit code after a message. */
+/* data_source, and `--backbone likelihood`: candidates that the model itself retrieves, for one
+ * user (user >= 0) or all. -1, or an exit code after a message. */
 int asking_source(const struct asking *a, struct opened_data *d, const struct source_options *o,
                   const struct data_options *data, struct loaded *l, int user);
 

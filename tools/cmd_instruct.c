@@ -65,9 +65,10 @@ static void manifest(struct rr_buf *out, const struct settings *s, const struct 
 {
     rr_buf_printf(out, "{\"recrank\":\"%s\",\"file\":\"%s\",\"sha256\":\"%s\",\"dialect\":\"%s\"",
                   rr_version(), file, hex, rr_dialect_name((enum rr_dialect)s->dialect));
-    rr_buf_printf(out, ",\"kind\":\"%s\",\"protocol\":\"%s\",\"seed\":%lld,\"folds\":%lld,\"hints\":\"%s\"",
-                  s->kind ? "next" : "paper", s->protocol ? "official" : "clean", s->data.seed, s->protocol ? 1 : s->folds,
-                  s->hints);
+    rr_buf_printf(
+        out, ",\"kind\":\"%s\",\"protocol\":\"%s\",\"seed\":%lld,\"folds\":%lld,\"hints\":\"%s\"",
+        s->kind ? "next" : "paper", s->protocol ? "official" : "clean", s->data.seed,
+        s->protocol ? 1 : s->folds, s->hints);
     rr_buf_printf(out, ",\"data_sha256\":\"%s\",\"data_settings\":", d->dataset.fingerprint);
     rr_json_add_string(out, d->dataset.settings, strlen(d->dataset.settings));
     rr_buf_printf(out, ",\"split\":\"%s\",\"instructions\":{",
@@ -86,8 +87,8 @@ static void manifest(struct rr_buf *out, const struct settings *s, const struct 
                   ",\"importance\":%s,\"hints\":%s,\"shift\":%s,\"history\":%lld,"
                   "\"disliked\":%lld,\"history_order\":\"%s\"},\"wordings\":{",
                   s->no_importance ? "false" : "true", s->asking.no_hint ? "false" : "true",
-                  s->asking.no_shift ? "false" : "true", s->asking.history ? s->asking.history : 50, s->asking.disliked,
-                  s->asking.history_order ? "shuffled" : "chronological");
+                  s->asking.no_shift ? "false" : "true", s->asking.history ? s->asking.history : 50,
+                  s->asking.disliked, s->asking.history_order ? "shuffled" : "chronological");
     for (int t = 0; t < RR_N_TASKS; t++)
         rr_buf_printf(out, "%s\"%s\":\"%s\"", t ? "," : "", rr_task_name((enum rr_task)t),
                       s->asking.templates[t].digest);

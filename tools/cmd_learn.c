@@ -15,7 +15,7 @@ struct settings {
     struct model_options engine;
     const char *output, *hints;
     struct school_options school;
-    struct training_options training;      /* of pretraining */
+    struct training_options training; /* of pretraining */
     long long draws, tune_passes, users;
     double tune_rate;
     int type, kind;
@@ -111,8 +111,8 @@ static int make_instructions(struct learning *l)
     int rc = rr_backbone_fit(&mf, RR_BACKBONE_MF, &l->d->split, &fo, &l->err);
     progress_start(&p, "training the folds' models");
     if (!rc)
-        rc = rr_learn_instructions(&l->in, &report, &l->d->split, l->school.tokenizer,
-                                   l->templates, mf.users, mf.dim, &o, &l->err);
+        rc = rr_learn_instructions(&l->in, &report, &l->d->split, l->school.tokenizer, l->templates,
+                                   mf.users, mf.dim, &o, &l->err);
     progress_end(&p);
     rr_backbone_free(&mf);
     rr_sampling_free(&report.sampling);
@@ -180,7 +180,8 @@ static int describe(struct learning *l)
     char hex[65];
     rr_buf_puts(&text, "learn; ");
     school_describe(&text, &l->school, &s->training);
-    rr_buf_printf(&text, "; %lld draws, %lld passes, rate %g, hints %s, kind %d, options %d%d%d%d%d",
+    rr_buf_printf(&text,
+                  "; %lld draws, %lld passes, rate %g, hints %s, kind %d, options %d%d%d%d%d",
                   s->draws, s->tune_passes, s->tune_rate, s->hints, s->kind, s->in_sample,
                   s->uniform, s->no_hint, s->no_shift, s->no_pretraining);
     rr_sha256_init(&sum);
@@ -189,8 +190,7 @@ static int describe(struct learning *l)
     rr_buf_puts(&l->identity, hex);
     rr_buf_printf(&l->checkpoint, "%s.checkpoint", s->output);
     rr_buf_printf(&l->base, "%s.base", s->output);
-    const bool failed =
-        text.failed || l->identity.failed || l->checkpoint.failed || l->base.failed;
+    const bool failed = text.failed || l->identity.failed || l->checkpoint.failed || l->base.failed;
     rr_buf_free(&text);
     return failed ? rr_fail_memory(&l->err, "options", 0) : RR_OK;
 }
@@ -203,8 +203,8 @@ static int write_model(struct learning *l)
     for (int t = 0; t < RR_N_TASKS; t++)
         wordings[t] = rr_learn_wording((enum rr_task)t);
     const size_t n = rr_recipe_notes(notes, &text, wordings, &l->ranker);
-    int rc = training_write_as(l->s->output, l->s->type ? RR_TYPE_Q8_0 : RR_TYPE_F32,
-                               &l->school.lm, &l->school.vocab, notes, n, &l->err);
+    int rc = training_write_as(l->s->output, l->s->type ? RR_TYPE_Q8_0 : RR_TYPE_F32, &l->school.lm,
+                               &l->school.vocab, notes, n, &l->err);
     if (!rc)
         remove(l->base.data);
     return rc;
@@ -245,20 +245,17 @@ static int learn(const struct settings *s, struct opened_data *d)
 
 static int run(const struct command *c, int argc, char **argv)
 {
-    struct settings s = {.data = DATA_OPTIONS_INIT,
-                         .source = SOURCE_OPTIONS_INIT,
-                         .school = SCHOOL_OPTIONS_INIT,
-                         .hints = "mf",
-                         .draws = 30000,
-                         .tune_passes = 1,
-                         .tune_rate = 5e-4,
-                         .users = 200,
-                         .training = {.passes = 30,
-                                      .rows = 4096,
-                                      .warmup = 100,
-                                      .rate = 2e-3,
-                                      .decay = 0.1,
-                                      .dropout = 0.1}};
+    struct settings s = {
+        .data = DATA_OPTIONS_INIT,
+        .source = SOURCE_OPTIONS_INIT,
+        .school = SCHOOL_OPTIONS_INIT,
+        .hints = "mf",
+        .draws = 30000,
+        .tune_passes = 1,
+        .tune_rate = 5e-4,
+        .users = 200,
+        .training = {
+            .passes = 30, .rows = 4096, .warmup = 100, .rate = 2e-3, .decay = 0.1, .dropout = 0.1}};
     /* Of the shapes measured (bench/README.md) the one that ranks best: data sets are small. */
     s.school.dim = 64;
     s.school.layers = 2;
@@ -282,8 +279,8 @@ static int run(const struct command *c, int argc, char **argv)
         {"uniform", 0, OPT_FLAG, &s.uniform, NULL, "no adaptive sampling of users", 0, 0, false},
         {"no-hint", 0, OPT_FLAG, &s.no_hint, NULL, "no hints in the instructions", 0, 0, false},
         {"no-shift", 0, OPT_FLAG, &s.no_shift, NULL, "no position shifting in them", 0, 0, false},
-        {"no-pretraining", 0, OPT_FLAG, &s.no_pretraining, NULL, "tune a network that knows nothing",
-         0, 0, false},
+        {"no-pretraining", 0, OPT_FLAG, &s.no_pretraining, NULL,
+         "tune a network that knows nothing", 0, 0, false},
         {"users", 0, OPT_INT, &s.users, "N",
          "rank validation items of N users after every pass, 0: of all", 0, 1e9, false},
         SCHOOL_OPTION_ROWS(s.school),

@@ -17,8 +17,8 @@ static int pretrain(const struct settings *s, struct opened_data *d)
     struct rr_train_report r;
     struct rr_buf identity = {0}, checkpoint = {0};
     struct rr_error err = {0};
-    int rc = school_open(&school, &s->school, d, &s->engine, s->training.dropout, s->data.seed,
-                         &err);
+    int rc =
+        school_open(&school, &s->school, d, &s->engine, s->training.dropout, s->data.seed, &err);
     if (!rc) {
         school_describe(&identity, &school, &s->training);
         if (!rr_path_is_special(s->output))
@@ -42,14 +42,11 @@ static int pretrain(const struct settings *s, struct opened_data *d)
 
 static int run(const struct command *c, int argc, char **argv)
 {
-    struct settings s = {.data = DATA_OPTIONS_INIT,
-                         .school = SCHOOL_OPTIONS_INIT,
-                         .training = {.passes = 30,
-                                      .rows = 4096,
-                                      .warmup = 100,
-                                      .rate = 2e-3,
-                                      .decay = 0.1,
-                                      .dropout = 0.1}};
+    struct settings s = {
+        .data = DATA_OPTIONS_INIT,
+        .school = SCHOOL_OPTIONS_INIT,
+        .training = {
+            .passes = 30, .rows = 4096, .warmup = 100, .rate = 2e-3, .decay = 0.1, .dropout = 0.1}};
     struct option opts[] = {
         {"output", 'o', OPT_TEXT, &s.output, "FILE", "where to write the GGUF model", 0, 0, false},
         SCHOOL_OPTION_ROWS(s.school),

@@ -100,9 +100,10 @@ static int flush_out(struct ranking *r, struct rr_error *err)
 /* What the columns are, and what went otherwise than one might think. */
 static void text_notes(struct ranking *r)
 {
-    static const char *const meaning[] = {
-        "expected rating", "mean log-odds of being preferred", "minus the mean place in the lists",
-        "log-likelihood of the title as the next liked one", "sum of the utilities, a quarter each"};
+    static const char *const meaning[] = {"expected rating", "mean log-odds of being preferred",
+                                          "minus the mean place in the lists",
+                                          "log-likelihood of the title as the next liked one",
+                                          "sum of the utilities, a quarter each"};
     struct rr_buf *out = &r->out;
     rr_buf_puts(out, "\nwas: place before; hint: rating that the recommender predicts\n");
     for (int m = 0; m <= RR_BY_HYBRID; m++)

@@ -188,8 +188,8 @@ static int tune(struct tuning *t)
     const struct settings *s = t->s;
     const struct rr_weights *w = &t->l.weights;
     const struct rr_lm_options lo = lm_options(s);
-    t->ranker = asking_ranker(&s->asking, s->data.dir ? &t->d.dataset : NULL, s->data.seed,
-                              RR_ASK_ALL);
+    t->ranker =
+        asking_ranker(&s->asking, s->data.dir ? &t->d.dataset : NULL, s->data.seed, RR_ASK_ALL);
     struct rr_model model = w->model;
     if (s->asking.context)
         model.h.n_context = (int)s->asking.context;
@@ -231,8 +231,8 @@ static int open_and_tune(struct settings *s, const struct command *c, const char
 
 static int check(const struct command *c, struct settings *s, const struct option *opts, size_t n)
 {
-    static const char *const about_data[] = {"rehearse", "users", "backbone", "candidates", "k",
-                                             "history"};
+    static const char *const about_data[] = {"rehearse",   "users", "backbone",
+                                             "candidates", "k",     "history"};
     if (!s->output || !s->instructions)
         return args_misuse(c, "--instructions and --output are needed");
     if (s->lora && !parse_lora(s))

@@ -6,9 +6,10 @@
 #include "tools/common.h"
 
 static const struct command *const commands[] = {
-    &cmd_rank,     &cmd_evaluate, &cmd_data,     &cmd_split, &cmd_fit,      &cmd_candidates,
-    &cmd_prompt,   &cmd_instruct, &cmd_audit,    &cmd_vocab, &cmd_pretrain, &cmd_tune, &cmd_learn, &cmd_demo, &cmd_inspect,
-    &cmd_tokenize, &cmd_logits,   &cmd_generate, &cmd_score};
+    &cmd_rank,       &cmd_evaluate, &cmd_data,     &cmd_split, &cmd_fit,
+    &cmd_candidates, &cmd_prompt,   &cmd_instruct, &cmd_audit, &cmd_vocab,
+    &cmd_pretrain,   &cmd_tune,     &cmd_learn,    &cmd_demo,  &cmd_inspect,
+    &cmd_tokenize,   &cmd_logits,   &cmd_generate, &cmd_score};
 
 static void usage(FILE *f)
 {

@@ -70,7 +70,8 @@ void school_describe(struct rr_buf *out, const struct school *s, const struct tr
 {
     const struct school_options *o = s->o;
     rr_buf_printf(out,
-                  "data %s, %s, split %d; vocabulary %lld%s; shape %d %d %d %d %d; window %lld skip %g stir %g; ",
+                  "data %s, %s, split %d; vocabulary %lld%s; shape %d %d %d %d %d; window %lld "
+                  "skip %g stir %g; ",
                   s->d->dataset.fingerprint, s->d->dataset.settings, (int)s->d->split.order,
                   o->vocab, o->whole ? " whole titles" : "", o->dim, o->layers, o->heads,
                   o->kv_heads, o->ff, o->window, o->skip, o->stir);

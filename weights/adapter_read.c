@@ -1,5 +1,5 @@
-/* See adapter.h. What is not understood is refused by name: an adapter that is applied in part ranks
- * wrongly without a word. */
+/* See adapter.h. What is not understood is refused by name: an adapter that is applied in part
+ * ranks wrongly without a word. */
 #include <math.h>
 #include <stdio.h>
 #include "engine/base/file.h"
@@ -200,8 +200,8 @@ static int take(struct reader *r, float **out, const struct rr_stored *t)
     if (!*out)
         return rr_fail_memory(r->err, t->name, rows * cols * sizeof **out);
     for (size_t i = 0; i < rows; i++)
-        r->kern->row_f32[t->type](*out + i * cols,
-                                     t->data + i * rr_row_bytes((enum rr_type)t->type, cols), (int)cols);
+        r->kern->row_f32[t->type](
+            *out + i * cols, t->data + i * rr_row_bytes((enum rr_type)t->type, cols), (int)cols);
     for (size_t i = 0; i < rows * cols; i++)
         if (!isfinite((*out)[i]))
             return rr_fail(r->err, RR_ERR_DATA, "ADAPTER", RR_AT_OBJECT(r->tensors_file, t->name),
@@ -226,7 +226,8 @@ static int merge(struct reader *r, struct rr_tensor *t, enum rr_lm_matrix m,
     if (!w || !sum)
         return rr_fail_memory(r->err, "merged weights", rows * cols * sizeof *w);
     for (size_t i = 0; i < rows; i++) {
-        const float *row_b = f->b + (size_t)rr_adapter_row(&r->w->model.h, m, (int)i) * (size_t)rank;
+        const float *row_b =
+            f->b + (size_t)rr_adapter_row(&r->w->model.h, m, (int)i) * (size_t)rank;
         r->kern->row_f32[t->type](
             w + i * cols, (const char *)t->data + i * rr_row_bytes(t->type, cols), t->n_cols);
         for (size_t j = 0; j < cols; j++)
@@ -253,8 +254,8 @@ static int apply_matrix(struct reader *r, int layer, enum rr_lm_matrix m, struct
         return RR_OK;
     if (!a || !b)
         return rr_fail(r->err, RR_ERR_DATA, "ADAPTER",
-                       RR_AT_OBJECT(r->tensors_file, (a ? a : b)->name),
-                       "its lora_%s is missing", a ? "B" : "A");
+                       RR_AT_OBJECT(r->tensors_file, (a ? a : b)->name), "its lora_%s is missing",
+                       a ? "B" : "A");
     int rc = check_tensor(r, a, rank, t->n_cols, "(r and this base's inputs)");
     if (!rc)
         rc = check_tensor(r, b, t->n_rows, rank, "(this base's outputs and r)");

@@ -6,10 +6,9 @@
 #include "engine/base/json.h"
 #include "weights/adapter.h"
 
-static const char *const modules[RR_LM_N] = {"self_attn.q_proj", "self_attn.k_proj",
-                                             "self_attn.v_proj", "self_attn.o_proj",
-                                             "mlp.gate_proj",    "mlp.up_proj",
-                                             "mlp.down_proj"};
+static const char *const modules[RR_LM_N] = {
+    "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
+    "mlp.gate_proj",    "mlp.up_proj",      "mlp.down_proj"};
 
 const char *rr_adapter_module(enum rr_lm_matrix m)
 {
@@ -28,8 +27,8 @@ int rr_adapter_check(const char *dir, struct rr_error *err)
 {
     if (mkdir(dir, 0777) == 0 || errno == EEXIST)
         return RR_OK;
-    return rr_fail(err, RR_ERR_OPEN, "CANNOT_WRITE", RR_AT_FILE(dir),
-                   "cannot make this folder: %s", strerror(errno));
+    return rr_fail(err, RR_ERR_OPEN, "CANNOT_WRITE", RR_AT_FILE(dir), "cannot make this folder: %s",
+                   strerror(errno));
 }
 
 /* One file of the folder, opened for writing. */

@@ -66,8 +66,9 @@ int rr_lm_adapt(struct rr_lm *lm, const struct rr_lm_options *o, uint64_t seed,
                 struct rr_error *err);
 /* A full network with lm's weights, every adapter added to its matrix: w + scale b a. */
 int rr_lm_merged(struct rr_lm *out, const struct rr_lm *lm, struct rr_error *err);
-/* Puts the rows of q and k into the order in which neighbours rotate (GGUF's), if they are in Hugging
- * Face's; the network computes the same. Without adapters only: RR_ERR_MEMORY, else RR_OK. */
+/* Puts the rows of q and k into the order in which neighbours rotate (GGUF's), if they are in
+ * Hugging Face's; the network computes the same. Without adapters only: RR_ERR_MEMORY, else RR_OK.
+ */
 int rr_lm_interleave(struct rr_lm *lm, struct rr_error *err);
 /* The network as an engine model whose tensors point at its float32 weights, without adapters:
  * valid while lm's weights stay. layers[n_layers] is the caller's. Not in the double build. */

@@ -149,7 +149,7 @@ static void append_title(struct rr_batch *b, const struct rr_corpus *c, int item
 
 struct rr_corpus_window {
     size_t from;
-    int n, rows; /* rows: of all n titles */
+    int n, rows;   /* rows: of all n titles */
     uint64_t seed; /* of what is left out of it */
 };
 

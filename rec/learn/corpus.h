@@ -47,7 +47,8 @@ struct rr_corpus_pass {
 int rr_corpus_pass_open(struct rr_corpus_pass *p, const struct rr_corpus *c, uint64_t seed,
                         int pass, struct rr_error *err);
 bool rr_corpus_pass_next(struct rr_corpus_pass *p, struct rr_batch *b);
-/* Rows of window i of an open pass, and appending it as a sequence, for passes mixed with others. */
+/* Rows of window i of an open pass, and appending it as a sequence, for passes mixed with others.
+ */
 int rr_corpus_window_rows(const struct rr_corpus_pass *p, int i);
 void rr_corpus_window_append(const struct rr_corpus_pass *p, int i, struct rr_batch *b);
 void rr_corpus_pass_close(struct rr_corpus_pass *p);

@@ -111,8 +111,8 @@ static int take_string(const struct line *l, const struct rr_json *v, const char
 /* Which part of an instruction a role stands for; -1: none. */
 static int part_of(const struct rr_json *role)
 {
-    static const char *const names[][2] = {{"system", "system"}, {"user", "human"},
-                                           {"assistant", "gpt"}};
+    static const char *const names[][2] = {
+        {"system", "system"}, {"user", "human"}, {"assistant", "gpt"}};
     for (int i = 0; i < 3; i++)
         if (rr_json_is_string(role, names[i][0]) || rr_json_is_string(role, names[i][1]))
             return i;
@@ -201,9 +201,8 @@ bool rr_instructions_validates(const char *user, size_t n, uint64_t seed)
 static bool is_valid(const struct rr_json *root, long long line, uint64_t seed)
 {
     const struct rr_json *user = rr_json_get(root, "user");
-    return user && user->n_text
-               ? rr_instructions_validates(user->text, user->n_text, seed)
-               : rr_instructions_validates((const char *)&line, sizeof line, seed);
+    return user && user->n_text ? rr_instructions_validates(user->text, user->n_text, seed)
+                                : rr_instructions_validates((const char *)&line, sizeof line, seed);
 }
 
 static int read_line(struct rr_instructions *s, const struct line *l, const char *text, size_t n,

@@ -12,9 +12,9 @@
 #include "tokenizer/tokenizer.h"
 
 struct rr_instruction_tokens {
-    size_t from;        /* in ids */
-    int n, n_question;  /* tokens; of these, before the answer */
-    bool valid;         /* kept out of training, to validate on */
+    size_t from;       /* in ids */
+    int n, n_question; /* tokens; of these, before the answer */
+    bool valid;        /* kept out of training, to validate on */
 };
 
 struct rr_instructions {

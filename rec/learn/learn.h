@@ -1,5 +1,5 @@
-/* From a data set to instructions in memory, for a network that knows its corpus: the second half of
- * `recrank learn`. */
+/* From a data set to instructions in memory, for a network that knows its corpus: the second half
+ * of `recrank learn`. */
 #ifndef RR_LEARN_H
 #define RR_LEARN_H
 
@@ -9,9 +9,9 @@
 struct rr_learn_options {
     int n_draws; /* users drawn, each for one instruction per task; 0: 30000 */
     enum rr_backbone_kind hints;
-    bool paper;         /* the paper's instructions, not those about the next liked title */
-    bool in_sample;     /* hints from a model that has seen the answers: the original's leak */
-    bool uniform;       /* users drawn uniformly */
+    bool paper;     /* the paper's instructions, not those about the next liked title */
+    bool in_sample; /* hints from a model that has seen the answers: the original's leak */
+    bool uniform;   /* users drawn uniformly */
     bool no_hints;
     bool no_shift;
     int n_context;

@@ -9,7 +9,7 @@
 struct rr_measured {
     int n; /* users */
     unsigned tasks;
-    double hr5, ndcg5;                             /* of the candidates' own order */
+    double hr5, ndcg5;                                   /* of the candidates' own order */
     double hr5_of[RR_N_SIGNALS], ndcg5_of[RR_N_SIGNALS]; /* of each task asked */
 };
 

@@ -39,12 +39,12 @@ struct rr_train_options {
     int warmup;   /* steps; 0: 100 */
     double decay; /* weight decay; 0: none */
     uint64_t seed;
-    bool judge_start; /* the weights as they come are validated too, as pass 0 */
+    bool judge_start;       /* the weights as they come are validated too, as pass 0 */
     const char *checkpoint; /* written after every pass, when interrupted, and every half minute (by
                                the clock); removed at the end; NULL: none */
     const char *identity;   /* everything the run depends on, as text: a checkpoint of another is
                                refused */
-    double (*clock)(void);    /* seconds, for tokens_per_second; NULL: none */
+    double (*clock)(void);  /* seconds, for tokens_per_second; NULL: none */
     rr_progress_fn *progress; /* steps; nonzero saves and stops with RR_ERR_INTERRUPTED */
     void *progress_arg;
     /* After every pass; may be NULL. */

@@ -1,5 +1,5 @@
-/* Instruction tuning: a network learns to answer, and may go on reading the corpus it was pretrained
- * on, so that it does not forget what is liked after what. */
+/* Instruction tuning: a network learns to answer, and may go on reading the corpus it was
+ * pretrained on, so that it does not forget what is liked after what. */
 #ifndef RR_TUNE_H
 #define RR_TUNE_H
 

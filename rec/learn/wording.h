@@ -1,5 +1,5 @@
-/* The wordings that recrank's own models are taught: the paper's three questions put in the words of
- * the corpus, so that what pretraining knows of what is liked after what answers them. Pairs are
+/* The wordings that recrank's own models are taught: the paper's three questions put in the words
+ * of the corpus, so that what pretraining knows of what is liked after what answers them. Pairs are
  * answered by a title, which a small model learns and Yes or No it does not (bench/README.md). */
 #ifndef RR_WORDING_H
 #define RR_WORDING_H

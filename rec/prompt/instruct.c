@@ -54,7 +54,7 @@ static void make_history(struct rr_maker *m, struct rr_request *q, const struct 
 }
 
 int rr_maker_finish(struct rr_maker *m, struct rr_instruction *in, const struct rr_request *q,
-                  const struct rr_question *question)
+                    const struct rr_question *question)
 {
     int rc = rr_prompt_make(&m->prompt, &m->prompter, q, question, m->err);
     if (!rc && m->answer.failed)
@@ -160,8 +160,9 @@ static int make_pairwise(struct rr_maker *m, int *made)
     rr_buf_puts(&m->answer, turned ? "No." : "Yes.");
     ++*made;
     return rr_maker_finish(m, &in, &q,
-                  &(struct rr_question){
-                      .task = RR_PAIRWISE, .a = turned ? 1 - at : at, .b = turned ? at : 1 - at});
+                           &(struct rr_question){.task = RR_PAIRWISE,
+                                                 .a = turned ? 1 - at : at,
+                                                 .b = turned ? at : 1 - at});
 }
 
 static int make_listwise(struct rr_maker *m, int *made)
@@ -200,8 +201,8 @@ static int make_listwise(struct rr_maker *m, int *made)
 
 static int make_draw(struct rr_maker *m, struct rr_instruct_report *report)
 {
-    static int (*const makers[RR_N_TASKS])(struct rr_maker *, int *) = {make_pointwise, make_pairwise,
-                                                                     make_listwise};
+    static int (*const makers[RR_N_TASKS])(struct rr_maker *,
+                                           int *) = {make_pointwise, make_pairwise, make_listwise};
     int made[RR_N_TASKS] = {0};
     int rc = m->next ? rr_next_draw(m, made) : RR_OK;
     for (int t = 0; t < RR_N_TASKS && !rc; t++) {

@@ -34,12 +34,12 @@ struct rr_instruct_options {
     struct rr_sampling_options sampling;
     struct rr_folds_options folds;
     struct rr_prompt_style style;
-    bool official; /* the original's leaks: answers stay in the history shown, hints have seen the
-                      labels, ties in hints keep the answer's order, held-out items are left out
-                      where something not liked is drawn */
-    bool in_sample;   /* hints alone are as leaky as the original's: one model that has seen all */
-    bool next;        /* instead of the paper's: which of a recommender's candidates was liked next
-                         (next.c) */
+    bool official;  /* the original's leaks: answers stay in the history shown, hints have seen the
+                       labels, ties in hints keep the answer's order, held-out items are left out
+                       where something not liked is drawn */
+    bool in_sample; /* hints alone are as leaky as the original's: one model that has seen all */
+    bool next;      /* instead of the paper's: which of a recommender's candidates was liked next
+                       (next.c) */
     bool tied_scores; /* for the audit: the recommender says the same about everything */
     uint64_t seed;
 };

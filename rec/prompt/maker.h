@@ -14,8 +14,8 @@ struct rr_maker {
     struct rr_rated *history;
     struct rr_asked asked[RR_LIST_SIZE];
     struct rr_next *next; /* NULL: the paper's instructions */
-    float *scores; /* [n_items] of the fold's model for the user */
-    int *pool;     /* training items */
+    float *scores;        /* [n_items] of the fold's model for the user */
+    int *pool;            /* training items */
     int n_pool;
     struct rr_rng rng;
     int user;

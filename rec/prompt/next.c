@@ -127,8 +127,9 @@ static void show_past(struct rr_maker *m, struct rr_request *q, int rated)
     int last = rated, likes = 0;
     while (last > begin && likes < FEWEST_LIKES)
         likes += s->rated[--last].value >= s->data->like;
-    const int from =
-        rr_rng_below(&m->rng, 2) ? begin : begin + (int)rr_rng_below(&m->rng, (uint64_t)(last - begin) + 1);
+    const int from = rr_rng_below(&m->rng, 2)
+                         ? begin
+                         : begin + (int)rr_rng_below(&m->rng, (uint64_t)(last - begin) + 1);
     q->history = m->history;
     for (int i = from; i < rated; i++)
         m->history[q->n_history++] =
@@ -141,9 +142,9 @@ static void show_candidates(struct rr_maker *m, const struct rr_instruction *in,
     for (int i = 0; i < in->n_items; i++) {
         const int item = in->items[i];
         const bool hint = !m->o->style.no_hints;
-        m->asked[i] = (struct rr_asked){
-            m->split->data->titles[item],
-            hint ? rr_rating_predict(&model->ratings, m->user, item) : RR_NO_HINT};
+        m->asked[i] = (struct rr_asked){m->split->data->titles[item],
+                                        hint ? rr_rating_predict(&model->ratings, m->user, item)
+                                             : RR_NO_HINT};
     }
 }
 
@@ -230,10 +231,8 @@ int rr_next_draw(struct rr_maker *m, int *made)
     bar_likes(m, m->user, false);
     if (in.n_items < 2)
         return RR_OK;
-    struct rr_request q = {.candidates = m->asked,
-                           .n_candidates = in.n_items,
-                           .order_is_hint = 1,
-                           .id = m->draw};
+    struct rr_request q = {
+        .candidates = m->asked, .n_candidates = in.n_items, .order_is_hint = 1, .id = m->draw};
     static int (*const askers[RR_N_TASKS])(struct rr_maker *, const struct lesson *) = {
         ask_pointwise, ask_pairwise, ask_listwise};
     const struct lesson l = {.q = &q, .list = &in, .liked = liked};

@@ -231,8 +231,8 @@ int rr_template_parse(struct rr_template *t, enum rr_task task, const char *text
     rr_sha256_hex(&sum, hex);
     memcpy(t->digest, hex, sizeof t->digest - 1);
     t->text = rr_arena_copy(&t->arena, text, n);
-    int rc = t->text ? rr_lines_open(&p.lines, text, n, file, err)
-                     : rr_fail_memory(err, "template", n);
+    int rc =
+        t->text ? rr_lines_open(&p.lines, text, n, file, err) : rr_fail_memory(err, "template", n);
     while (!rc && (more = rr_lines_next(&p.lines, &line, &len, err)) != 0) {
         if (more < 0)
             return more;

@@ -67,7 +67,7 @@ struct rr_template {
     bool title_answer; /* pairwise: answered by a title */
     struct rr_template_part *parts;
     size_t first[RR_N_SECTIONS + 1]; /* section s: parts first[s] .. first[s + 1] */
-    const char *text; /* as it was parsed, terminated */
+    const char *text;                /* as it was parsed, terminated */
     char digest[9]; /* first digits of the text's sha256: two wordings are two runs */
     struct rr_arena arena;
 };

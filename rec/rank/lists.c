@@ -227,8 +227,7 @@ int rr_ranker_titles_prepare(struct rr_ranker *r, const struct rr_request *q, in
     *room = 0;
     for (int c = 0; c < q->n_candidates && !rc; c++)
         *room = rr_max_int(*room, r->element_starts[c + 1] - r->element_starts[c]);
-    if (!rc &&
-        !rr_grow(&r->ways, &r->cap_ways, (size_t)r->n_questions, sizeof *r->ways))
+    if (!rc && !rr_grow(&r->ways, &r->cap_ways, (size_t)r->n_questions, sizeof *r->ways))
         rc = rr_fail_memory(err, "pairs", (size_t)r->n_questions * sizeof *r->ways);
     return rc;
 }

@@ -175,8 +175,8 @@ static int encode_question(struct rr_ranker *r, const struct rr_request *q, int 
 /* Whether question i is a pair answered by a title. */
 static bool by_title(const struct rr_ranker *r, int i)
 {
-    return r->questions[i].task == RR_PAIRWISE &&
-           r->o.style.templates[RR_PAIRWISE]->title_answer && !r->o.generate;
+    return r->questions[i].task == RR_PAIRWISE && r->o.style.templates[RR_PAIRWISE]->title_answer &&
+           !r->o.generate;
 }
 
 /* Appends BOS, the encoding and the end to r->ids as prompt i. */

@@ -52,8 +52,8 @@ struct rr_ranker {
     int n_questions;
     int (*pairs)[2];
     int (*ways)[2]; /* pairs answered by titles: where the titles part, of each question */
-    int *scratch;  /* [n_candidates] */
-    int *elements; /* tokens of the listwise elements, as rr_listing wants them */
+    int *scratch;   /* [n_candidates] */
+    int *elements;  /* tokens of the listwise elements, as rr_listing wants them */
     int *element_starts;
     int *decoded; /* tokens of a run of each listing, or generated ones of each question */
     size_t n_elements;

@@ -39,7 +39,7 @@ struct rr_reply {
         tokens_computed; /* what the questions would cost one by one; and cost */
     int n_cut;       /* oldest history entries left out to fit the context, the most of any task */
     int n_malformed; /* generated answers that could not be read */
-    int n_invalid_lists; /* lists that are no permutation of the candidates */
+    int n_invalid_lists;              /* lists that are no permutation of the candidates */
     struct rr_weights_hybrid weights; /* of the hybrid: a quarter each, unless the asker says */
     size_t cap_rating, cap_likelihood, cap_pairs, cap_shown, cap_listed;
 };

@@ -7,9 +7,9 @@
 #include "rec/rank/ranker.h"
 
 struct rr_retrieve_options {
-    int k;           /* candidates per user */
-    int user;        /* this one alone; -1: all with training likes */
-    bool with_valid; /* the validation item is history, too, and no candidate */
+    int k;                    /* candidates per user */
+    int user;                 /* this one alone; -1: all with training likes */
+    bool with_valid;          /* the validation item is history, too, and no candidate */
     rr_progress_fn *progress; /* users; nonzero stops with RR_ERR_INTERRUPTED */
     void *progress_arg;
 };

@@ -28,9 +28,9 @@ struct rr_tree_job {
     int n_prompts;
     const struct rr_choices *choices; /* the prompts end in choices->common */
     const int (*pairs)[2]; /* [n_prompts] instead: two tokens are asked for behind each prompt */
-    float *logits;                    /* [n_prompts, choices->n_logits (pairs: 2)], the result */
-    struct rr_feed *feeds;            /* [n_prompts n_branches + 1], scratch */
-    struct rr_want *wants;            /* [n_prompts n_branches], scratch */
+    float *logits;         /* [n_prompts, choices->n_logits (pairs: 2)], the result */
+    struct rr_feed *feeds; /* [n_prompts n_branches + 1], scratch */
+    struct rr_want *wants; /* [n_prompts n_branches], scratch */
 };
 
 /* job->logits = what the model gives at every branch of the choices, after each prompt. The
