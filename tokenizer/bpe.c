@@ -81,15 +81,30 @@ static void normalise(const struct rr_tokenizer *t, struct rr_buf *out, const ch
     }
 }
 
-/* The longest user-defined piece that the text continues with, or -1. */
+/* Below 0: piece text before s[0..n), cut to the piece's length; 0: s begins with it. */
+static int compare_piece(const struct rr_piece *p, const char *s, size_t n)
+{
+    const int c = memcmp(p->text, s, p->n < n ? p->n : n);
+    return c ? c : p->n > n;
+}
+
+/* The longest user-defined piece that the text continues with, or -1: the last piece that does not
+ * come behind the text, or one that this one begins with. */
 static int match_user(const struct rr_tokenizer *t, const char *s, size_t n)
 {
     const unsigned char c = (unsigned char)s[0];
-    for (int i = t->user_first[c]; i < t->user_first[c + 1]; i++) {
-        const struct rr_piece *p = &t->pieces[t->user_ids[i]];
-        if (p->n <= n && memcmp(p->text, s, p->n) == 0)
-            return t->user_ids[i];
+    int low = t->user_first[c], high = t->user_first[c + 1];
+    const int first = low;
+    while (low < high) {
+        const int middle = low + (high - low) / 2;
+        if (compare_piece(&t->pieces[t->user_ids[middle]], s, n) <= 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
+    for (int i = low - 1; i >= first; i = t->user_parents[i])
+        if (compare_piece(&t->pieces[t->user_ids[i]], s, n) == 0)
+            return t->user_ids[i];
     return -1;
 }
 

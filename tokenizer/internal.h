@@ -27,8 +27,9 @@ struct rr_tokenizer {
      * none themselves. */
     struct rr_pair_table pairs;
     int ascii[128]; /* symbol of an ASCII character, -1: in no piece */
-    /* User-defined pieces by their first byte, longest first, as ranges of user_ids. */
-    int *user_ids;
+    /* User-defined pieces in the order of their bytes, and by their first byte as ranges; parents:
+     * the longest other one that a piece begins with, its index, or -1. */
+    int *user_ids, *user_parents;
     int user_first[257];
 };
 

@@ -105,7 +105,7 @@ static bool add_word(struct trainer *t, const char *s, size_t n, long long count
     return true;
 }
 
-static int read_texts(struct trainer *t, const struct rr_bpe_text *texts, size_t n, bool whole,
+static int read_texts(struct trainer *t, const struct rr_bpe_text *texts, size_t n,
                       struct rr_error *err)
 {
     bool good = true;
@@ -115,7 +115,7 @@ static int read_texts(struct trainer *t, const struct rr_bpe_text *texts, size_t
             return rr_fail(err, RR_ERR_USAGE, "UTF8", RR_NOWHERE, "text %zu is not UTF-8", i);
         for (size_t from = 0; from < texts[i].n && good;) {
             size_t to = from;
-            while (to < texts[i].n && (whole || s[to] != ' '))
+            while (to < texts[i].n && s[to] != ' ')
                 to++;
             if (to > from)
                 good = add_word(t, s + from, to - from, texts[i].count);
@@ -294,6 +294,55 @@ static bool list_pieces(struct rr_vocab *v, const struct trainer *t, size_t n_ch
     return good;
 }
 
+/* The text as pieces have it: U+2581 before it and for blanks. */
+static const char *as_piece(struct rr_arena *arena, const struct rr_bpe_text *x, uint32_t *n)
+{
+    const size_t blank = strlen(RR_BLANK);
+    size_t blanks = 1;
+    for (size_t i = 0; i < x->n; i++)
+        blanks += x->s[i] == ' ';
+    char *out = rr_arena_alloc(arena, x->n + blanks * blank + 1, 1), *p = out;
+    if (!out)
+        return NULL;
+    memcpy(p, RR_BLANK, blank);
+    p += blank;
+    for (size_t i = 0; i < x->n; i++) {
+        if (x->s[i] == ' ') {
+            memcpy(p, RR_BLANK, blank);
+            p += blank;
+        } else {
+            *p++ = x->s[i];
+        }
+    }
+    *p = 0;
+    *n = (uint32_t)(p - out);
+    return out;
+}
+
+/* Appends the user-defined pieces; one that the merges made already needs none. */
+static int add_user(struct rr_vocab *v, struct rr_arena *arena, const struct rr_bpe_options *o,
+                    struct rr_error *err)
+{
+    const size_t n = v->n;
+    struct rr_piece *all = rr_arena_alloc(arena, n + o->n_user, sizeof *all);
+    if (!all)
+        return rr_fail_memory(err, "vocabulary", (n + o->n_user) * sizeof *all);
+    rr_copy(all, v->pieces, n * sizeof *all);
+    v->pieces = all;
+    for (size_t i = 0; i < o->n_user; i++) {
+        struct rr_piece x = {.type = RR_PIECE_USER};
+        size_t same = 0;
+        x.text = as_piece(arena, &o->user[i], &x.n);
+        if (!x.text)
+            return rr_fail_memory(err, "vocabulary", o->user[i].n);
+        while (same < n && (all[same].n != x.n || memcmp(all[same].text, x.text, x.n) != 0))
+            same++;
+        if (same == n)
+            all[v->n++] = x;
+    }
+    return RR_OK;
+}
+
 int rr_bpe_train(struct rr_vocab *v, struct rr_arena *arena, const struct rr_bpe_text *texts,
                  size_t n, const struct rr_bpe_options *o, struct rr_error *err)
 {
@@ -307,7 +356,7 @@ int rr_bpe_train(struct rr_vocab *v, struct rr_arena *arena, const struct rr_bpe
     int rc = t.chars ? RR_OK : rr_fail_memory(err, "characters", t.char_mask * sizeof *t.chars);
     if (!rc) {
         memset(t.chars, 0xff, (t.char_mask + 1) * sizeof *t.chars);
-        rc = read_texts(&t, texts, n, o->whole, err);
+        rc = read_texts(&t, texts, n, err);
     }
     const size_t n_chars = t.n_known, room = (size_t)o->size - FIRST_MERGE;
     if (!rc && n_chars > room)
@@ -319,6 +368,8 @@ int rr_bpe_train(struct rr_vocab *v, struct rr_arena *arena, const struct rr_bpe
         rc = learn(&t, room - n_chars, err);
     if (!rc && !list_pieces(v, &t, n_chars))
         rc = rr_fail_memory(err, "vocabulary", v->n * sizeof *v->pieces);
+    if (!rc && o->n_user)
+        rc = add_user(v, arena, o, err);
     rr_free(t.known);
     rr_free(t.words);
     rr_free(t.symbols);

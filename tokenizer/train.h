@@ -14,8 +14,11 @@ struct rr_bpe_text {
 };
 
 struct rr_bpe_options {
-    int size;   /* pieces in all: at least 259 (three special ones and the bytes) */
-    bool whole; /* pieces may span blanks, up to whole texts; else they end at words */
+    int size; /* pieces in all, without the user-defined ones: at least 259 (three special ones and
+                 the bytes) */
+    const struct rr_bpe_text *user; /* [n_user] texts that get a user-defined piece each, which
+                                       merges with nothing; distinct */
+    size_t n_user;
 };
 
 /* A vocabulary that encodes as the merges were learned; fewer pieces than asked when the texts are

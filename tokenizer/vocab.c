@@ -299,13 +299,16 @@ struct user_piece {
 static int user_order(const void *a, const void *b)
 {
     const struct user_piece *x = a, *y = b;
-    const unsigned char cx = (unsigned char)x->piece->text[0],
-                        cy = (unsigned char)y->piece->text[0];
-    if (cx != cy)
-        return cx > cy ? 1 : -1;
-    if (x->piece->n != y->piece->n)
-        return x->piece->n < y->piece->n ? 1 : -1;
-    return (x->id > y->id) - (x->id < y->id);
+    const uint32_t n = x->piece->n < y->piece->n ? x->piece->n : y->piece->n;
+    const int c = memcmp(x->piece->text, y->piece->text, n);
+    if (c)
+        return c;
+    return (x->piece->n > y->piece->n) - (x->piece->n < y->piece->n);
+}
+
+static bool begins_with(const struct rr_piece *p, const struct rr_piece *with)
+{
+    return with->n <= p->n && memcmp(p->text, with->text, with->n) == 0;
 }
 
 static int index_user_pieces(struct rr_tokenizer *t, struct rr_error *err)
@@ -316,13 +319,18 @@ static int index_user_pieces(struct rr_tokenizer *t, struct rr_error *err)
         if (t->pieces[id].type == RR_PIECE_USER)
             sorted[n++] = (struct user_piece){&t->pieces[id], id};
     t->user_ids = rr_arena_alloc(&t->arena, n, sizeof *t->user_ids);
-    if (!sorted || !t->user_ids) {
+    t->user_parents = rr_arena_alloc(&t->arena, n, sizeof *t->user_parents);
+    if (!sorted || !t->user_ids || !t->user_parents) {
         rr_free(sorted);
         return rr_fail_memory(err, "vocabulary", (size_t)t->n * sizeof *sorted);
     }
     qsort(sorted, n, sizeof *sorted, user_order);
     for (size_t i = 0; i < n; i++) {
+        int parent = (int)i - 1; /* what it begins with comes before it, and begins that one */
+        while (parent >= 0 && !begins_with(sorted[i].piece, sorted[parent].piece))
+            parent = t->user_parents[parent];
         t->user_ids[i] = sorted[i].id;
+        t->user_parents[i] = parent;
         t->user_first[(unsigned char)sorted[i].piece->text[0] + 1]++;
     }
     for (int b = 0; b < 256; b++)

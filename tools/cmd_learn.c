@@ -250,7 +250,7 @@ static int run(const struct command *c, int argc, char **argv)
         .source = SOURCE_OPTIONS_INIT,
         .school = SCHOOL_OPTIONS_INIT,
         .hints = "mf",
-        .draws = 30000,
+        .draws = 20000,
         .tune_passes = 1,
         .tune_rate = 5e-4,
         .users = 200,

@@ -29,7 +29,7 @@ static int run(const struct command *c, int argc, char **argv)
          false},
         {"size", 0, OPT_INT, &size, "N", "pieces in all", 259, 1 << 20, false},
         {"whole-titles", 0, OPT_FLAG, &whole, NULL,
-         "pieces may span words, up to whole titles; else they end at blanks", 0, 0, false},
+         "a piece for every liked title, the most liked first", 0, 0, false},
         DATA_OPTION_ROWS(o),
     };
     struct args a;

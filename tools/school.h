@@ -15,7 +15,8 @@ struct school_options {
 };
 #define SCHOOL_OPTIONS_INIT                                                                        \
     {                                                                                              \
-        .vocab = 4096, .window = 30, .dim = 128, .layers = 4, .heads = 4, .kv_heads = 2, .ff = 384 \
+        .vocab = 4096, .window = 30, .skip = 0.1, .stir = 0.5, .dim = 128, .layers = 4,            \
+        .heads = 4, .kv_heads = 2, .ff = 384                                                       \
     }
 /* clang-format off */
 #define SCHOOL_OPTION_ROWS(o)                                                                      \
@@ -23,7 +24,7 @@ struct school_options {
      "the network, any part of it", 0, 0, false},                                                  \
     {"vocab", 0, OPT_INT, &(o).vocab, "N", "pieces of its vocabulary", 259, 1 << 20, false},       \
     {"whole-titles", 0, OPT_FLAG, &(o).whole, NULL,                                                \
-     "pieces may span words, up to whole titles", 0, 0, false},                                    \
+     "a piece for every liked title, the most liked first", 0, 0, false},                                    \
     {"window", 0, OPT_INT, &(o).window, "N", "titles of a window", 2, 1000, false},                \
     {"skip", 0, OPT_REAL, &(o).skip, "R", "share of a window's titles left out, others each time", \
      0, 0.9, false},                                                                               \

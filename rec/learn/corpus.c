@@ -10,11 +10,46 @@
 /* ---- vocabulary ---------------------------------------------------------------------------------
  */
 
+#define MERGES 1024 /* pieces that are no whole titles, at least */
+
 /* A title as an element of a list: a blank stands before it when it is encoded. */
 static void spell(struct rr_buf *out, const char *title)
 {
     rr_prompt_add_title(out, title);
     rr_buf_puts(out, ",");
+}
+
+/* The most liked titles, as many as leave room in a vocabulary of `size`; distinct. */
+static int choose_whole(struct rr_bpe_text *out, size_t *n, struct rr_arena *arena,
+                        const struct rr_split *s, int size, struct rr_error *err)
+{
+    const struct rr_dataset *d = s->data;
+    const size_t room = size > MERGES ? (size_t)(size - MERGES) : 0;
+    int *order = rr_alloc((size_t)d->n_items, sizeof *order);
+    struct rr_buf text = {0};
+    bool good = order != NULL;
+    *n = 0;
+    for (int i = 0, k = 0; good && i < d->n_items; i++) {
+        int at = k++;
+        for (; at > 0 && s->train_count[i] > s->train_count[order[at - 1]]; at--)
+            order[at] = order[at - 1];
+        order[at] = i;
+    }
+    for (int i = 0; good && i < d->n_items && *n < room; i++) {
+        bool known = !s->train_count[order[i]];
+        rr_buf_clear(&text);
+        rr_prompt_add_title(&text, d->titles[order[i]]);
+        for (size_t k = 0; k < *n && !known; k++)
+            known = out[k].n == text.n && memcmp(out[k].s, text.data, text.n) == 0;
+        if (known)
+            continue;
+        out[*n].s = text.failed ? NULL : rr_arena_copy(arena, text.data, text.n);
+        out[*n].n = text.n;
+        good = out[(*n)++].s != NULL;
+    }
+    rr_free(order);
+    rr_buf_free(&text);
+    return good ? RR_OK : rr_fail_memory(err, "titles", *n * sizeof *out);
 }
 
 int rr_corpus_vocabulary(struct rr_vocab *v, struct rr_arena *arena, const struct rr_split *split,
@@ -45,7 +80,14 @@ int rr_corpus_vocabulary(struct rr_vocab *v, struct rr_arena *arena, const struc
     rr_buf_free(&text);
     if (!head)
         return rr_fail_memory(err, "titles", n * sizeof *texts);
-    return rr_bpe_train(v, arena, texts, k, &(struct rr_bpe_options){size, whole_titles}, err);
+    struct rr_bpe_options o = {.size = size};
+    struct rr_bpe_text *whole = rr_arena_alloc(arena, n, sizeof *whole);
+    int rc = whole ? RR_OK : rr_fail_memory(err, "titles", n * sizeof *whole);
+    if (!rc && whole_titles)
+        rc = choose_whole(whole, &o.n_user, arena, split, size, err);
+    o.user = whole;
+    o.size -= (int)o.n_user;
+    return rc ? rc : rr_bpe_train(v, arena, texts, k, &o, err);
 }
 
 /* ---- tokens -------------------------------------------------------------------------------------
