@@ -15,6 +15,17 @@ struct rr_adapter_report {
  * "UNSUPPORTED": something in it that would not be applied; w may then be changed in part. */
 int rr_adapter_apply(struct rr_weights *w, const struct rr_kernels *kern, const char *dir,
                      struct rr_adapter_report *report, struct rr_error *err);
+/* The same from files in memory; the names are for errors. */
+struct rr_adapter_files {
+    const char *config_name, *config;
+    size_t n_config;
+    const char *tensors_name;
+    const void *tensors;
+    size_t n_tensors;
+};
+int rr_adapter_apply_memory(struct rr_weights *w, const struct rr_kernels *kern,
+                            const struct rr_adapter_files *files, struct rr_adapter_report *report,
+                            struct rr_error *err);
 
 /* Writes lm's adapter into a folder, which is made if it is missing; base names the model it
  * belongs to. The rows of q and k are put in Hugging Face's order, whatever lm's is. */

@@ -5,6 +5,7 @@
 #include "engine/base/file.h"
 #include "engine/base/json.h"
 #include "engine/base/limits.h"
+#include "engine/base/sha256.h"
 #include "weights/adapter.h"
 #include "weights/safetensors.h"
 
@@ -14,9 +15,8 @@ struct reader {
     struct rr_weights *w;
     const struct rr_kernels *kern;
     struct rr_arena arena; /* of what is read, not of what is made */
-    const char *config_file, *tensors_file;
+    const struct rr_adapter_files *files;
     const struct rr_json *config;
-    struct rr_map map;
     struct rr_stored *tensors;
     size_t n, cap;
     bool *used; /* [n] */
@@ -29,7 +29,8 @@ struct reader {
 
 static int bad(struct reader *r, const char *code, const char *field, const char *what)
 {
-    return rr_fail(r->err, RR_ERR_DATA, code, RR_AT_OBJECT(r->config_file, field), "%s", what);
+    return rr_fail(r->err, RR_ERR_DATA, code, RR_AT_OBJECT(r->files->config_name, field), "%s",
+                   what);
 }
 
 /* ---- adapter_config.json ------------------------------------------------------------------------
@@ -44,12 +45,27 @@ static bool is_set(const struct rr_json *v)
 
 static int refuse_the_rest(struct reader *r)
 {
-    static const char *const not_yet[] = {"use_dora",  "modules_to_save",   "fan_in_fan_out",
-                                          "lora_bias", "layer_replication", "target_parameters"};
+    static const char *const not_yet[] = {"use_dora",
+                                          "use_qalora",
+                                          "use_bdlora",
+                                          "modules_to_save",
+                                          "fan_in_fan_out",
+                                          "lora_bias",
+                                          "layer_replication",
+                                          "layers_to_transform",
+                                          "exclude_modules",
+                                          "target_parameters",
+                                          "trainable_token_indices",
+                                          "alora_invocation_tokens",
+                                          "arrow_config"};
     const struct rr_json *bias = rr_json_get(r->config, "bias"),
+                         *task = rr_json_get(r->config, "task_type"),
                          *init = rr_json_get(r->config, "init_lora_weights");
     if (!rr_json_is_string(rr_json_get(r->config, "peft_type"), "LORA"))
         return bad(r, "UNSUPPORTED", "peft_type", "expected \"LORA\"");
+    if (is_set(task) && !rr_json_is_string(task, "CAUSAL_LM"))
+        return bad(r, "UNSUPPORTED", "task_type",
+                   "expected \"CAUSAL_LM\": heads of other tasks are not supported");
     for (size_t i = 0; i < sizeof not_yet / sizeof not_yet[0]; i++)
         if (is_set(rr_json_get(r->config, not_yet[i])))
             return bad(r, "UNSUPPORTED", not_yet[i], "adapters with this are not supported");
@@ -63,21 +79,49 @@ static int refuse_the_rest(struct reader *r)
     return RR_OK;
 }
 
+/* Whether a module of the model is called `end`, or ends so behind a dot, as PEFT matches names. */
+static bool is_called(const char *end, size_t n_end, int layer, enum rr_lm_matrix m)
+{
+    char name[128];
+    snprintf(name, sizeof name, "model.layers.%d.%s", layer, rr_adapter_module(m));
+    const size_t n = strlen(name);
+    return n_end && n_end <= n && memcmp(name + n - n_end, end, n_end) == 0 &&
+           (n_end == n || name[n - n_end - 1] == '.');
+}
+
+static bool is_any_called(const struct reader *r, const char *end, size_t n_end)
+{
+    for (int i = 0; i < r->w->model.h.n_layers; i++)
+        for (int m = 0; m < RR_LM_N; m++)
+            if (is_called(end, n_end, i, (enum rr_lm_matrix)m))
+                return true;
+    return false;
+}
+
 /* rank_pattern and alpha_pattern: values of modules whose name ends so. Real regular expressions
  * are refused, not guessed at. */
-static int check_patterns(struct reader *r, const char *field, double most)
+static int check_patterns(struct reader *r, const char *field, bool whole, double most)
 {
     const struct rr_json *map = rr_json_get(r->config, field);
+    int64_t v;
     if (!is_set(map))
         return RR_OK;
     if (map->type != RR_JSON_OBJECT)
         return bad(r, "ADAPTER", field, "expected an object");
     for (const struct rr_json *p = map->child; p; p = p->next) {
         for (size_t i = 0; i < p->n_key; i++)
-            if (!strchr("abcdefghijklmnopqrstuvwxyz0123456789_.", p->key[i]))
+            if (!p->key[i] || !strchr("abcdefghijklmnopqrstuvwxyz0123456789_.", p->key[i]))
                 return bad(r, "UNSUPPORTED", field, "patterns other than the ends of module names");
-        if (p->type != RR_JSON_NUMBER || !(p->number > 0) || p->number > most)
-            return bad(r, "ADAPTER", field, "expected positive numbers");
+        if (whole ? !rr_json_int(&v, p, 1, (int64_t)most)
+                  : p->type != RR_JSON_NUMBER || !(p->number > 0) || p->number > most)
+            return bad(r, "ADAPTER", field,
+                       whole ? "expected whole numbers from 1 to 4096"
+                             : "expected positive numbers");
+        if (!is_any_called(r, p->key, p->n_key))
+            return rr_fail(r->err, RR_ERR_DATA, "ADAPTER",
+                           RR_AT_OBJECT(r->files->config_name, field),
+                           "'%s' is no module of this model: its value would go unused",
+                           rr_show(p->key, p->n_key).s);
     }
     return RR_OK;
 }
@@ -87,14 +131,42 @@ static double pattern_value(const struct reader *r, const char *field, int layer
                             enum rr_lm_matrix m, double otherwise)
 {
     const struct rr_json *map = rr_json_get(r->config, field);
-    char name[128];
-    snprintf(name, sizeof name, "model.layers.%d.%s", layer, rr_adapter_module(m));
-    const size_t n = strlen(name);
     for (const struct rr_json *p = map ? map->child : NULL; p; p = p->next)
-        if (p->n_key <= n && memcmp(name + n - p->n_key, p->key, p->n_key) == 0 &&
-            (p->n_key == n || name[n - p->n_key - 1] == '.'))
+        if (is_called(p->key, p->n_key, layer, m))
             return p->number;
     return otherwise;
+}
+
+/* target_modules: a list of such ends, or "all-linear". */
+static int check_targets(struct reader *r)
+{
+    const struct rr_json *list = rr_json_get(r->config, "target_modules");
+    if (rr_json_is_string(list, "all-linear"))
+        return RR_OK;
+    if (is_set(list) && list->type == RR_JSON_STRING)
+        return bad(r, "UNSUPPORTED", "target_modules",
+                   "a pattern; expected a list of module names, or \"all-linear\"");
+    if (!list || list->type != RR_JSON_ARRAY || !list->child)
+        return bad(r, "ADAPTER", "target_modules", "expected a list of module names");
+    for (const struct rr_json *p = list->child; p; p = p->next)
+        if (p->type != RR_JSON_STRING || !is_any_called(r, p->text, p->n_text))
+            return rr_fail(r->err, RR_ERR_DATA, "ADAPTER",
+                           RR_AT_OBJECT(r->files->config_name, "target_modules"),
+                           "'%s' is no module of this model that an adapter can be merged into",
+                           p->type == RR_JSON_STRING ? rr_show(p->text, p->n_text).s
+                                                     : rr_json_type_name(p->type));
+    return RR_OK;
+}
+
+static bool is_target(const struct reader *r, int layer, enum rr_lm_matrix m)
+{
+    const struct rr_json *list = rr_json_get(r->config, "target_modules");
+    if (list->type != RR_JSON_ARRAY)
+        return true;
+    for (const struct rr_json *p = list->child; p; p = p->next)
+        if (is_called(p->text, p->n_text, layer, m))
+            return true;
+    return false;
 }
 
 static int read_config(struct reader *r)
@@ -110,32 +182,25 @@ static int read_config(struct reader *r)
         return bad(r, "ADAPTER", "r", "expected a whole number from 1 to 4096");
     if (!alpha || alpha->type != RR_JSON_NUMBER || !isfinite(alpha->number) || alpha->number == 0)
         return bad(r, "ADAPTER", "lora_alpha", "expected a number that is not 0");
+    if (rs && rs->type != RR_JSON_BOOL && rs->type != RR_JSON_NULL)
+        return bad(r, "ADAPTER", "use_rslora", "expected true or false");
     r->rank = (int)n;
     r->alpha = alpha->number;
     r->stabilised = rs && rs->type == RR_JSON_BOOL && rs->truth;
-    rc = check_patterns(r, "rank_pattern", 4096);
-    return rc ? rc : check_patterns(r, "alpha_pattern", 1e9);
+    rc = check_targets(r);
+    if (!rc)
+        rc = check_patterns(r, "rank_pattern", true, 4096);
+    return rc ? rc : check_patterns(r, "alpha_pattern", false, 1e9);
 }
 
-static int open_config(struct reader *r, const char *dir)
+static int open_config(struct reader *r)
 {
-    struct rr_map map;
+    const struct rr_adapter_files *f = r->files;
     struct rr_json *root;
-    char *path = rr_path_join(dir, "adapter_config.json");
-    r->config_file = path ? rr_arena_copy(&r->arena, path, strlen(path)) : NULL;
-    rr_free(path);
-    if (!r->config_file)
-        return rr_fail_memory(r->err, "adapter", 0);
-    int rc = rr_map_open(&map, r->config_file, r->err);
-    if (rc)
-        return rc;
-    if (map.size > RR_MAX_CONFIG_FILE)
-        rc = rr_fail(r->err, RR_ERR_DATA, "TOO_LARGE", RR_AT_FILE(r->config_file),
-                     "%zu bytes; at most %u are read", map.size, RR_MAX_CONFIG_FILE);
-    else
-        rc = rr_json_parse(&root, &r->arena, (const char *)map.data, map.size, r->config_file, 0,
-                           r->err);
-    rr_map_close(&map);
+    if (f->n_config > RR_MAX_CONFIG_FILE)
+        return rr_fail(r->err, RR_ERR_DATA, "TOO_LARGE", RR_AT_FILE(f->config_name),
+                       "%zu bytes; at most %u are read", f->n_config, RR_MAX_CONFIG_FILE);
+    int rc = rr_json_parse(&root, &r->arena, f->config, f->n_config, f->config_name, 0, r->err);
     r->config = rc ? NULL : root;
     return rc ? rc : read_config(r);
 }
@@ -143,22 +208,14 @@ static int open_config(struct reader *r, const char *dir)
 /* ---- adapter_model.safetensors ------------------------------------------------------------------
  */
 
-static int open_tensors(struct reader *r, const char *dir)
+static int open_tensors(struct reader *r)
 {
-    char *path = rr_path_join(dir, "adapter_model.safetensors");
-    r->tensors_file = path ? rr_arena_copy(&r->arena, path, strlen(path)) : NULL;
-    rr_free(path);
-    if (!r->tensors_file)
-        return rr_fail_memory(r->err, "adapter", 0);
-    int rc = rr_map_open(&r->map, r->tensors_file, r->err);
-    if (!rc)
-        rc = rr_safetensors_parse(&r->tensors, &r->n, &r->cap, &r->arena, r->map.data, r->map.size,
-                                  r->tensors_file, r->err);
-    r->used = rc ? NULL : rr_arena_alloc(&r->arena, r->n + 1, sizeof *r->used);
+    const struct rr_adapter_files *f = r->files;
+    int rc = rr_safetensors_parse(&r->tensors, &r->n, &r->cap, &r->arena, f->tensors, f->n_tensors,
+                                  f->tensors_name, r->err);
+    r->used = rc ? NULL : rr_arena_zalloc(&r->arena, r->n + 1, sizeof *r->used);
     if (!rc && !r->used)
         rc = rr_fail_memory(r->err, "adapter", r->n);
-    for (size_t i = 0; i < r->n && !rc; i++)
-        r->used[i] = false;
     return rc;
 }
 
@@ -182,11 +239,13 @@ static int check_tensor(struct reader *r, const struct rr_stored *t, int rows, i
                         const char *why)
 {
     if (t->type < 0 || t->n_dims != 2)
-        return rr_fail(r->err, RR_ERR_DATA, "ADAPTER", RR_AT_OBJECT(r->tensors_file, t->name),
+        return rr_fail(r->err, RR_ERR_DATA, "ADAPTER",
+                       RR_AT_OBJECT(r->files->tensors_name, t->name),
                        "%s with %d dimensions; expected a matrix of F32, F16 or BF16", t->type_name,
                        t->n_dims);
     if (t->shape[0] != (uint64_t)rows || t->shape[1] != (uint64_t)cols)
-        return rr_fail(r->err, RR_ERR_DATA, "ADAPTER", RR_AT_OBJECT(r->tensors_file, t->name),
+        return rr_fail(r->err, RR_ERR_DATA, "ADAPTER",
+                       RR_AT_OBJECT(r->files->tensors_name, t->name),
                        "[%llu, %llu]; expected [%d, %d] %s", (unsigned long long)t->shape[0],
                        (unsigned long long)t->shape[1], rows, cols, why);
     return RR_OK;
@@ -204,7 +263,8 @@ static int take(struct reader *r, float **out, const struct rr_stored *t)
             *out + i * cols, t->data + i * rr_row_bytes((enum rr_type)t->type, cols), (int)cols);
     for (size_t i = 0; i < rows * cols; i++)
         if (!isfinite((*out)[i]))
-            return rr_fail(r->err, RR_ERR_DATA, "ADAPTER", RR_AT_OBJECT(r->tensors_file, t->name),
+            return rr_fail(r->err, RR_ERR_DATA, "ADAPTER",
+                           RR_AT_OBJECT(r->files->tensors_name, t->name),
                            "holds a number that is not finite");
     return RR_OK;
 }
@@ -237,6 +297,9 @@ static int merge(struct reader *r, struct rr_tensor *t, enum rr_lm_matrix m,
                 sum[j] += (double)row_b[k] * (double)f->a[(size_t)k * cols + j];
         for (size_t j = 0; j < cols; j++)
             w[i * cols + j] += (float)(f->scale * sum[j]);
+        for (size_t j = 0; j < cols; j++)
+            if (!isfinite(w[i * cols + j]))
+                return RR_ERR_DATA; /* the caller knows the name */
     }
     *t = (struct rr_tensor){
         .type = RR_TYPE_F32, .n_rows = t->n_rows, .n_cols = t->n_cols, .data = w};
@@ -250,12 +313,25 @@ static int apply_matrix(struct reader *r, int layer, enum rr_lm_matrix m, struct
     float *x, *y;
     const int rank = (int)pattern_value(r, "rank_pattern", layer, m, r->rank);
     const double alpha = pattern_value(r, "alpha_pattern", layer, m, r->alpha);
-    if (!a && !b)
+    const bool target = is_target(r, layer, m);
+    char name[128];
+    snprintf(name, sizeof name, "model.layers.%d.%s", layer, rr_adapter_module(m));
+    if (!a && !b && !target)
         return RR_OK;
+    /* One that holds nothing at all is another model's: apply_all says so. */
+    if (!a && !b)
+        return r->n ? rr_fail(r->err, RR_ERR_DATA, "ADAPTER",
+                              RR_AT_OBJECT(r->files->tensors_name, name),
+                              "is one of target_modules, but its tensors are missing")
+                    : RR_OK;
     if (!a || !b)
         return rr_fail(r->err, RR_ERR_DATA, "ADAPTER",
-                       RR_AT_OBJECT(r->tensors_file, (a ? a : b)->name), "its lora_%s is missing",
-                       a ? "B" : "A");
+                       RR_AT_OBJECT(r->files->tensors_name, (a ? a : b)->name),
+                       "its lora_%s is missing", a ? "B" : "A");
+    if (!target)
+        return rr_fail(r->err, RR_ERR_DATA, "ADAPTER",
+                       RR_AT_OBJECT(r->files->tensors_name, a->name),
+                       "is none of adapter_config.json's target_modules");
     int rc = check_tensor(r, a, rank, t->n_cols, "(r and this base's inputs)");
     if (!rc)
         rc = check_tensor(r, b, t->n_rows, rank, "(this base's outputs and r)");
@@ -268,13 +344,24 @@ static int apply_matrix(struct reader *r, int layer, enum rr_lm_matrix m, struct
     const struct factors f = {x, y, rank, alpha / (r->stabilised ? sqrt(rank) : rank)};
     r->report->rank = rank;
     r->report->scale = f.scale;
-    return merge(r, t, m, &f);
+    rc = merge(r, t, m, &f);
+    return rc == RR_ERR_DATA ? rr_fail(r->err, RR_ERR_DATA, "ADAPTER",
+                                       RR_AT_OBJECT(r->files->tensors_name, a->name),
+                                       "merged, the weights are not finite")
+                             : rc;
 }
 
 static int apply_all(struct reader *r)
 {
     const struct rr_model *model = &r->w->model;
     int rc = RR_OK;
+    bool any = false;
+    for (size_t i = 0; i < r->n; i++)
+        any = any || strncmp(r->tensors[i].name, PREFIX, sizeof PREFIX - 1) == 0;
+    if (!any)
+        return rr_fail(r->err, RR_ERR_DATA, "ADAPTER_NO_MATCH",
+                       RR_AT_OBJECT(r->files->tensors_name, r->n ? r->tensors[0].name : NULL),
+                       "the adapter holds nothing for this model");
     for (int i = 0; i < model->h.n_layers && !rc; i++) {
         struct rr_layer *l = &model->layers[i];
         struct rr_tensor *const all[RR_LM_N] = {&l->wq,   &l->wk, &l->wv,  &l->wo,
@@ -285,28 +372,79 @@ static int apply_all(struct reader *r)
     for (size_t i = 0; i < r->n && !rc; i++)
         if (!r->used[i])
             rc = rr_fail(r->err, RR_ERR_DATA, "ADAPTER",
-                         RR_AT_OBJECT(r->tensors_file, r->tensors[i].name),
+                         RR_AT_OBJECT(r->files->tensors_name, r->tensors[i].name),
                          "belongs to no matrix of this model: another base, or a kind of adapter "
                          "that is not supported");
-    if (!rc && !r->report->n_merged)
-        rc = rr_fail(r->err, RR_ERR_DATA, "ADAPTER_NO_MATCH", RR_AT_FILE(r->tensors_file),
-                     "the adapter holds nothing for this model");
     return rc;
+}
+
+/* ---- both ---------------------------------------------------------------------------------------
+ */
+
+/* So that the model's fingerprint is another one's with the adapter than without. */
+static void note_identity(struct rr_weights *w, const struct rr_adapter_files *f)
+{
+    struct rr_sha256 sum;
+    rr_sha256_init(&sum);
+    rr_sha256_add(&sum, w->adapter, strlen(w->adapter) + 1);
+    rr_sha256_add(&sum, f->config, f->n_config);
+    rr_sha256_add(&sum, f->tensors, f->n_tensors);
+    rr_sha256_hex(&sum, w->adapter);
+}
+
+int rr_adapter_apply_memory(struct rr_weights *w, const struct rr_kernels *kern,
+                            const struct rr_adapter_files *files, struct rr_adapter_report *report,
+                            struct rr_error *err)
+{
+    struct reader r = {.w = w, .kern = kern, .files = files, .report = report, .err = err};
+    *report = (struct rr_adapter_report){0};
+    int rc = open_config(&r);
+    if (!rc)
+        rc = open_tensors(&r);
+    if (!rc)
+        rc = apply_all(&r);
+    if (!rc)
+        note_identity(w, files);
+    rr_free(r.tensors);
+    rr_arena_free(&r.arena);
+    return rc;
+}
+
+/* The older pickle beside a missing adapter_model.safetensors is worth a word. */
+static int map_tensors(struct rr_map *map, const char *dir, const char *path, struct rr_error *err)
+{
+    char *pickle = rr_path_join(dir, "adapter_model.bin");
+    int rc = pickle ? RR_OK : rr_fail_memory(err, "file name", strlen(dir));
+    if (!rc && !rr_path_exists(path) && rr_path_exists(pickle))
+        rc = rr_fail(err, RR_ERR_DATA, "UNSUPPORTED", RR_AT_FILE(pickle),
+                     "PyTorch pickle files are not read: save the adapter as safetensors");
+    rr_free(pickle);
+    return rc ? rc : rr_map_open(map, path, err);
 }
 
 int rr_adapter_apply(struct rr_weights *w, const struct rr_kernels *kern, const char *dir,
                      struct rr_adapter_report *report, struct rr_error *err)
 {
-    struct reader r = {.w = w, .kern = kern, .report = report, .err = err};
+    struct rr_map config = {0}, tensors = {0};
+    char *config_name = rr_path_join(dir, "adapter_config.json"),
+         *tensors_name = rr_path_join(dir, "adapter_model.safetensors");
     *report = (struct rr_adapter_report){0};
-    int rc = open_config(&r, dir);
+    int rc = config_name && tensors_name ? RR_OK : rr_fail_memory(err, "adapter", strlen(dir));
     if (!rc)
-        rc = open_tensors(&r, dir);
+        rc = rr_map_open(&config, config_name, err);
     if (!rc)
-        rc = apply_all(&r);
-    if (r.map.data)
-        rr_map_close(&r.map);
-    rr_free(r.tensors);
-    rr_arena_free(&r.arena);
+        rc = map_tensors(&tensors, dir, tensors_name, err);
+    if (!rc) {
+        const struct rr_adapter_files files = {config_name,  (const char *)config.data,
+                                               config.size,  tensors_name,
+                                               tensors.data, tensors.size};
+        rc = rr_adapter_apply_memory(w, kern, &files, report, err);
+    }
+    if (config.data)
+        rr_map_close(&config);
+    if (tensors.data)
+        rr_map_close(&tensors);
+    rr_free(config_name);
+    rr_free(tensors_name);
     return rc;
 }

@@ -244,6 +244,8 @@ void rr_weights_fingerprint(const struct rr_weights *w, char hex[65])
     struct rr_sha256 sum;
     rr_sha256_init(&sum);
     add_hparams(&sum, &w->model.h);
+    if (w->adapter[0])
+        rr_sha256_add(&sum, w->adapter, sizeof w->adapter);
     for (size_t t = 0; t < w->n_tensors; t++) {
         const struct rr_stored *x = &w->tensors[t];
         rr_sha256_add(&sum, x->name, strlen(x->name) + 1);

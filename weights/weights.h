@@ -23,6 +23,7 @@ struct rr_weights {
     size_t n_tensors;
     const struct rr_note *notes;
     size_t n_notes;
+    char adapter[65];     /* sha256 of what was merged into it (rr_adapter_apply); "": nothing */
     struct rr_map memory; /* of a model in memory: what stands for its file */
     struct rr_map *maps;
     size_t n_maps;
@@ -53,9 +54,8 @@ double rr_weights_parameters(const struct rr_weights *w);
 double rr_weights_bytes(const struct rr_weights *w);
 
 /* sha256 over the hyperparameters, the names, types and shapes of all tensors and a sample of each
- * one's bytes (its first and last 4 KiB and 62 more spread between): tells models apart without
- * reading gigabytes.
- */
+ * one's bytes (its first and last 4 KiB and 62 more spread between), and what was merged into it:
+ * tells models apart without reading gigabytes. */
 void rr_weights_fingerprint(const struct rr_weights *w, char hex[65]);
 
 /* The formats' own parts. Each fills *w from one path; rr_weights_open cleans up after a
