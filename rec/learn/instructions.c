@@ -68,6 +68,11 @@ int rr_instructions_add(struct rr_instructions *s, const struct rr_tokenizer *t,
     while (first + same < alone && same < s->encoding.n &&
            s->ids[from + first + same] == s->encoding.ids[same])
         same++;
+    s->n_ids = from;
+    if (!(first + same))
+        return rr_fail(err, RR_ERR_DATA, "QUESTION", where,
+                       "nothing of the question stands before the answer: this vocabulary has "
+                       "no beginning of text, and one token spells both");
     s->n_ids = from + first + same;
     room = put(s, s->encoding.ids + same, s->encoding.n - same) && (eos < 0 || put(s, &eos, 1)) &&
            rr_grow(&s->all, &s->cap, s->n + 1, sizeof *s->all);
@@ -155,6 +160,7 @@ static int take_messages(const struct line *l, const struct rr_json *list, const
 static int take_instruction(const struct line *l, const struct rr_json *root,
                             struct rr_instruction_text *x)
 {
+    static const char *const not_read[] = {"history", "system"};
     const struct rr_json *messages = rr_json_get(root, "messages"),
                          *turns = rr_json_get(root, "conversations"),
                          *system = rr_json_get(root, "system"), *input;
@@ -163,12 +169,22 @@ static int take_instruction(const struct line *l, const struct rr_json *root,
         return take_messages(l, messages, "role", "content", x);
     if (turns) {
         rc = take_messages(l, turns, "from", "value", x);
+        if (!rc && system && x->system)
+            return rr_fail(l->err, RR_ERR_DATA, "ROLE", LINE(l),
+                           "a system message and a \"system\"; expected one of them");
         return rc || !system ? rc : take_string(l, system, "system", &x->system, &x->n_system);
     }
     if (!rr_json_get(root, "instruction"))
         return rr_fail(l->err, RR_ERR_DATA, "DIALECT", LINE(l),
                        "expected an object with \"messages\", \"conversations\" or "
                        "\"instruction\"");
+    for (size_t i = 0; i < sizeof not_read / sizeof not_read[0]; i++) {
+        const struct rr_json *v = rr_json_get(root, not_read[i]);
+        if (v && v->type != RR_JSON_NULL && v->n_text + v->n_children)
+            return rr_fail(l->err, RR_ERR_DATA, "DIALECT", LINE(l),
+                           "\"%s\" beside \"instruction\" is not read: write it as messages",
+                           not_read[i]);
+    }
     /* alpaca: the task, and what it is about where it is about something. */
     rc = take_string(l, rr_json_get(root, "instruction"), "instruction", &x->user, &x->n_user);
     if (!rc)
@@ -198,11 +214,20 @@ bool rr_instructions_validates(const char *user, size_t n, uint64_t seed)
 }
 
 /* All lines of a user go one way; without a user, each line goes its own. */
-static bool is_valid(const struct rr_json *root, long long line, uint64_t seed)
+static int deal(bool *valid, const struct line *l, const struct rr_json *root, uint64_t seed)
 {
     const struct rr_json *user = rr_json_get(root, "user");
-    return user && user->n_text ? rr_instructions_validates(user->text, user->n_text, seed)
-                                : rr_instructions_validates((const char *)&line, sizeof line, seed);
+    const long long line = l->number;
+    int64_t id;
+    if (user && user->type != RR_JSON_NULL && user->type != RR_JSON_STRING &&
+        !rr_json_int(&id, user, INT64_MIN, INT64_MAX))
+        return rr_fail(l->err, RR_ERR_DATA, "USER", LINE(l),
+                       "\"user\" is %s; expected a string or a whole number",
+                       user->type == RR_JSON_NUMBER ? user->text : rr_json_type_name(user->type));
+    *valid = user && user->n_text
+                 ? rr_instructions_validates(user->text, user->n_text, seed)
+                 : rr_instructions_validates((const char *)&line, sizeof line, seed);
+    return RR_OK;
 }
 
 static int read_line(struct rr_instructions *s, const struct line *l, const char *text, size_t n,
@@ -211,6 +236,7 @@ static int read_line(struct rr_instructions *s, const struct line *l, const char
     struct rr_arena arena = {0};
     struct rr_json *root;
     struct rr_instruction_text x = {0};
+    bool valid = false;
     int rc = rr_json_parse(&root, &arena, text, n, l->path, 0, l->err);
     if (rc == RR_ERR_DATA && l->err) { /* offsets are of the line here */
         l->err->line = l->number;
@@ -220,8 +246,9 @@ static int read_line(struct rr_instructions *s, const struct line *l, const char
     if (!rc)
         rc = take_instruction(l, root, &x);
     if (!rc)
-        rc = rr_instructions_add(s, t, &x, n_context, is_valid(root, l->number, seed), LINE(l),
-                                 l->err);
+        rc = deal(&valid, l, root, seed);
+    if (!rc)
+        rc = rr_instructions_add(s, t, &x, n_context, valid, LINE(l), l->err);
     rr_arena_free(&arena);
     return rc;
 }

@@ -31,7 +31,7 @@ struct rr_instructions {
 void rr_instructions_free(struct rr_instructions *s);
 
 /* One question with its answer, both as bytes. RR_ERR_DATA "TOO_LONG": more than n_context tokens;
- * "ANSWER": an empty one. where is for errors. */
+ * "ANSWER": an empty one; "QUESTION": no token is the question's alone. where is for errors. */
 struct rr_instruction_text {
     const char *system, *user, *answer;
     size_t n_system, n_user, n_answer;
@@ -45,9 +45,9 @@ bool rr_instructions_validates(const char *user, size_t n, uint64_t seed);
 
 /* Reads JSON lines in any of the dialects, told apart line by line: OpenAI "messages" (an optional
  * system message, one of the user, one of the assistant), alpaca's "instruction", "input",
- * "output", ShareGPT's "conversations" with "system". One user of twenty ("user", else the line's
- * number, dealt by seed) is kept for validation. RR_ERR_DATA at file and line: "JSON", "DIALECT",
- * "ROLE", "ANSWER", "TOO_LONG"; "NO_INSTRUCTIONS". */
+ * "output", ShareGPT's "conversations" with "system". One user of twenty ("user", a string or whole
+ * number, else the line's number, dealt by seed) is kept for validation. RR_ERR_DATA at file and
+ * line: "JSON", "DIALECT", "ROLE", "USER", "ANSWER", "TOO_LONG"; "NO_INSTRUCTIONS". */
 int rr_instructions_read(struct rr_instructions *s, const char *path, const struct rr_tokenizer *t,
                          int n_context, uint64_t seed, struct rr_error *err);
 
