@@ -123,6 +123,9 @@ static int read_notes(struct rr_weights *w, struct rr_gguf *g, struct rr_error *
         int rc = rr_gguf_get_string(&value, g, key, err);
         if (rc < 0)
             return rc;
+        if (value && strlen(value) != g->kvs[i].n_bytes)
+            return rr_fail(err, RR_ERR_DATA, "NOTE", RR_AT_OBJECT(w->path, key),
+                           "a zero byte in a text");
         if (!rc && value)
             notes[w->n_notes++] = (struct rr_note){key + prefix, value};
     }

@@ -15,7 +15,9 @@ int rr_gguf_write_model(const char *path, const struct rr_model *m, const struct
                         struct rr_error *err);
 
 /* Rounds the matrices of a float32 model to Q8_0, into the arena: m's tensors then point there; the
- * norms stay. RR_ERR_USAGE "UNSUPPORTED": another type, or rows that are no whole blocks. */
+ * norms stay. RR_ERR_USAGE "UNSUPPORTED": another type, weights that are not F32, or rows that are
+ * no whole blocks; RR_ERR_DATA "OVERFLOW": a weight that is not finite or too large. m is then
+ * changed in part. */
 int rr_quantise_model(struct rr_model *m, enum rr_type type, struct rr_arena *arena,
                       struct rr_error *err);
 

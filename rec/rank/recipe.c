@@ -33,6 +33,8 @@ int rr_recipe_read(struct rr_recipe *r, const struct rr_weights *w, struct rr_er
             continue;
         rc = rr_template_parse(&r->templates[t], (enum rr_task)t, text, strlen(text), w->path, err);
         r->has[t] = true;
+        if (rc)
+            rr_error_add_object(err, "note", wording_keys[t]);
     }
     return rc;
 }

@@ -16,7 +16,7 @@ struct rr_recipe {
     int history, titles; /* 0: not said */
 };
 
-/* Reads a model's notes. RR_ERR_DATA: a damaged one ("TEMPLATE", "NOTE"). Release with
+/* Reads a model's notes. RR_ERR_DATA: a damaged one ("TEMPLATE", "EMPTY", "NOTE"). Release with
  * rr_recipe_free, also after a failure. */
 int rr_recipe_read(struct rr_recipe *r, const struct rr_weights *w, struct rr_error *err);
 void rr_recipe_free(struct rr_recipe *r);
