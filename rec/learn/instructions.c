@@ -253,17 +253,14 @@ static int read_line(struct rr_instructions *s, const struct line *l, const char
     return rc;
 }
 
-int rr_instructions_read(struct rr_instructions *s, const char *path, const struct rr_tokenizer *t,
-                         int n_context, uint64_t seed, struct rr_error *err)
+int rr_instructions_parse(struct rr_instructions *s, const char *bytes, size_t n_bytes,
+                          const char *path, const struct rr_tokenizer *t, int n_context,
+                          uint64_t seed, struct rr_error *err)
 {
-    struct rr_map map;
     struct rr_lines lines = {0};
     const char *text;
     size_t n;
-    int more = 0, rc = rr_map_open(&map, path, err);
-    if (rc)
-        return rc;
-    rc = rr_lines_open(&lines, (const char *)map.data, map.size, path, err);
+    int more = 0, rc = rr_lines_open(&lines, bytes, n_bytes, path, err);
     while (!rc && (more = rr_lines_next(&lines, &text, &n, err)) > 0) {
         const struct line l = {path, lines.number, err};
         if (n)
@@ -274,6 +271,17 @@ int rr_instructions_read(struct rr_instructions *s, const char *path, const stru
     if (!rc && !s->n)
         rc = rr_fail(err, RR_ERR_DATA, "NO_INSTRUCTIONS", RR_AT_FILE(path),
                      "the file holds no instruction");
+    return rc;
+}
+
+int rr_instructions_read(struct rr_instructions *s, const char *path, const struct rr_tokenizer *t,
+                         int n_context, uint64_t seed, struct rr_error *err)
+{
+    struct rr_map map;
+    int rc = rr_map_open(&map, path, err);
+    if (rc)
+        return rc;
+    rc = rr_instructions_parse(s, (const char *)map.data, map.size, path, t, n_context, seed, err);
     rr_map_close(&map);
     return rc;
 }

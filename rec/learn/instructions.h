@@ -50,5 +50,9 @@ bool rr_instructions_validates(const char *user, size_t n, uint64_t seed);
  * line: "JSON", "DIALECT", "ROLE", "USER", "ANSWER", "TOO_LONG"; "NO_INSTRUCTIONS". */
 int rr_instructions_read(struct rr_instructions *s, const char *path, const struct rr_tokenizer *t,
                          int n_context, uint64_t seed, struct rr_error *err);
+/* The same from a text in memory; path is for errors. */
+int rr_instructions_parse(struct rr_instructions *s, const char *bytes, size_t n_bytes,
+                          const char *path, const struct rr_tokenizer *t, int n_context,
+                          uint64_t seed, struct rr_error *err);
 
 #endif

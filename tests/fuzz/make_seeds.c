@@ -132,6 +132,81 @@ static void text_seeds(const struct tiny *t)
     save_text("encode", "not_utf8.txt", "a\xFF\xC3(\xE2\x82 b\xED\xA0\x80");
 }
 
+/* The adapter target's base: 2 layers of 8 numbers, 2 heads of 4 and 1 of keys, 12 between. The
+ * bits of `modules` are enum rr_lm_matrix's. */
+static void adapter_seed(const char *name, const char *config, unsigned modules, int rank,
+                         const char *dtype, int bytes)
+{
+    static const struct {
+        const char *name;
+        int rows, cols;
+    } all[] = {{"self_attn.q_proj", 8, 8}, {"self_attn.k_proj", 4, 8}, {"self_attn.v_proj", 4, 8},
+               {"self_attn.o_proj", 8, 8}, {"mlp.gate_proj", 12, 8},   {"mlp.up_proj", 12, 8},
+               {"mlp.down_proj", 8, 12}};
+    struct rr_buf header = {0}, data = {0}, tensors = {0}, both = {0};
+    rr_buf_puts(&header, "{");
+    for (int i = 0; i < 2 * 7 * 2; i++) {
+        const int layer = i / 14, m = i / 2 % 7, a = i % 2 == 0;
+        const int rows = a ? rank : all[m].rows, cols = a ? all[m].cols : rank;
+        if (!(modules >> m & 1))
+            continue;
+        rr_buf_printf(&header,
+                      "%s\"base_model.model.model.layers.%d.%s.lora_%c.weight\":{\"dtype\":\"%s\","
+                      "\"shape\":[%d,%d],\"data_offsets\":[%zu,%zu]}",
+                      header.n > 1 ? "," : "", layer, all[m].name, a ? 'A' : 'B', dtype, rows, cols,
+                      data.n, data.n + (size_t)(rows * cols * bytes));
+        for (int k = 0; k < rows * cols; k++)
+            if (bytes == 4)
+                put_f32(&data, 0.125f * (float)(k % 5 - 2));
+            else
+                rr_buf_add(&data, "\0\x3C", 2);
+    }
+    rr_buf_puts(&header, "}");
+    safetensors_write(&tensors, header.data, header.n, data.data, data.n);
+    rr_buf_add(&both, config, strlen(config) + 1);
+    rr_buf_add(&both, tensors.data, tensors.n);
+    save_buf("adapter", name, &both);
+    rr_buf_free(&header);
+    rr_buf_free(&data);
+    rr_buf_free(&tensors);
+    rr_buf_free(&both);
+}
+
+static void adapter_seeds(void)
+{
+    adapter_seed("plain",
+                 "{\"peft_type\":\"LORA\",\"task_type\":\"CAUSAL_LM\",\"r\":2,\"lora_alpha\":4,"
+                 "\"target_modules\":[\"q_proj\",\"v_proj\"],\"bias\":\"none\"}",
+                 5, 2, "F32", 4);
+    adapter_seed("all",
+                 "{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":-0.5,\"use_rslora\":true,"
+                 "\"target_modules\":\"all-linear\",\"rank_pattern\":{\"layers.1.mlp.up_proj\":1},"
+                 "\"alpha_pattern\":{\"k_proj\":16},\"modules_to_save\":null}",
+                 127, 2, "F32", 4);
+    adapter_seed("halves",
+                 "{\"peft_type\":\"LORA\",\"r\":8,\"lora_alpha\":1e3,\"rank_pattern\":"
+                 "{\"mlp.down_proj\":1},\"target_modules\":[\"layers.0.mlp.down_proj\","
+                 "\"layers.1.mlp.down_proj\"]}",
+                 64, 1, "F16", 2);
+}
+
+static void instruction_seeds(void)
+{
+    save_text("instructions", "messages.jsonl",
+              "{\"messages\":[{\"role\":\"system\",\"content\":\"Rank.\"},{\"role\":\"user\","
+              "\"content\":\"a or b?\"},{\"role\":\"assistant\",\"content\":\"a\"}],\"user\":"
+              "\"7\"}\n{\"messages\":[{\"role\":\"user\",\"content\":\"ab\"},{\"role\":"
+              "\"assistant\",\"content\":\"Yes.\"}],\"user\":8}\n");
+    save_text(
+        "instructions", "alpaca.jsonl",
+        "\xEF\xBB\xBF{\"instruction\":\"Rank.\",\"input\":\"a\\nb\",\"output\":\"ba\"}\r\n\r\n"
+        "{\"instruction\":\"b\",\"output\":\"a\",\"history\":[],\"system\":\"\"}");
+    save_text("instructions", "sharegpt.jsonl",
+              "{\"conversations\":[{\"from\":\"human\",\"value\":\"\\u00e9\\u0000\"},{\"from\":"
+              "\"gpt\",\"value\":\"\xF0\x9F\x98\x80\"}],\"system\":\"s\",\"user\":\"u\"}\n");
+    save_text("instructions", "no_question.jsonl", "{\"instruction\":\"b\",\"output\":\"a\"}");
+}
+
 int main(int argc, char **argv)
 {
     struct tiny t;
@@ -145,6 +220,8 @@ int main(int argc, char **argv)
     safetensors_seeds(&t);
     tokenizer_seeds(&t);
     text_seeds(&t);
+    adapter_seeds();
+    instruction_seeds();
     tiny_free(&t);
     return 0;
 }
