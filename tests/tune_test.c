@@ -309,3 +309,32 @@ Test(tune, a_context_shorter_than_an_instruction)
     rr_lm_free(&lm);
     close_school(&x);
 }
+
+/* Until the output is written the checkpoint may stay: gone on with, it is the finished training.
+ */
+Test(tune, a_finished_checkpoint_that_is_kept_needs_no_step)
+{
+    struct school x;
+    struct rr_lm lm, again;
+    struct rr_train_report r, r2;
+    struct rr_error err = {0};
+    struct rr_train_options o = lessons(LORA);
+    long long never = 0;
+    open_school(&x, false);
+    make_pupil(&lm, &x, LORA);
+    make_pupil(&again, &x, LORA);
+    o.checkpoint = path_in(temporary_dir(), "kept");
+    o.keep_checkpoint = true;
+    cr_assert(tune(&r, &lm, &x, LORA, 1, &o, &err) == 0, "%s", err.text);
+    o.progress = stop_at;
+    o.progress_arg = &never;
+    o.keep_checkpoint = false;
+    cr_assert(tune(&r2, &again, &x, LORA, 1, &o, &err) == 0, "%s", err.text);
+    cr_assert(r2.steps == r.steps && r2.best_pass == r.best_pass && r2.best_loss == r.best_loss &&
+                  memcmp(lm.values, again.values, lm.n_values * sizeof *lm.values) == 0,
+              "another training");
+    cr_assert(access(o.checkpoint, F_OK) != 0, "the checkpoint is still there");
+    rr_lm_free(&lm);
+    rr_lm_free(&again);
+    close_school(&x);
+}

@@ -159,6 +159,7 @@ static int run_training(struct tuning *t)
     rr_buf_printf(&checkpoint, "%s.checkpoint", s->output);
     o.checkpoint = rr_path_is_special(s->output) ? NULL : checkpoint.data;
     o.identity = identity.data;
+    o.keep_checkpoint = true; /* what cannot be written, on a full disk say, is not lost */
     o.judge_start = true;
     if (!s->training.json)
         fprintf(stderr, "%zu instructions, %zu of them to validate on; %zu numbers to train\n",
@@ -175,7 +176,11 @@ static int run_training(struct tuning *t)
     }
     if (!rc)
         rc = write_output(t);
-    if (!rc && !s->training.json)
+    if (!rc && o.checkpoint)
+        remove(o.checkpoint);
+    if (!rc && !s->training.json && isnan(r.best_loss))
+        printf("%s: the last pass, %lld steps, %lld tokens\n", s->output, r.steps, r.tokens);
+    else if (!rc && !s->training.json)
         printf("%s: pass %d, %.4f per validation answer, %lld steps, %lld tokens\n", s->output,
                r.best_pass, r.best_loss, r.steps, r.tokens);
     rr_buf_free(&identity);

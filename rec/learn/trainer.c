@@ -231,7 +231,7 @@ int rr_train(struct rr_train_report *r, struct rr_lm *lm, struct rr_engine *e,
         rc = one_pass(&t);
     if (!rc) {
         memcpy(lm->values, t.best, lm->n_values * sizeof *t.best);
-        if (o->checkpoint)
+        if (o->checkpoint && !o->keep_checkpoint)
             remove(o->checkpoint);
     }
     rr_checkpoint_unlock(&lock);
