@@ -70,7 +70,7 @@ static void refuse(enum rr_task task, const char *marked)
 Test(template, every_error_has_its_place)
 {
     static const char *const bad[RR_N_TASKS][16] = {
-        {"ab ^{titel}", "{title} ^{}", "^{ title}", "s ^{Noun}", "{title} ^{first}", "-^{liked}",
+        {"ab ^{titel}", "{title} ^{}", "^{ title}", "s ^{Noun}", "{title} ^{first}", "-^{top}",
          "{title} ^{oops", "{title} {{^{", "s ^}x", "{title} }}^}", "{title} ^}\r"},
         {"{first}{second} ^{rated}", " ^{top}", "^{title}", "{noun} ^{n}"},
         {"{candidates}^{title}", "^{rated}", "{n} ^{second}"}};

@@ -76,6 +76,7 @@ struct parser {
     struct rr_error *err;
     size_t n, cap; /* parts */
     unsigned seen;
+    int section;
     struct rr_lines lines;
 };
 
@@ -122,6 +123,10 @@ static int parse_slot(struct parser *p, const char *line, size_t len, size_t *at
         return bad(p, (long long)*at + 1, "unknown placeholder", name, n);
     if (!(allowed[p->t->task] >> slot & 1))
         return bad(p, (long long)*at + 1, "a placeholder of another task:", name, n);
+    if (p->t->task == RR_PAIRWISE && slot == RR_SLOT_TITLE &&
+        (p->section != RR_SECTION_ANSWER || *at + n + 2 != len))
+        return bad(p, (long long)*at + 1, "a pairwise template may only end its answer with", name,
+                   n);
     *at += n + 2;
     return add_part(p, NULL, 0, slot);
 }
@@ -180,20 +185,10 @@ static void take_title_answer(struct parser *p)
     t->title_answer = true;
 }
 
-/* The mark of title answers stands nowhere else. */
-static int stray_title(struct parser *p)
-{
-    for (size_t i = 0; i < p->n; i++)
-        if (p->t->task == RR_PAIRWISE && !p->t->parts[i].text &&
-            p->t->parts[i].slot == RR_SLOT_TITLE)
-            return bad(p, 1, "a pairwise question may only end its answer with", "title", 5);
-    return RR_OK;
-}
-
-static int check_whole(struct parser *p, int section)
+static int check_whole(struct parser *p)
 {
     const unsigned missing = needed[p->t->task] & ~p->seen;
-    if (section != RR_SECTION_ANSWER)
+    if (p->section != RR_SECTION_ANSWER)
         return bad(p, 1,
                    "expected three sections (task, question, beginning of the answer) with "
                    "lines --- between them",
@@ -222,7 +217,7 @@ int rr_template_parse(struct rr_template *t, enum rr_task task, const char *text
     struct parser p = {.t = t, .file = file, .err = err};
     const char *line;
     size_t len;
-    int more, section = 0;
+    int more;
     struct rr_sha256 sum;
     char hex[65];
     *t = (struct rr_template){.task = task};
@@ -240,18 +235,18 @@ int rr_template_parse(struct rr_template *t, enum rr_task task, const char *text
             rc = parse_line(&p, line, len);
             continue;
         }
-        trim_section(&p, t->first[section]);
-        if (++section == RR_N_SECTIONS)
+        trim_section(&p, t->first[p.section]);
+        if (++p.section == RR_N_SECTIONS)
             return bad(&p, 1, "a fourth section; there are three", NULL, 0);
-        t->first[section] = p.n;
+        t->first[p.section] = p.n;
     }
-    trim_section(&p, t->first[section]);
+    trim_section(&p, t->first[p.section]);
     t->first[RR_N_SECTIONS] = p.n;
-    if (!rc && section == RR_SECTION_ANSWER)
+    if (!rc && p.section == RR_SECTION_ANSWER)
         take_title_answer(&p);
     if (!rc)
-        rc = check_whole(&p, section);
-    return rc ? rc : stray_title(&p);
+        rc = check_whole(&p);
+    return rc;
 }
 
 int rr_template_load(struct rr_template *t, enum rr_task task, const char *path,

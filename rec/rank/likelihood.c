@@ -42,10 +42,10 @@ static int encode_titles(struct rr_ranker *r, const struct rr_request *q, int fi
     int rc = head.failed ? rr_fail_memory(err, "titles", head.n)
                          : rr_ranker_elements_begin(r, &head, q->n_candidates + n_liked, err);
     for (int c = 0; c < q->n_candidates && !rc; c++)
-        rc = rr_ranker_elements_add(r, q->candidates[c].title, err);
+        rc = rr_ranker_elements_add(r, q->candidates[c].title, ",", err);
     for (int i = first; i < q->n_history && !rc; i++)
         if (q->history[i].rating >= r->o.style.like)
-            rc = rr_ranker_elements_add(r, q->history[i].title, err);
+            rc = rr_ranker_elements_add(r, q->history[i].title, ",", err);
     rr_buf_free(&head);
     return rc;
 }

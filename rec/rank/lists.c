@@ -3,7 +3,7 @@
 #include "engine/base/check.h"
 #include "rec/rank/ranker.h"
 
-/* An element as it stands in an answer: a blank, the quoted title, a comma. It is tokenized behind
+/* An element as it stands in an answer: a blank, the quoted title, its end. It is tokenized behind
  * what the answer begins with; words end at blanks, so its tokens are the same behind another
  * element. */
 int rr_ranker_elements_begin(struct rr_ranker *r, const struct rr_buf *behind, int n,
@@ -28,12 +28,13 @@ int rr_ranker_elements_begin(struct rr_ranker *r, const struct rr_buf *behind, i
     return RR_OK;
 }
 
-int rr_ranker_elements_add(struct rr_ranker *r, const char *title, struct rr_error *err)
+int rr_ranker_elements_add(struct rr_ranker *r, const char *title, const char *end,
+                           struct rr_error *err)
 {
     r->element.n = r->n_element_begin;
     rr_buf_puts(&r->element, " ");
     rr_prompt_add_title(&r->element, title);
-    rr_buf_puts(&r->element, ",");
+    rr_buf_puts(&r->element, end);
     if (r->element.failed)
         return rr_fail_memory(err, "list", r->element.n);
     int rc = rr_tokenizer_encode(r->tokenizer, &r->encoding, r->element.data, r->element.n, err);
@@ -52,7 +53,8 @@ int rr_ranker_elements_add(struct rr_ranker *r, const char *title, struct rr_err
     return RR_OK;
 }
 
-/* The candidates as elements behind what the answer of a task begins with. */
+/* The candidates as elements behind what the answer of a task begins with: those of a list end in a
+ * comma, the answer to a pair is a title alone. */
 static int encode_elements(struct rr_ranker *r, const struct rr_request *q, enum rr_task task,
                            struct rr_error *err)
 {
@@ -62,7 +64,7 @@ static int encode_elements(struct rr_ranker *r, const struct rr_request *q, enum
     int rc = begin.failed ? rr_fail_memory(err, "list", begin.n)
                           : rr_ranker_elements_begin(r, &begin, q->n_candidates, err);
     for (int c = 0; c < q->n_candidates && !rc; c++)
-        rc = rr_ranker_elements_add(r, q->candidates[c].title, err);
+        rc = rr_ranker_elements_add(r, q->candidates[c].title, task == RR_LISTWISE ? "," : "", err);
     rr_buf_free(&begin);
     return rc;
 }
@@ -220,13 +222,9 @@ void rr_ranker_lists_read(struct rr_ranker *r, struct rr_reply *reply)
     }
 }
 
-int rr_ranker_titles_prepare(struct rr_ranker *r, const struct rr_request *q, int *room,
-                             struct rr_error *err)
+int rr_ranker_titles_prepare(struct rr_ranker *r, const struct rr_request *q, struct rr_error *err)
 {
     int rc = encode_elements(r, q, RR_PAIRWISE, err);
-    *room = 0;
-    for (int c = 0; c < q->n_candidates && !rc; c++)
-        *room = rr_max_int(*room, r->element_starts[c + 1] - r->element_starts[c]);
     if (!rc && !rr_grow(&r->ways, &r->cap_ways, (size_t)r->n_questions, sizeof *r->ways))
         rc = rr_fail_memory(err, "pairs", (size_t)r->n_questions * sizeof *r->ways);
     return rc;

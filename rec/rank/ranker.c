@@ -23,7 +23,8 @@ static int check_options(const struct rr_ranker_options *o, struct rr_error *err
         return rr_fail(err, RR_ERR_USAGE, "RANKER", RR_NOWHERE,
                        "%d rounds of pairs (1 to %d), %d lists (1 to %d)", o->pair_rounds,
                        RR_MAX_PAIR_ROUNDS, o->list_shuffles, RR_MAX_LISTS);
-    if (o->generate && o->style.templates[RR_PAIRWISE]->title_answer)
+    if (o->generate && o->tasks & RR_ASK(RR_PAIRWISE) &&
+        o->style.templates[RR_PAIRWISE]->title_answer)
         return rr_fail(err, RR_ERR_USAGE, "RANKER", RR_NOWHERE,
                        "pairs that are answered by titles are scored, not generated");
     return RR_OK;
@@ -196,13 +197,17 @@ static int keep_prompt(struct rr_ranker *r, int i, const int *end, int n_end, st
     return by_title(r, i) ? rr_ranker_titles_append(r, i, err) : RR_OK;
 }
 
-/* All prompts with the history from `from` on; *longest receives the length of the longest,
- * *which its number. */
+/* The longest of the prompts: its number, its tokens, and how many of them are not its text's. */
+struct longest {
+    int which, n, n_more;
+};
+
+/* All prompts with the history from `from` on. */
 static int encode_all(struct rr_ranker *r, const struct rr_request *q, int from, const int *end,
-                      int n_end, int *longest, int *which, struct rr_error *err)
+                      int n_end, struct longest *l, struct rr_error *err)
 {
     r->n_ids = 0;
-    *longest = 0;
+    l->n = 0;
     for (int i = 0; i < r->n_questions; i++) {
         int rc = encode_question(r, q, i, from, err);
         if (!rc)
@@ -210,10 +215,8 @@ static int encode_all(struct rr_ranker *r, const struct rr_request *q, int from,
         if (rc)
             return rc;
         const int n = (int)(r->n_ids - r->starts[i]);
-        if (n > *longest) {
-            *longest = n;
-            *which = i;
-        }
+        if (n > l->n)
+            *l = (struct longest){i, n, n - (int)r->encoding.n};
     }
     r->starts[r->n_questions] = r->n_ids;
     return RR_OK;
@@ -244,18 +247,17 @@ static int cut_history(struct rr_ranker *r, const struct rr_request *q, int *fro
 static int encode_questions(struct rr_ranker *r, const struct rr_request *q, const int *end,
                             int n_end, int room, struct rr_reply *reply, struct rr_error *err)
 {
-    int from = 0, longest = 0, which = 0;
-    const int bos = rr_tokenizer_bos(r->tokenizer) >= 0;
-    int rc = encode_all(r, q, from, end, n_end, &longest, &which, err);
-    while (!rc && longest + room > r->o.n_context) {
+    struct longest l = {0};
+    int from = 0, rc = encode_all(r, q, from, end, n_end, &l, err);
+    while (!rc && l.n + room > r->o.n_context) {
         if (from >= q->n_history)
             return rr_fail(err, RR_ERR_DATA, "PROMPT_TOO_LONG", RR_NOWHERE,
                            "%d tokens and %d for the answer, without any history; the context "
                            "holds %d: raise the context (--context), or ask about fewer candidates",
-                           longest, room, r->o.n_context);
-        rc = cut_history(r, q, &from, which, r->o.n_context - room - n_end - bos, err);
+                           l.n, room, r->o.n_context);
+        rc = cut_history(r, q, &from, l.which, r->o.n_context - room - l.n_more, err);
         if (!rc)
-            rc = encode_all(r, q, from, end, n_end, &longest, &which, err);
+            rc = encode_all(r, q, from, end, n_end, &l, err);
     }
     reply->n_cut = rr_max_int(reply->n_cut, from);
     for (int i = 0; !rc && i < r->n_questions; i++)
@@ -383,8 +385,8 @@ int rr_ranker_prepare(struct rr_ranker *r, const struct rr_request *q, enum rr_t
         n_end = 0;
         room = rr_ranker_answer_tokens(task, q->n_candidates);
     } else if (by_title(r, 0)) {
-        n_end = 0;
-        rc = rr_ranker_titles_prepare(r, q, &room, err);
+        n_end = room = 0;
+        rc = rr_ranker_titles_prepare(r, q, err);
     } else if (task == RR_LISTWISE) {
         rc = rr_ranker_lists_prepare(r, q, &end, &n_end, &room, err);
     }

@@ -110,19 +110,20 @@ int rr_ranker_lists_prepare(struct rr_ranker *r, const struct rr_request *q, con
                             int *n_end, int *room, struct rr_error *err);
 int rr_ranker_lists_decode(struct rr_ranker *r, struct rr_reply *reply, struct rr_error *err);
 void rr_ranker_lists_read(struct rr_ranker *r, struct rr_reply *reply);
-/* Elements of lists: titles in quotes with a blank before and a comma behind, tokenized behind a
- * text. begin drops what was there and makes room for n; add appends one to r->elements, and its
- * end to r->element_starts. RR_ERR_DATA "ANSWER_TOKENS": a title merges with what stands before it.
+/* Elements of lists: titles in quotes with a blank before and `end` behind (a comma, where others
+ * follow), tokenized behind a text. begin drops what was there and makes room for n; add appends
+ * one to r->elements, and its end to r->element_starts. RR_ERR_DATA "ANSWER_TOKENS": a title merges
+ * with what stands before it.
  */
 int rr_ranker_elements_begin(struct rr_ranker *r, const struct rr_buf *behind, int n,
                              struct rr_error *err);
-int rr_ranker_elements_add(struct rr_ranker *r, const char *title, struct rr_error *err);
+int rr_ranker_elements_add(struct rr_ranker *r, const char *title, const char *end,
+                           struct rr_error *err);
 /* Pairs answered by titles, as constrained decoding would answer them: the titles' tokens are the
- * same up to where they part, and there the logits decide. prepare encodes the candidates and sees
- * to room; append puts what both titles of question i begin with behind its prompt, and where they
- * part into r->ways[i] (equal titles: one token twice). */
-int rr_ranker_titles_prepare(struct rr_ranker *r, const struct rr_request *q, int *room,
-                             struct rr_error *err);
+ * same up to where they part, and there the logits decide. prepare encodes the candidates; append
+ * puts what both titles of question i begin with behind its prompt, and where they part into
+ * r->ways[i] (equal titles: one token twice). */
+int rr_ranker_titles_prepare(struct rr_ranker *r, const struct rr_request *q, struct rr_error *err);
 int rr_ranker_titles_append(struct rr_ranker *r, int i, struct rr_error *err);
 /* reply->likelihood[n_candidates]. */
 int rr_ranker_likelihood(struct rr_ranker *r, const struct rr_request *q, struct rr_reply *reply,
