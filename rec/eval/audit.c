@@ -8,7 +8,7 @@
 #include "rec/rank/user.h"
 
 enum held { TEST, VALID };
-enum change { NOTHING, ITEM, LABEL };
+enum change { NOTHING, ITEM = 1, LABEL = 2, ITEM_AND_LABEL };
 
 struct auditor {
     struct rr_audit *a;
@@ -77,8 +77,8 @@ static int change_held(struct rr_rating *ratings, const struct rr_split *s, enum
         struct rr_rating *r = &ratings[i];
         if ((held == TEST ? s->test : s->valid)[r->user].item != d->ratings[i].item)
             continue;
-        const int item = change == ITEM ? other_item(s, r->user, &rng) : -1;
-        const float label = change == LABEL ? other_label(d, r->value) : r->value;
+        const int item = change & ITEM ? other_item(s, r->user, &rng) : -1;
+        const float label = change & LABEL ? other_label(d, r->value) : r->value;
         n += item >= 0 || label != r->value;
         r->item = item >= 0 ? item : r->item;
         r->value = label;
@@ -184,10 +184,11 @@ static int evaluation_digest(struct auditor *w, const struct rr_split *s, char h
 /* What is looked for in the instructions. */
 struct inspection {
     struct rr_sha256 sum;
-    const struct rr_dataset *d;
+    const struct rr_split *s;
     struct rr_buf line;
     int n, n_lists;
-    int n_in_history; /* instructions that show one of their items in the history */
+    int n_in_history; /* instructions that show one of their items in the history; of the next liked
+                         title: it, or anything rated behind it */
     int n_seen;       /* whose hint comes from a model fitted on an answer's rating */
     int n_first;      /* lists whose hint begins with the answer's first title */
 };
@@ -200,51 +201,77 @@ static bool in_history(const struct rr_request *q, const char *title)
     return false;
 }
 
+static bool knows(const struct rr_split *hints, int user, int item)
+{
+    for (size_t i = hints->rated_start[user]; i < hints->rated_start[user + 1]; i++)
+        if (hints->rated[i].item == item)
+            return true;
+    return false;
+}
+
+/* Whether the history shows the like that an instruction is about, or what was rated later. What it
+ * calls not liked may stand there, as it may at test: candidates can be disliked ones. */
+static bool shows_later(const struct rr_instruction *in, const struct rr_split *s)
+{
+    const struct rr_rating *end = s->rated + s->rated_start[in->user + 1];
+    for (const struct rr_rating *r = in->next; r < end; r++)
+        if (in_history(in->request, s->data->titles[r->item]))
+            return true;
+    return false;
+}
+
 static int inspect(void *arg, const struct rr_instruction *in, struct rr_error *err)
 {
     struct inspection *x = arg;
+    const struct rr_dataset *d = x->s->data;
+    const struct rr_split *h = in->hint_split;
     bool shown = false, seen = false;
     rr_buf_clear(&x->line);
-    rr_instruction_write(&x->line, RR_DIALECT_MESSAGES, in, x->d);
+    rr_instruction_write(&x->line, RR_DIALECT_MESSAGES, in, d);
     if (x->line.failed)
         return rr_fail_memory(err, "audit", x->line.n);
     rr_sha256_add(&x->sum, x->line.data, x->line.n);
-    for (int a = 0; a < in->n_items; a++)
-        shown = shown || in_history(in->request, x->d->titles[in->items[a]]);
-    for (int a = 0; a < in->n_answers; a++) {
-        const struct rr_split *h = in->hint_split;
-        for (size_t i = h ? h->rated_start[in->user] : 0;
-             h && i < h->rated_start[in->user + 1] && !seen; i++)
-            seen = h->rated[i].item == in->items[a];
+    for (int a = 0; a < in->n_items && !in->next; a++)
+        shown = shown || in_history(in->request, d->titles[in->items[a]]);
+    for (int a = 0; a < in->n_answers && !in->next; a++)
+        seen = seen || (h && knows(h, in->user, in->items[a]));
+    if (in->next) {
+        shown = shows_later(in, x->s);
+        seen = h && knows(h, in->user, in->next->item);
     }
     x->n++;
     x->n_in_history += shown;
     x->n_seen += seen;
     if (in->task == RR_LISTWISE) {
         x->n_lists++;
-        x->n_first += in->request->candidates[0].title == x->d->titles[in->items[0]];
+        x->n_first += in->request->candidates[0].title == d->titles[in->items[0]];
     }
     return RR_OK;
 }
 
-static int instruction_digest(struct auditor *w, const struct rr_split *s, bool tied,
+/* Which instructions are made: the paper's, those with a recommender that says the same about
+ * everything, or those about the next liked title. */
+enum set { PAPER, TIED, NEXT };
+
+static int instruction_digest(struct auditor *w, const struct rr_split *s, enum set set,
                               struct inspection *x, char hex[65])
 {
     const struct rr_fit_options fo = {.seed = w->o->seed, .last_epoch = true, .epochs = 20};
     struct rr_backbone mf = {0};
     struct rr_instruct_report report;
-    *x = (struct inspection){.d = s->data};
+    *x = (struct inspection){.s = s};
     rr_sha256_init(&x->sum);
     int rc = rr_backbone_fit(&mf, RR_BACKBONE_MF, s, &fo, w->err);
     const struct rr_instruct_options io = {
         .sampling = {.n = w->o->n_instructions, .seed = w->o->seed},
         .folds = {.n = 2,
-                  .kind = tied ? RR_BACKBONE_POP : w->o->backbone,
+                  .kind = set == TIED ? RR_BACKBONE_POP : w->o->backbone,
                   .fit = fo,
                   .seed = w->o->seed},
         .style = rr_prompt_style_for(s->data, w->o->seed),
         .official = w->o->official,
-        .tied_scores = tied,
+        .next = set == NEXT,
+        .tied_scores = set == TIED,
         .seed = w->o->seed};
     if (!rc) {
         rc = rr_instruct(&report, s, mf.users, mf.dim, &io, inspect, x, w->err);
@@ -259,9 +286,10 @@ static int instruction_digest(struct auditor *w, const struct rr_split *s, bool 
 /* ---- checks -------------------------------------------------------------------------------------
  */
 
-/* Makes everything from changed data and compares it with what the data itself gave. */
-static int compare(struct auditor *w, const char *name, unsigned held, enum change change,
-                   bool instructions, const char *expected)
+/* Makes everything from changed data and compares it with what the data itself gave; set -1: the
+ * evaluation's prompts. */
+static int compare(struct auditor *w, const char *name, unsigned held, enum change change, int set,
+                   const char *expected)
 {
     struct rr_dataset changed;
     struct rr_split s;
@@ -271,7 +299,8 @@ static int compare(struct auditor *w, const char *name, unsigned held, enum chan
     int rc = changed_split(w, &changed, &s, held, change, &n_changed);
     if (rc)
         return rc;
-    rc = instructions ? instruction_digest(w, &s, false, &x, hex)
+    const bool instructions = set >= 0;
+    rc = instructions ? instruction_digest(w, &s, (enum set)set, &x, hex)
                       : evaluation_digest(w, &s, hex, &n);
     if (!rc)
         add_check(w, name, n_changed > 0 && strcmp(hex, expected) == 0,
@@ -293,19 +322,28 @@ static int audit_evaluation(struct auditor *w, const struct rr_split *s)
     char hex[65];
     int n, rc = evaluation_digest(w, s, hex, &n);
     if (!rc)
-        rc = compare(w, "test items change no prompt, hint or candidate", 1u << TEST, ITEM, false,
-                     hex);
+        rc =
+            compare(w, "test items change no prompt, hint or candidate", 1u << TEST, ITEM, -1, hex);
     if (!rc)
-        rc = compare(w, "test ratings change no prompt, hint or candidate", 1u << TEST, LABEL,
-                     false, hex);
+        rc = compare(w, "test ratings change no prompt, hint or candidate", 1u << TEST, LABEL, -1,
+                     hex);
     /* Epochs are chosen on the validation items; what has none must not look at them at all. */
     if (!rc && !chooses_epoch(w->o->backbone))
         rc = compare(w, "validation items change no prompt, hint or candidate", 1u << VALID, ITEM,
-                     false, hex);
+                     -1, hex);
     if (!rc)
         rc = compare(w, "validation ratings change no prompt, hint or candidate", 1u << VALID,
-                     LABEL, false, hex);
+                     LABEL, -1, hex);
     return rc;
+}
+
+/* What holds of a set of instructions whatever it is about. */
+static void check_set(struct auditor *w, const struct inspection *x, const char *shown,
+                      const char *seen)
+{
+    add_check(w, shown, x->n && !x->n_in_history, "%d of %d instructions show one", x->n_in_history,
+              x->n);
+    add_check(w, seen, x->n && !x->n_seen, "%d of %d instructions do", x->n_seen, x->n);
 }
 
 static int audit_instructions(struct auditor *w, const struct rr_split *s)
@@ -313,19 +351,17 @@ static int audit_instructions(struct auditor *w, const struct rr_split *s)
     const unsigned both = 1u << TEST | 1u << VALID;
     struct inspection x;
     char hex[65], tied[65];
-    int rc = instruction_digest(w, s, false, &x, hex);
+    int rc = instruction_digest(w, s, PAPER, &x, hex);
     if (rc)
         return rc;
-    add_check(w, "no item asked about stands in the history", x.n && !x.n_in_history,
-              "%d of %d instructions show one", x.n_in_history, x.n);
-    add_check(w, "no hint comes from a model that has seen the answer", x.n && !x.n_seen,
-              "%d of %d instructions do", x.n_seen, x.n);
-    rc = compare(w, "test and validation items change no instruction", both, ITEM, true, hex);
+    check_set(w, &x, "no item asked about stands in the history",
+              "no hint comes from a model that has seen the answer");
+    rc = compare(w, "test and validation items change no instruction", both, ITEM, PAPER, hex);
     if (!rc)
-        rc =
-            compare(w, "test and validation ratings change no instruction", both, LABEL, true, hex);
+        rc = compare(w, "test and validation ratings change no instruction", both, LABEL, PAPER,
+                     hex);
     if (!rc)
-        rc = instruction_digest(w, s, true, &x, tied);
+        rc = instruction_digest(w, s, TIED, &x, tied);
     /* By chance the first of ten; four standard deviations are allowed for. */
     if (!rc)
         add_check(
@@ -336,11 +372,25 @@ static int audit_instructions(struct auditor *w, const struct rr_split *s)
     return rc;
 }
 
+/* Of these candidates stand in the recommender's order, ties by item: no answer decides it. */
+static int audit_next(struct auditor *w, const struct rr_split *s)
+{
+    struct inspection x;
+    char hex[65];
+    int rc = instruction_digest(w, s, NEXT, &x, hex);
+    if (rc)
+        return rc;
+    check_set(w, &x, "next liked: neither it nor what was rated later stands in the history",
+              "next liked: no candidate or hint comes from a model that has seen it");
+    return compare(w, "next liked: test and validation items and ratings change no instruction",
+                   1u << TEST | 1u << VALID, ITEM_AND_LABEL, NEXT, hex);
+}
+
 int rr_audit_run(struct rr_audit *a, const struct rr_dataset *d, const struct rr_audit_options *o,
                  struct rr_error *err)
 {
     struct auditor w = {.a = a, .d = d, .o = o, .err = err};
-    w.n_all = chooses_epoch(o->backbone) ? 8 : 9;
+    w.n_all = (chooses_epoch(o->backbone) ? 8 : 9) + (o->official ? 0 : 2);
     struct rr_split s;
     *a = (struct rr_audit){0};
     int rc = rr_split_make(&s, d, o->order, err);
@@ -349,6 +399,8 @@ int rr_audit_run(struct rr_audit *a, const struct rr_dataset *d, const struct rr
     rc = audit_evaluation(&w, &s);
     if (!rc)
         rc = audit_instructions(&w, &s);
+    if (!rc && !o->official) /* the original has none of them */
+        rc = audit_next(&w, &s);
     rr_split_free(&s);
     return rc;
 }

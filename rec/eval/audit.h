@@ -11,7 +11,7 @@ struct rr_audit_check {
     bool passed;
     char detail[200];
 };
-#define RR_MAX_AUDIT_CHECKS 12
+#define RR_MAX_AUDIT_CHECKS 16
 
 struct rr_audit {
     struct rr_audit_check checks[RR_MAX_AUDIT_CHECKS];

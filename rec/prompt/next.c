@@ -223,7 +223,7 @@ int rr_next_draw(struct rr_maker *m, int *made)
         return RR_OK;
     const int rated = x->cases[from + (size_t)x->taken[m->user]++ % n];
     const struct rr_fold_model *model = model_of(m, rated);
-    struct rr_instruction in = {0};
+    struct rr_instruction in = {.next = &s->rated[rated]};
     in.hint_split = m->o->style.no_hints ? NULL : &model->split;
     rr_backbone_scores(&model->backbone, &model->split, m->user, m->scores);
     bar_likes(m, m->user, true);
