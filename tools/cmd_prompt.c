@@ -3,6 +3,7 @@
 #include "engine/base/check.h"
 #include "engine/base/json.h"
 #include "tools/asking.h"
+#include "tools/demo.h"
 
 struct settings {
     struct data_options data;
@@ -87,7 +88,7 @@ static int open_tokenizer(struct settings *s, struct rr_weights *w, struct rr_to
 {
     struct rr_error err = {0}, second = {0};
     s->n_context = RR_MIN_RANK_CONTEXT;
-    int rc = rr_weights_open(w, path, s->tokenizer, &err);
+    int rc = demo_weights(w, path, s->tokenizer, &err);
     if (!rc) {
         s->n_context = rr_max_int(s->n_context, w->model.h.n_context);
         rc = rr_weights_need_tokenizer(w, &err);

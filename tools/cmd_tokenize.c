@@ -3,6 +3,7 @@
 #include <string.h>
 #include "engine/base/json.h"
 #include "tools/common.h"
+#include "tools/demo.h"
 #include "tools/lines.h"
 
 static int print_ids(struct rr_buf *out, const struct rr_tokenizer *t, struct rr_encoding *e,
@@ -61,7 +62,7 @@ static int run(const struct command *c, int argc, char **argv)
     int more, rc = args_parse(&a, c, opts, COUNT(opts), argc, argv);
     if (rc >= 0)
         return rc;
-    rc = rr_weights_tokenizer(&t, tokenizer ? tokenizer : a.positional[0], &err);
+    rc = demo_tokenizer(&t, tokenizer ? tokenizer : a.positional[0], &err);
     lines_open(&in, stdin, "standard input");
     while (!rc && tool_wrote() && (more = lines_next(&in, &ln, &err)) != 0)
         rc = more < 0 ? more

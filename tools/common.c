@@ -58,8 +58,7 @@ int tool_load(struct loaded *l, const char *path, const struct model_options *o,
     }
     int rc = rr_engine_init(&l->engine, (int)o->threads, (enum rr_cpu_level)level, &err);
     if (!rc)
-        rc = demo_is(path) ? demo_model(&l->weights, &err)
-                           : rr_weights_open(&l->weights, path, o->tokenizer, &err);
+        rc = demo_weights(&l->weights, path, o->tokenizer, &err);
     if (!rc && o->adapter)
         rc = merge_adapter(l, o->adapter, &err);
     if (!rc && need_tokenizer)

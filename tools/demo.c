@@ -19,8 +19,28 @@ int demo_data(struct rr_dataset *d, const struct rr_data_options *o, struct rr_e
     return rr_dataset_open_memory(d, DEMO_NAME, RR_FORMAT_ML1M, &files, o, err);
 }
 
-int demo_model(struct rr_weights *w, struct rr_error *err)
+int demo_weights(struct rr_weights *w, const char *path, const char *tokenizer,
+                 struct rr_error *err)
 {
+    if (!demo_is(path))
+        return rr_weights_open(w, path, tokenizer, err);
+    if (tokenizer) {
+        *w = (struct rr_weights){0};
+        return rr_fail(err, RR_ERR_USAGE, "TOKENIZER", RR_AT_FILE(path),
+                       "it has a tokenizer of its own; --tokenizer has no effect with it");
+    }
     return rr_weights_open_memory(w, DEMO_NAME, rr_demo_model,
                                   (size_t)(rr_demo_model_end - rr_demo_model), err);
+}
+
+int demo_tokenizer(struct rr_tokenizer **t, const char *path, struct rr_error *err)
+{
+    struct rr_weights w;
+    if (!demo_is(path))
+        return rr_weights_tokenizer(t, path, err);
+    int rc = demo_weights(&w, path, NULL, err);
+    *t = rc ? NULL : w.tokenizer;
+    w.tokenizer = NULL;
+    rr_weights_close(&w);
+    return rc;
 }

@@ -11,6 +11,9 @@
 
 bool demo_is(const char *path);
 int demo_data(struct rr_dataset *d, const struct rr_data_options *o, struct rr_error *err);
-int demo_model(struct rr_weights *w, struct rr_error *err);
+/* rr_weights_open and rr_weights_tokenizer, for which the name is a model as well. */
+int demo_weights(struct rr_weights *w, const char *path, const char *tokenizer,
+                 struct rr_error *err);
+int demo_tokenizer(struct rr_tokenizer **t, const char *path, struct rr_error *err);
 
 #endif

@@ -254,6 +254,9 @@ static int parse_files(struct rr_dataset *d, enum rr_format format, const struct
 {
     const struct rr_bytes *const all[] = {&files->ratings, &files->items, &files->users};
     struct rr_sha256 sum;
+    if (o && o->columns && format != RR_FORMAT_CSV)
+        return rr_fail(err, RR_ERR_USAGE, "COLUMNS", RR_AT_FILE(d->path),
+                       "columns can be named for CSV only; this is %s", formats[format].name);
     int rc = rr_dataset_parse(d, format, files, o, err);
     rr_sha256_init(&sum);
     for (int i = 0; i < 3; i++)
@@ -291,9 +294,6 @@ int rr_dataset_open(struct rr_dataset *d, const char *path, const struct rr_data
         d->path = rr_arena_copy(&d->arena, path, strlen(path));
         rc = d->path ? open_files(d, &p, o, err) : rr_fail_memory(err, "file name", strlen(path));
     }
-    if (!rc && o && o->columns && p.format != RR_FORMAT_CSV)
-        rc = rr_fail(err, RR_ERR_USAGE, "COLUMNS", RR_AT_FILE(path),
-                     "columns can be named for CSV only; this is %s", formats[p.format].name);
     rr_free(p.ratings);
     rr_free(p.items);
     rr_free(p.users);
