@@ -19,7 +19,7 @@ static struct rr_tokenizer *learned(void)
     struct rr_vocab v = {0};
     struct rr_tokenizer *t;
     struct rr_error err = {0};
-    cr_assert(rr_bpe_train(&v, &arena, texts, 3, &(struct rr_bpe_options){320, false}, &err) == 0,
+    cr_assert(rr_bpe_train(&v, &arena, texts, 3, &(struct rr_bpe_options){.size = 320}, &err) == 0,
               "%s", err.text);
     cr_assert(rr_tokenizer_open(&t, &v, "learned", &err) == 0, "%s", err.text);
     rr_arena_free(&arena);

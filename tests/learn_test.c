@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "engine/session.h"
 #include "rec/learn/pretrain.h"
+#include "tokenizer/internal.h"
 #include "tests/make_data.h"
 #include "tests/test.h"
 #include "weights/weights.h"
@@ -24,7 +25,9 @@ static struct rr_tokenizer *learn(struct rr_vocab *v, struct rr_arena *arena, in
 {
     struct rr_tokenizer *t;
     struct rr_error err = {0};
-    const struct rr_bpe_options o = {size, whole};
+    static const struct rr_bpe_text user[] = {
+        {"low widest", 10, 0}, {"low", 3, 0}, {"low widest caf\xC3\xA9", 16, 0}};
+    const struct rr_bpe_options o = {size, user, whole ? 3 : 0};
     *v = (struct rr_vocab){0};
     cr_assert(rr_bpe_train(v, arena, texts, N_TEXTS, &o, &err) == 0, "%s", err.text);
     cr_assert(rr_tokenizer_open(&t, v, "learned", &err) == 0, "%s", err.text);
@@ -97,10 +100,37 @@ Test(vocab, any_text_comes_back_from_a_learned_one_and_from_its_file)
     struct rr_vocab v = {0};
     struct rr_arena arena = {0};
     struct rr_error err = {0};
-    cr_assert(rr_bpe_train(&v, &arena, texts, N_TEXTS, &(struct rr_bpe_options){258, false},
+    cr_assert(rr_bpe_train(&v, &arena, texts, N_TEXTS, &(struct rr_bpe_options){.size = 258},
                            &err) == RR_ERR_USAGE &&
                   strcmp(err.code, "VOCAB_SIZE") == 0,
               "258 pieces: %s", err.code);
+    rr_arena_free(&arena);
+}
+
+/* Where texts of their own begin each other, the longest that the text goes on with is taken. */
+Test(vocab, user_pieces_are_matched_longest_first)
+{
+    static const struct {
+        const char *text, *piece;
+    } cases[] = {
+        {"low widest caf\xC3\xA9!", RR_BLANK "low" RR_BLANK "widest" RR_BLANK "caf\xC3\xA9"},
+        {"low widest cafe", RR_BLANK "low" RR_BLANK "widest"},
+        {"low widow", RR_BLANK "low"},
+        {"lowest", RR_BLANK "low"}};
+    struct rr_arena arena = {0};
+    struct rr_vocab v;
+    struct rr_encoding e = {0};
+    struct rr_error err = {0};
+    struct rr_tokenizer *t = learn(&v, &arena, 300, true);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *text = cases[i].text, *piece = cases[i].piece;
+        cr_assert(rr_tokenizer_encode(t, &e, text, strlen(text), &err) == 0, "%s", err.text);
+        const struct rr_piece *p = rr_tokenizer_piece(t, e.ids[0]);
+        cr_assert(p->n == strlen(piece) && memcmp(p->text, piece, p->n) == 0,
+                  "'%s' begins with %.*s", text, (int)p->n, p->text);
+    }
+    rr_encoding_free(&e);
+    rr_tokenizer_close(t);
     rr_arena_free(&arena);
 }
 

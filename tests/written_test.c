@@ -28,7 +28,7 @@ static void make_small(struct small *s, int n_embd, bool tied)
     struct rr_error err = {0};
     *s = (struct small){0};
     cr_assert(
-        rr_bpe_train(&s->v, &s->arena, texts, 2, &(struct rr_bpe_options){280, false}, &err) == 0,
+        rr_bpe_train(&s->v, &s->arena, texts, 2, &(struct rr_bpe_options){.size = 280}, &err) == 0,
         "%s", err.text);
     const struct rr_hparams h = {.n_layers = 2,
                                  .n_embd = n_embd,

@@ -255,7 +255,7 @@ static int run(const struct command *c, int argc, char **argv)
         .tune_rate = 5e-4,
         .users = 200,
         .training = {
-            .passes = 30, .rows = 4096, .warmup = 100, .rate = 2e-3, .decay = 0.1, .dropout = 0.1}};
+            .passes = 60, .rows = 4096, .warmup = 100, .rate = 2e-3, .decay = 0.1, .dropout = 0.1}};
     /* Of the shapes measured (bench/README.md) the one that ranks best: data sets are small. */
     s.school.dim = 64;
     s.school.layers = 2;

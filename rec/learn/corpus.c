@@ -10,7 +10,7 @@
 /* ---- vocabulary ---------------------------------------------------------------------------------
  */
 
-#define MERGES 1024 /* pieces that are no whole titles, at least */
+#define FEWEST_MERGES 384 /* pieces that are no whole titles, at least; and a quarter of all */
 
 /* A title as an element of a list: a blank stands before it when it is encoded. */
 static void spell(struct rr_buf *out, const char *title)
@@ -24,7 +24,8 @@ static int choose_whole(struct rr_bpe_text *out, size_t *n, struct rr_arena *are
                         const struct rr_split *s, int size, struct rr_error *err)
 {
     const struct rr_dataset *d = s->data;
-    const size_t room = size > MERGES ? (size_t)(size - MERGES) : 0;
+    const int merges = rr_max_int(FEWEST_MERGES, size / 4);
+    const size_t room = size > merges ? (size_t)(size - merges) : 0;
     int *order = rr_alloc((size_t)d->n_items, sizeof *order);
     struct rr_buf text = {0};
     bool good = order != NULL;

@@ -13,8 +13,8 @@
 
 /* Learns a vocabulary of `size` pieces from all titles as they are spelled here (a title counts
  * once, and once more for every training like) and the words around them. whole_titles: a piece
- * for every title that is liked in training, the most liked first, while 1,024 pieces stay for
- * words; a title that has none is spelled. */
+ * for every title that is liked in training, the most liked first, while a quarter of the pieces,
+ * and 384, stay for words; a title that has none is spelled. */
 int rr_corpus_vocabulary(struct rr_vocab *v, struct rr_arena *arena, const struct rr_split *split,
                          int size, bool whole_titles, struct rr_error *err);
 
