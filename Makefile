@@ -187,7 +187,7 @@ uninstall: ## remove what install put there
 		$(DESTDIR)$(PKGCONFIGDIR)/recrank.pc $(DESTDIR)$(MANDIR)/man1/recrank.1
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  variables: CC CFLAGS LDFLAGS PREFIX DESTDIR BUILD WERROR=1 V=1 MINI=1 (tests without Criterion) FUZZ_SECONDS=30"
 

@@ -1,6 +1,7 @@
 /* recrank learn: from a user's data alone to a model that ranks. */
 #include <math.h>
 #include <string.h>
+#include "engine/base/check.h"
 #include "engine/base/file.h"
 #include "engine/base/sha256.h"
 #include "rec/learn/learn.h"
@@ -25,6 +26,7 @@ struct settings {
 /* What a run of learn works on. */
 struct learning {
     const struct settings *s;
+    struct training_options training; /* of pretraining, passes filled in */
     struct opened_data *d;
     struct school school;
     struct rr_template templates[RR_N_TASKS];
@@ -79,7 +81,7 @@ static int learn_base(struct learning *l)
     if (rc || loaded)
         return rc;
     if (!s->no_pretraining)
-        rc = school_pretrain(&l->school, &s->training, l->checkpoint.data, l->identity.data, &r,
+        rc = school_pretrain(&l->school, &l->training, l->checkpoint.data, l->identity.data, &r,
                              &l->err);
     const struct rr_note run = {"run", l->identity.data};
     if (!rc)
@@ -132,7 +134,7 @@ static int learn_answers(struct learning *l)
                              .source = &l->d->source,
                              .ranker = &l->ranker,
                              .n_users = (int)s->users};
-    struct training_options to = s->training;
+    struct training_options to = l->training;
     struct rr_train_options o;
     struct rr_train_report r;
     to.passes = s->tune_passes;
@@ -179,7 +181,7 @@ static int describe(struct learning *l)
     struct rr_sha256 sum;
     char hex[65];
     rr_buf_puts(&text, "learn; ");
-    school_describe(&text, &l->school, &s->training);
+    school_describe(&text, &l->school, &l->training);
     rr_buf_printf(&text,
                   "; %lld draws, %lld passes, rate %g, hints %s, kind %d, options %d%d%d%d%d",
                   s->draws, s->tune_passes, s->tune_rate, s->hints, s->kind, s->in_sample,
@@ -210,12 +212,25 @@ static int write_model(struct learning *l)
     return rc;
 }
 
+/* Small data are read often, large ones need not be: about as many tokens for all. */
+static long long choose_passes(const struct learning *l)
+{
+    enum { TOKENS = 20000000, FEWEST = 8, MOST = 60 };
+    const long long rows =
+        rr_max_int((int)l->s->training.rows, rr_corpus_longest(&l->school.corpus));
+    const long long pass = rows * rr_corpus_batches(&l->school.corpus, (int)rows);
+    const long long passes = TOKENS / pass;
+    return passes < FEWEST ? FEWEST : passes > MOST ? MOST : passes;
+}
+
 static int learn(const struct settings *s, struct opened_data *d)
 {
-    struct learning l = {.s = s, .d = d};
+    struct learning l = {.s = s, .d = d, .training = s->training};
     const double start = tool_seconds();
     int rc = school_open(&l.school, &s->school, d, &s->engine, s->training.dropout, s->data.seed,
                          &l.err);
+    if (!rc && !s->training.passes)
+        l.training.passes = choose_passes(&l);
     if (!rc)
         rc = parse_wordings(&l);
     if (!rc)
@@ -254,8 +269,7 @@ static int run(const struct command *c, int argc, char **argv)
         .tune_passes = 1,
         .tune_rate = 5e-4,
         .users = 200,
-        .training = {
-            .passes = 60, .rows = 4096, .warmup = 100, .rate = 2e-3, .decay = 0.1, .dropout = 0.1}};
+        .training = {.rows = 4096, .warmup = 100, .rate = 2e-3, .decay = 0.1, .dropout = 0.1}};
     /* Of the shapes measured (bench/README.md) the one that ranks best: data sets are small. */
     s.school.dim = 64;
     s.school.layers = 2;
@@ -323,7 +337,8 @@ const struct command cmd_learn = {
     .summary = "make a model that ranks, from a data set alone",
     .examples = "  recrank learn --data ml-100k -o model.gguf --seed 1\n"
                 "  recrank evaluate model.gguf --data ml-100k\n",
-    .notes = "A vocabulary is learned from the titles, a small LLaMA pretrained on what is liked "
+    .notes = "Without --passes, pretraining reads as many as make 20 million tokens, 8 to 60. A "
+             "vocabulary is learned from the titles, a small LLaMA pretrained on what is liked "
              "after what, and tuned on instructions whose\nhints come from models that have not "
              "seen the answers, while it goes on reading. The wordings go into the file. A run "
              "that is\nstopped or killed goes on where it was (FILE.checkpoint, FILE.base) and "

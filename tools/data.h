@@ -23,7 +23,8 @@ struct data_options {
 /* clang-format off */
 #define DATA_OPTION_ROWS(o)                                                                        \
     {"data", 0, OPT_TEXT, &(o).dir, "PATH",                                                        \
-     "folder of MovieLens, BookCrossing or RecBole files, or a CSV or .inter file", 0, 0, false},  \
+     "folder of MovieLens, BookCrossing or RecBole files, a CSV or .inter file, or :demo", 0, 0,   \
+     false},                                                                                       \
     {"lenient", 0, OPT_FLAG, &(o).lenient, NULL,                                                   \
      "skip and count bad lines (at most 0.1 %), instead of stopping at the first", 0, 0, false},   \
     {"strict", 0, OPT_FLAG, &(o).strict, NULL, "stop at the first bad line (the default)",         \
