@@ -14,7 +14,7 @@ struct settings {
 static int pretrain(const struct settings *s, struct opened_data *d)
 {
     struct school school;
-    struct rr_train_report r;
+    struct rr_train_report r = {0};
     struct rr_buf identity = {0}, checkpoint = {0};
     struct rr_error err = {0};
     int rc =

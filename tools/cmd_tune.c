@@ -146,7 +146,7 @@ static int run_training(struct tuning *t)
     const struct settings *s = t->s;
     struct training shown = {.of = "validation answer"};
     struct rr_train_options o;
-    struct rr_train_report r;
+    struct rr_train_report r = {0};
     struct rr_buf identity = {0}, checkpoint = {0};
     int rc = describe(&identity, t);
     training_fill(&o, &shown, &s->training, s->data.seed);

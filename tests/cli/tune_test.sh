@@ -1,8 +1,3 @@
-i=0
-while [ $i -lt 100 ]; do
-    [ -f "$d/stopped.gguf.checkpoint" ] && break
-    sleep 0.1
-    i=$((i + 1))
 #!/bin/sh
 # A small model tuned on instructions about invented data, in full and as an adapter: the same bytes for a seed, with any threads and after
 # kills; an adapter applied is the merged model; what goes wrong leaves no output.
@@ -72,8 +67,9 @@ awk "BEGIN { exit !($(off "$d/applied.f32" "$d/plain.f32") > 1e-2) }" || bad "th
 passes=100000
 tune -o "$d/stopped.gguf" >/dev/null 2>"$d/said" &
 pid=$!
-for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    [ -f "$d/stopped.gguf.checkpoint" ] || sleep 0.1
+for i in $(seq 100); do
+    [ -f "$d/stopped.gguf.checkpoint" ] && break
+    sleep 0.1
 done
 kill -INT $pid
 passes=4
