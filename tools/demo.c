@@ -1,8 +1,16 @@
 /* See demo.h. The bytes come from demo/embedded.S. */
 #include "tools/demo.h"
 
+#include <stdint.h>
+
 extern const char rr_demo_movies[], rr_demo_movies_end[], rr_demo_ratings[], rr_demo_ratings_end[],
     rr_demo_model[], rr_demo_model_end[];
+
+/* The symbols are of objects of their own, whose addresses may be compared only as numbers. */
+static size_t between(const char *from, const char *to)
+{
+    return (size_t)((uintptr_t)to - (uintptr_t)from);
+}
 
 bool demo_is(const char *path)
 {
@@ -12,9 +20,9 @@ bool demo_is(const char *path)
 int demo_data(struct rr_dataset *d, const struct rr_data_options *o, struct rr_error *err)
 {
     const struct rr_files files = {
-        .ratings = {rr_demo_ratings, (size_t)(rr_demo_ratings_end - rr_demo_ratings),
+        .ratings = {rr_demo_ratings, between(rr_demo_ratings, rr_demo_ratings_end),
                     DEMO_NAME "/ratings.dat"},
-        .items = {rr_demo_movies, (size_t)(rr_demo_movies_end - rr_demo_movies),
+        .items = {rr_demo_movies, between(rr_demo_movies, rr_demo_movies_end),
                   DEMO_NAME "/movies.dat"}};
     return rr_dataset_open_memory(d, DEMO_NAME, RR_FORMAT_ML1M, &files, o, err);
 }
@@ -30,7 +38,7 @@ int demo_weights(struct rr_weights *w, const char *path, const char *tokenizer,
                        "it has a tokenizer of its own; --tokenizer has no effect with it");
     }
     return rr_weights_open_memory(w, DEMO_NAME, rr_demo_model,
-                                  (size_t)(rr_demo_model_end - rr_demo_model), err);
+                                  between(rr_demo_model, rr_demo_model_end), err);
 }
 
 int demo_tokenizer(struct rr_tokenizer **t, const char *path, struct rr_error *err)

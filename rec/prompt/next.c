@@ -42,7 +42,7 @@ static void bar_likes(struct rr_maker *m, int user, bool barred)
 
 static bool before(const float *scores, int a, int b)
 {
-    return scores[a] > scores[b] || (scores[a] == scores[b] && a < b);
+    return scores[a] > scores[b] || (a < b && scores[a] == scores[b]);
 }
 
 /* Whether fewer than RR_LIST_SIZE items that the user could be shown come before this one. */
