@@ -60,13 +60,9 @@ static void show(const struct example *x, const struct opened_data *d)
 static int find_example(struct example *x, struct rr_ranker *r, const struct opened_data *d,
                         const char *wanted, struct rr_error *err)
 {
-    const int only = wanted ? rr_dataset_user(&d->dataset, wanted) : -1;
     int rc = RR_OK;
-    if (wanted && only < 0)
-        return rr_fail(err, RR_ERR_DATA, "USER", RR_AT_OBJECT(DEMO_NAME, wanted),
-                       "no such user among the %d there", d->dataset.n_users);
-    if (wanted)
-        return look_at(x, r, d, only, err);
+    if (wanted) /* looked for before */
+        return look_at(x, r, d, rr_dataset_user(&d->dataset, wanted), err);
     for (int u = 0; u < d->dataset.n_users && !rc; u++)
         if (d->split.test[u].item >= 0) {
             rc = look_at(x, r, d, u, err);
@@ -123,6 +119,22 @@ static int show_example(const struct settings *s, const struct command *c)
     return rc;
 }
 
+/* A user who is not there is no reason to wait for the table. -1, or an exit code after a message.
+ */
+static int check_user(const char *user)
+{
+    struct rr_dataset d;
+    struct rr_error err = {0};
+    int rc = user ? demo_data(&d, NULL, &err) : RR_OK;
+    if (!user || rc)
+        return rc ? tool_fail(&err) : -1;
+    if (rr_dataset_user(&d, user) < 0)
+        rc = rr_fail(&err, RR_ERR_DATA, "USER", RR_AT_OBJECT(DEMO_NAME, user),
+                     "no such user among the %d there", d.n_users);
+    rr_dataset_close(&d);
+    return rc ? tool_fail(&err) : -1;
+}
+
 static int evaluate(const struct settings *s)
 {
     char threads[24];
@@ -159,11 +171,14 @@ static int run(const struct command *c, int argc, char **argv)
         return args_misuse(c, "--user has no effect with --json");
     if (s.json)
         return evaluate(&s);
+    if ((rc = check_user(s.user)) >= 0)
+        return rc;
     printf("Everything here is synthetic: invented films, invented users whose tastes drift, and a "
            "small LLaMA\ntrained on them. It shows how recrank works, not how well it does on real "
            "data (README has that).\nMatrix factorisation proposes ten films to each user; the "
            "model reorders them; each user's last\nlike was held out.\n\n");
-    fflush(stdout);
+    if (fflush(stdout) != 0)
+        return tool_finish();
     if ((rc = evaluate(&s)) != 0)
         return rc;
     if ((rc = show_example(&s, c)) >= 0)

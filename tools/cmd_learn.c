@@ -117,10 +117,14 @@ static int make_instructions(struct learning *l)
                                    mf.users, mf.dim, &o, &l->err);
     progress_end(&p);
     rr_backbone_free(&mf);
-    rr_sampling_free(&report.sampling);
-    if (!rc && !l->in.n)
+    if (!rc && !l->in.n) {
         rc = rr_fail(&l->err, RR_ERR_DATA, "NO_INSTRUCTIONS", RR_AT_FILE(s->data.dir),
-                     "no user has enough likes to make an instruction of");
+                     "none of the %d users drawn (%d different ones) has enough likes to make an "
+                     "instruction of",
+                     report.sampling.n, report.sampling.n_distinct);
+        remove(l->base.data); /* whatever is tried next, it is another run */
+    }
+    rr_sampling_free(&report.sampling);
     return rc;
 }
 
@@ -223,6 +227,15 @@ static long long choose_passes(const struct learning *l)
     return passes < FEWEST ? FEWEST : passes > MOST ? MOST : passes;
 }
 
+/* Wherever a run was stopped, what to do is the same. */
+static void say_how_to_go_on(struct rr_error *err)
+{
+    static const char words[] = "; the same command goes on from there";
+    const size_t n = strlen(err->text);
+    if (err->status == RR_ERR_INTERRUPTED && !strstr(err->text, words))
+        snprintf(err->text + n, sizeof err->text - n, "%s", words);
+}
+
 static int learn(const struct settings *s, struct opened_data *d)
 {
     struct learning l = {.s = s, .d = d, .training = s->training};
@@ -255,6 +268,7 @@ static int learn(const struct settings *s, struct opened_data *d)
     rr_buf_free(&l.checkpoint);
     rr_buf_free(&l.base);
     school_close(&l.school);
+    say_how_to_go_on(&l.err);
     return rc ? tool_fail(&l.err) : tool_finish();
 }
 
@@ -265,7 +279,6 @@ static int run(const struct command *c, int argc, char **argv)
         .source = SOURCE_OPTIONS_INIT,
         .school = SCHOOL_OPTIONS_INIT,
         .hints = "mf",
-        .draws = 20000,
         .tune_passes = 1,
         .tune_rate = 5e-4,
         .users = 200,
@@ -278,7 +291,8 @@ static int run(const struct command *c, int argc, char **argv)
         {"output", 'o', OPT_TEXT, &s.output, "FILE", "where to write the GGUF model", 0, 0, false},
         {"type", 0, OPT_CHOICE, &s.type, "f32|q8_0", "of the weights in that file [f32]", 0, 0,
          false},
-        {"draws", 0, OPT_INT, &s.draws, "N", "users drawn, each for an instruction per task", 1,
+        {"draws", 0, OPT_INT, &s.draws, "N",
+         "users drawn, each for an instruction per task, 0: 32 for each there is, at most 20000", 0,
          1e8, false},
         {"tune-passes", 0, OPT_INT, &s.tune_passes, "N", "passes over the instructions", 1, 1000,
          false},

@@ -68,7 +68,11 @@ bool rr_path_exists(const char *path)
 
 bool rr_path_is_special(const char *path)
 {
+    static const char *const descriptors[] = {"/dev/std", "/dev/fd/", "/proc/"};
     struct stat st;
+    for (size_t i = 0; i < sizeof descriptors / sizeof *descriptors; i++)
+        if (strncmp(path, descriptors[i], strlen(descriptors[i])) == 0)
+            return true;
     return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
 }
 

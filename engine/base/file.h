@@ -22,7 +22,8 @@ void rr_map_close(struct rr_map *map);
 
 bool rr_path_is_dir(const char *path);
 bool rr_path_exists(const char *path);
-/* Whether path is there and is neither a regular file nor a folder: a pipe, a device. */
+/* Whether path is there and is neither a regular file nor a folder: a pipe, a device; or names a
+ * descriptor, whatever that leads to: nothing can stand beside /dev/stdout. */
 bool rr_path_is_special(const char *path);
 /* dir + "/" + name, allocated with rr_alloc; NULL when memory is out. */
 char *rr_path_join(const char *dir, const char *name);

@@ -27,6 +27,12 @@ static int collect(void *arg, const struct rr_instruction *x, struct rr_error *e
                                RR_AT_OBJECT("instructions", user), err);
 }
 
+int rr_learn_draws(const struct rr_dataset *d)
+{
+    const int most = 20000, each = 32;
+    return d->n_users > most / each ? most : d->n_users * each;
+}
+
 struct rr_prompt_style rr_learn_style(const struct rr_dataset *d,
                                       const struct rr_template *templates, uint64_t seed)
 {
@@ -44,7 +50,7 @@ int rr_learn_instructions(struct rr_instructions *in, struct rr_instruct_report 
 {
     struct collector c = {in, split->data, t, o};
     struct rr_instruct_options io = {
-        .sampling = {.n = o->n_draws ? o->n_draws : 30000,
+        .sampling = {.n = o->n_draws ? o->n_draws : rr_learn_draws(split->data),
                      .no_clustering = !embeddings || o->uniform,
                      .no_importance = o->uniform,
                      .no_penalty = o->uniform,

@@ -7,7 +7,7 @@
 #include "rec/prompt/instruct.h"
 
 struct rr_learn_options {
-    int n_draws; /* users drawn, each for one instruction per task; 0: 30000 */
+    int n_draws; /* users drawn, each for one instruction per task; 0: rr_learn_draws */
     enum rr_backbone_kind hints;
     bool paper;     /* the paper's instructions, not those about the next liked title */
     bool in_sample; /* hints from a model that has seen the answers: the original's leak */
@@ -19,6 +19,10 @@ struct rr_learn_options {
     rr_progress_fn *progress; /* models of the folds */
     void *progress_arg;
 };
+
+/* Draws that suit a data set: 32 per user, at most 20000. More would go to a few users only: the
+ * sampling's penalty for repetition is meant for few repetitions (spec/method.md section 3). */
+int rr_learn_draws(const struct rr_dataset *d);
 
 /* The style that rr_learn's models are taught with, and asked with: the wordings of wording.h must
  * stand in templates[RR_N_TASKS], parsed, and outlive it. */
