@@ -64,6 +64,9 @@ for dialect in messages alpaca sharegpt; do
     grep -q recranker.jsonl "$d/i1/dataset_info.json" || bad "dataset_info.json"
 done
 "$r" audit --data "$d/ml" --backbone pop --size 200 >"$d/out" || bad "audit: $(grep FAIL "$d/out")"
+[ "$(grep -c '^pass  next liked: ' "$d/out")" = 3 ] || bad "audit does not look at the next liked titles: $(cat "$d/out")"
+"$r" audit --data "$d/ml" --backbone pop --size 200 --json >"$d/json" || bad "audit --json"
+[ "$(grep -o '"passed":true' "$d/json" | wc -l)" = "$(grep -c '^pass' "$d/out")" ] && grep -q '^{"data":.*,"failed":0,"checks":\[{"name":.*}\]}$' "$d/json" || bad "audit --json: $(cat "$d/json")"
 "$r" audit --data "$d/ml" --backbone pop --size 200 --protocol official >"$d/out"
 [ $? = 1 ] && [ "$(grep -c '^FAIL' "$d/out")" -ge 3 ] || bad "audit does not fail on the original's protocol: $(cat "$d/out")"
 [ -z "$(find "$d" -name '*.tmp*')" ] || bad "temporary files were left"
