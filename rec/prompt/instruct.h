@@ -25,8 +25,7 @@ struct rr_instruction {
     int n_items, n_answers; /* the first n_answers are what the answer is about */
     const struct rr_request *request;
     const struct rr_split *hint_split; /* what the models behind the hint were fitted on */
-    const struct rr_rating
-        *next; /* the like it is about, in split->rated; NULL: the paper's kind */
+    const struct rr_rating *next;      /* in split->rated: the like it is about; or NULL */
 };
 /* Nonzero stops with that status. */
 typedef int rr_instruction_fn(void *arg, const struct rr_instruction *in, struct rr_error *err);
