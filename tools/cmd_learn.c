@@ -75,7 +75,7 @@ static int load_base(struct learning *l, bool *loaded)
 static int learn_base(struct learning *l)
 {
     const struct settings *s = l->s;
-    struct rr_train_report r;
+    struct rr_train_report r = {0};
     bool loaded;
     int rc = load_base(l, &loaded);
     if (rc || loaded)
@@ -98,23 +98,25 @@ static int make_instructions(struct learning *l)
     struct progress p;
     struct rr_backbone mf = {0};
     const struct rr_fit_options fo = {.seed = (uint64_t)s->data.seed, .last_epoch = true};
-    const struct rr_learn_options o = {
-        .n_draws = (int)s->draws,
-        .hints = (enum rr_backbone_kind)rr_backbone_kind_from_name(s->hints),
-        .paper = s->kind == 1,
-        .in_sample = s->in_sample,
-        .uniform = s->uniform,
-        .no_hints = s->no_hint,
-        .no_shift = s->no_shift,
-        .n_context = l->school.lm.h.n_context,
-        .seed = (uint64_t)s->data.seed,
-        .progress = on_fold,
-        .progress_arg = &p};
+    struct rr_learn_options o = {.n_draws = (int)s->draws,
+                                 .hints =
+                                     (enum rr_backbone_kind)rr_backbone_kind_from_name(s->hints),
+                                 .paper = s->kind == 1,
+                                 .in_sample = s->in_sample,
+                                 .uniform = s->uniform,
+                                 .no_hints = s->no_hint,
+                                 .no_shift = s->no_shift,
+                                 .n_context = l->school.lm.h.n_context,
+                                 .seed = (uint64_t)s->data.seed,
+                                 .progress = on_fold,
+                                 .progress_arg = &p};
     int rc = rr_backbone_fit(&mf, RR_BACKBONE_MF, &l->d->split, &fo, &l->err);
+    o.embeddings = mf.users;
+    o.dim = mf.dim;
     progress_start(&p, "training the folds' models");
     if (!rc)
         rc = rr_learn_instructions(&l->in, &report, &l->d->split, l->school.tokenizer, l->templates,
-                                   mf.users, mf.dim, &o, &l->err);
+                                   &o, &l->err);
     progress_end(&p);
     rr_backbone_free(&mf);
     if (!rc && !l->in.n) {
@@ -140,7 +142,7 @@ static int learn_answers(struct learning *l)
                              .n_users = (int)s->users};
     struct training_options to = l->training;
     struct rr_train_options o;
-    struct rr_train_report r;
+    struct rr_train_report r = {0};
     to.passes = s->tune_passes;
     to.rate = s->tune_rate;
     training_fill(&o, &shown, &to, s->data.seed);

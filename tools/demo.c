@@ -6,11 +6,8 @@
 extern const char rr_demo_movies[], rr_demo_movies_end[], rr_demo_ratings[], rr_demo_ratings_end[],
     rr_demo_model[], rr_demo_model_end[];
 
-/* The symbols are of objects of their own, whose addresses may be compared only as numbers. */
-static size_t between(const char *from, const char *to)
-{
-    return (size_t)((uintptr_t)to - (uintptr_t)from);
-}
+/* From one symbol to the other that marks its end: numbers, for to C they are two objects. */
+#define BYTES(name) ((size_t)((uintptr_t)name##_end - (uintptr_t)(name)))
 
 bool demo_is(const char *path)
 {
@@ -20,10 +17,8 @@ bool demo_is(const char *path)
 int demo_data(struct rr_dataset *d, const struct rr_data_options *o, struct rr_error *err)
 {
     const struct rr_files files = {
-        .ratings = {rr_demo_ratings, between(rr_demo_ratings, rr_demo_ratings_end),
-                    DEMO_NAME "/ratings.dat"},
-        .items = {rr_demo_movies, between(rr_demo_movies, rr_demo_movies_end),
-                  DEMO_NAME "/movies.dat"}};
+        .ratings = {rr_demo_ratings, BYTES(rr_demo_ratings), DEMO_NAME "/ratings.dat"},
+        .items = {rr_demo_movies, BYTES(rr_demo_movies), DEMO_NAME "/movies.dat"}};
     return rr_dataset_open_memory(d, DEMO_NAME, RR_FORMAT_ML1M, &files, o, err);
 }
 
@@ -37,8 +32,7 @@ int demo_weights(struct rr_weights *w, const char *path, const char *tokenizer,
         return rr_fail(err, RR_ERR_USAGE, "TOKENIZER", RR_AT_FILE(path),
                        "it has a tokenizer of its own; --tokenizer has no effect with it");
     }
-    return rr_weights_open_memory(w, DEMO_NAME, rr_demo_model,
-                                  between(rr_demo_model, rr_demo_model_end), err);
+    return rr_weights_open_memory(w, DEMO_NAME, rr_demo_model, BYTES(rr_demo_model), err);
 }
 
 int demo_tokenizer(struct rr_tokenizer **t, const char *path, struct rr_error *err)

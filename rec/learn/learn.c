@@ -45,13 +45,13 @@ struct rr_prompt_style rr_learn_style(const struct rr_dataset *d,
 
 int rr_learn_instructions(struct rr_instructions *in, struct rr_instruct_report *report,
                           const struct rr_split *split, const struct rr_tokenizer *t,
-                          const struct rr_template *templates, const float *embeddings, int dim,
-                          const struct rr_learn_options *o, struct rr_error *err)
+                          const struct rr_template *templates, const struct rr_learn_options *o,
+                          struct rr_error *err)
 {
     struct collector c = {in, split->data, t, o};
     struct rr_instruct_options io = {
         .sampling = {.n = o->n_draws ? o->n_draws : rr_learn_draws(split->data),
-                     .no_clustering = !embeddings || o->uniform,
+                     .no_clustering = !o->embeddings || o->uniform,
                      .no_importance = o->uniform,
                      .no_penalty = o->uniform,
                      .seed = o->seed},
@@ -65,5 +65,5 @@ int rr_learn_instructions(struct rr_instructions *in, struct rr_instruct_report 
         .seed = o->seed};
     io.style.no_hints = o->no_hints;
     io.style.no_shift = o->no_shift;
-    return rr_instruct(report, split, embeddings, dim, &io, collect, &c, err);
+    return rr_instruct(report, split, o->embeddings, o->dim, &io, collect, &c, err);
 }

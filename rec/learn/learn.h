@@ -14,6 +14,8 @@ struct rr_learn_options {
     bool uniform;   /* users drawn uniformly */
     bool no_hints;
     bool no_shift;
+    const float *embeddings; /* [n_users, dim] for the sampling of users; NULL: no clustering */
+    int dim;
     int n_context;
     uint64_t seed;
     rr_progress_fn *progress; /* models of the folds */
@@ -29,11 +31,10 @@ int rr_learn_draws(const struct rr_dataset *d);
 struct rr_prompt_style rr_learn_style(const struct rr_dataset *d,
                                       const struct rr_template *templates, uint64_t seed);
 
-/* Adds the instructions of a split to `in`. embeddings[n_users, dim] are for the sampling of users
- * (NULL: no clustering). The report's sampling is the caller's to free. */
+/* Adds the instructions of a split to `in`. The report's sampling is the caller's to free. */
 int rr_learn_instructions(struct rr_instructions *in, struct rr_instruct_report *report,
                           const struct rr_split *split, const struct rr_tokenizer *t,
-                          const struct rr_template *templates, const float *embeddings, int dim,
-                          const struct rr_learn_options *o, struct rr_error *err);
+                          const struct rr_template *templates, const struct rr_learn_options *o,
+                          struct rr_error *err);
 
 #endif

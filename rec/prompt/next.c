@@ -42,7 +42,8 @@ static void bar_likes(struct rr_maker *m, int user, bool barred)
 
 static bool before(const float *scores, int a, int b)
 {
-    return scores[a] > scores[b] || (a < b && scores[a] == scores[b]);
+    const float x = scores[a], y = scores[b];
+    return x > y || (x == y && a < b);
 }
 
 /* Whether fewer than RR_LIST_SIZE items that the user could be shown come before this one. */
