@@ -206,7 +206,7 @@ static int describe(struct learning *l)
 static int write_model(struct learning *l)
 {
     struct rr_note notes[RR_RECIPE_NOTES];
-    struct rr_recipe_text text;
+    struct rr_recipe_text text = {0};
     const char *wordings[RR_N_TASKS];
     for (int t = 0; t < RR_N_TASKS; t++)
         wordings[t] = rr_learn_wording((enum rr_task)t);
