@@ -71,9 +71,9 @@ demo-catalogue: ## make demo/movies.dat and demo/ratings.dat anew
 	$(BUILD)/make_catalogue 1 demo
 
 demo-model: $(BUILD)/recrank ## train demo/model.gguf anew (minutes)
-	$(BUILD)/recrank learn --data demo -o $(BUILD)/demo.gguf --vocab $(DEMO_VOCAB) --type q8_0 --seed 1 --cpu avx2
+	$(BUILD)/recrank learn --data demo -o $(BUILD)/demo.gguf --vocab 1024 --passes 30 --stir 0.2 --draws 12000 --type q8_0 \
+		--seed 1 --cpu avx2
 	cp $(BUILD)/demo.gguf demo/model.gguf
-DEMO_VOCAB := 1024
 
 # ---- tests -------------------------------------------------------------------------------------------------------
 

@@ -319,6 +319,15 @@ static int add_ease(struct work *w)
     return rc;
 }
 
+/* Rows that the model alone makes: its signals and their hybrid, without fusion or fitting. */
+static bool by_model(const char *row)
+{
+    for (int m = RR_BY_POINTWISE; m <= RR_BY_HYBRID; m++)
+        if (strcmp(row, rr_method_name((enum rr_method)m)) == 0)
+            return true;
+    return false;
+}
+
 static void add_bounds(struct work *w)
 {
     struct rr_evaluation *e = w->e;
@@ -334,10 +343,12 @@ static void add_bounds(struct work *w)
     struct rr_evaluation_row random = {.name = "random", .metrics = rr_metrics_mean(&floor)},
                              ceiling = {.name = "ceiling",
                                         .metrics = rr_metrics_ceiling(e->n, e->n_found)};
-    const struct rr_metrics *m = e->n_rows > 1 ? &e->rows[1].metrics : NULL;
     /* The standard error under "the order is random": it does not vanish when nobody is hit. */
     const double p = random.metrics.at[RR_HR][2], error = sqrt(p * (1 - p) / e->n);
-    e->like_random = w->ranker && m && fabs(m->at[RR_HR][2] - p) <= 2 * error;
+    e->like_random = w->ranker && e->n_rows > 1;
+    for (int r = 1; r < e->n_rows && r <= RR_N_METHODS; r++) /* the first variant's own orders */
+        if (by_model(e->rows[r].name) && fabs(e->rows[r].metrics.at[RR_HR][2] - p) > 2 * error)
+            e->like_random = false;
     e->rows[e->n_rows++] = random;
     e->rows[e->n_rows++] = ceiling;
 }

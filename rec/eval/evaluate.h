@@ -74,8 +74,8 @@ struct rr_evaluation {
     long long *user_tokens; /* [n] and how many tokens it computed */
     double seconds_asking;  /* this process spent */
     int n_resumed;          /* replies taken from the journal */
-    /* HR@5 of the first model row lies within two standard errors of the random order's: what an
-     * untuned model gives. */
+    /* HR@5 of no order that the model makes lies more than two standard errors from the random
+     * order's: what an untuned model gives. */
     bool like_random;
 };
 

@@ -144,11 +144,8 @@ static void text_notes(struct rr_buf *out, const struct rr_evaluation *e, const 
             out, "note: the history of %lld users was cut, oldest first, to fit the context.\n",
             e->n_cut);
     if (e->like_random)
-        rr_buf_printf(
-            out,
-            "note: %s lies within two standard errors of the random floor: that is what a "
-            "model gives that was not tuned for ranking.\n",
-            e->rows[1].name);
+        rr_buf_puts(out, "note: no order of the model lies more than two standard errors from the "
+                         "random floor: that is what one gives that was not tuned for ranking.\n");
 }
 
 void rr_evaluation_clock(struct rr_buf *out, const struct rr_evaluation *e, double seconds)
