@@ -6,6 +6,7 @@
 #include "tools/demo.h"
 
 struct settings {
+    long long users;
     const char *user;
     struct model_options model;
     bool json;
@@ -137,11 +138,13 @@ static int check_user(const char *user)
 
 static int evaluate(const struct settings *s)
 {
-    char threads[24];
-    char *argv[10];
-    const char *args[10] = {"evaluate", DEMO_NAME, "--data", DEMO_NAME, "-t", threads};
-    int n = 6;
+    char threads[24], users[24];
+    char *argv[12];
+    const char *args[12] = {"evaluate", DEMO_NAME, "--data",  DEMO_NAME,
+                            "-t",       threads,   "--users", users};
+    int n = 8;
     snprintf(threads, sizeof threads, "%lld", s->model.threads);
+    snprintf(users, sizeof users, "%lld", s->users);
     if (s->model.cpu) {
         args[n++] = "--cpu";
         args[n++] = s->model.cpu;
@@ -158,6 +161,8 @@ static int run(const struct command *c, int argc, char **argv)
     struct settings s = {.model = MODEL_OPTIONS_INIT};
     struct option opts[] = {
         {"user", 0, OPT_TEXT, &s.user, "U", "whose list is shown [one that the model helped]", 0, 0,
+         false},
+        {"users", 0, OPT_INT, &s.users, "N", "evaluate N users drawn by the seed, 0: all", 0, 1e9,
          false},
         {"json", 0, OPT_FLAG, &s.json, NULL, "the object of 'recrank evaluate --json' alone", 0, 0,
          false},

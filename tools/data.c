@@ -179,6 +179,12 @@ int data_source(struct opened_data *d, const struct source_options *o,
 {
     struct rr_error err = {0};
     const bool retrieved = d->lists.start != NULL;
+    if (!retrieved && source_retrieves(o)) {
+        (void)rr_fail(
+            &err, RR_ERR_USAGE, "BACKBONE", RR_NOWHERE,
+            "--backbone likelihood is the model itself: rank and evaluate take it, with a model");
+        return tool_fail(&err);
+    }
     int rc = retrieved ? -1 : o->lists ? import_lists(d, o) : open_backbone(d, o, data);
     hints = hints && !o->hint_scores;
     if (rc < 0 && hints &&

@@ -15,7 +15,7 @@ code() { # EXPECTED WORDS COMMAND...
     rc=$?
     [ $rc = "$want" ] && { [ -z "$words" ] || grep -qF -- "$words" "$d/said"; } || bad "recrank $*: exit $rc, $(cat "$d/said"); expected $want and '$words'"
 }
-"$r" demo >"$d/out" 2>"$d/said" || bad "exit $?: $(cat "$d/said")"
+"$r" demo --users 80 >"$d/out" 2>"$d/said" || bad "exit $?: $(cat "$d/said")"
 head -1 "$d/out" | grep -q synthetic || bad "it does not say first that all of it is synthetic"
 for row in backbone pointwise pairwise listwise likelihood hybrid rrf ease random ceiling; do
     grep -q "^$row  *0\.[0-9]" "$d/out" || bad "no row $row"
@@ -31,8 +31,8 @@ for next in 'recrank learn --data' 'recrank evaluate model.gguf' 'recrank rank m
     grep -q "$next" "$d/out" || bad "'$next' is not offered"
 done
 # The clock's reading alone differs from run to run.
-"$r" demo --json 2>/dev/null | sed 's/"seconds":[^,}]*//' >"$d/1" || bad "--json"
-"$r" evaluate :demo --data :demo --json 2>/dev/null | sed 's/"seconds":[^,}]*//' >"$d/2"
+"$r" demo --users 80 --json 2>/dev/null | sed 's/"seconds":[^,}]*//' >"$d/1" || bad "--json"
+"$r" evaluate :demo --data :demo --users 80 --json 2>/dev/null | sed 's/"seconds":[^,}]*//' >"$d/2"
 [ -s "$d/1" ] && cmp -s "$d/1" "$d/2" || bad "demo --json and evaluate :demo differ"
 grep -q '^{.*"data":":demo".*"model":":demo".*}$' "$d/1" || bad "the object does not say what it is of"
 # As data and as model of other commands.
@@ -54,10 +54,10 @@ code 2 'error[TOKENIZER]' inspect :demo --tokenizer x
 code 2 'error[COLUMNS]' data --data :demo --columns user=x
 code 66 "" inspect :demos
 # Nobody reads: it ends, and says so.
-timeout 60 "$r" demo >&- 2>/dev/null
+timeout 60 "$r" demo --users 20 >&- 2>/dev/null
 [ $? = 74 ] || bad "with a closed output: exit $?"
-timeout 60 "$r" demo >/dev/full 2>/dev/null
+timeout 60 "$r" demo --users 20 >/dev/full 2>/dev/null
 [ $? = 74 ] || bad "with a full disk: exit $?"
-got=$(timeout 100 sh -c "('$r' demo; echo \$? >&3) 3>&2 2>/dev/null | :" 2>&1 | tail -1)
+got=$(timeout 100 sh -c "('$r' demo --users 20; echo \$? >&3) 3>&2 2>/dev/null | :" 2>&1 | tail -1)
 [ "$got" = 74 ] || bad "into a closed pipe: exit '$got'"
 [ "$fails" = 0 ]
