@@ -275,6 +275,25 @@ Test(next, cases_are_taken_in_turn)
 }
 
 /* With the wordings of recrank learn: a pair's answer is the title, in both orders. */
+/* Every pair is answered by one of its titles; the first of them in *first. Returns how many. */
+static int check_title_answers(const struct work *w, int *first)
+{
+    int n = 0;
+    *first = 0;
+    for (const char *line = w->lines.data; *line; line = strchr(line, '\n') + 1, n++) {
+        const char *one = strstr(line, "One of \\\""), *end = strstr(one, " is next."),
+                   *answer = strstr(line, "Next: \\\"");
+        cr_assert(one && end && answer && answer < strchr(line, '\n'), "%s", line);
+        const size_t len = (size_t)(strstr(answer + 8, "\\\"") + 2 - (answer + 6));
+        const bool is_first = strncmp(one + 7, answer + 6, len) == 0;
+        cr_assert(is_first || (strncmp(end - len, answer + 6, len) == 0), "no such title: %s",
+                  line);
+        *first += is_first;
+    }
+    return n;
+}
+
+/* The paper's instructions as well as those about the next title. */
 Test(next, pairs_are_answered_by_titles_when_the_template_says_so)
 {
     struct work w;
@@ -287,25 +306,19 @@ Test(next, pairs_are_answered_by_titles_when_the_template_says_so)
     w.o.style.templates[RR_PAIRWISE] = &t;
     w.o.tasks = 1u << RR_PAIRWISE;
     w.quiet = true;
-    run(&w);
-    int n = 0, first = 0;
-    for (const char *line = w.lines.data; *line; line = strchr(line, '\n') + 1, n++) {
-        const char *one = strstr(line, "One of \\\""), *end = strstr(one, " is next."),
-                   *answer = strstr(line, "Next: \\\"");
-        cr_assert(one && end && answer && answer < strchr(line, '\n'), "%s", line);
-        const size_t len = (size_t)(strstr(answer + 8, "\\\"") + 2 - (answer + 6));
-        const bool is_first = strncmp(one + 7, answer + 6, len) == 0;
-        cr_assert(is_first || (strncmp(end - len, answer + 6, len) == 0), "no such title: %s",
-                  line);
-        first += is_first;
+    for (int next = 0; next < 2; next++) {
+        int first;
+        w.o.next = next;
+        w.o.style.no_shift = false;
+        run(&w);
+        const int n = check_title_answers(&w, &first);
+        cr_assert(n == w.report.n[RR_PAIRWISE] && n > 100, "%d", n);
+        near_half(first, n, "the first of two");
+        w.o.style.no_shift = true;
+        run(&w);
+        cr_assert(check_title_answers(&w, &first) == first,
+                  "without shifting the liked one comes first");
     }
-    cr_assert(n == w.report.n[RR_PAIRWISE] && n > 100, "%d", n);
-    near_half(first, n, "the first of two");
-    w.o.style.no_shift = true;
-    run(&w);
-    for (const char *line = w.lines.data; *line; line = strchr(line, '\n') + 1)
-        cr_assert(strncmp(strstr(line, "One of \\\"") + 7, strstr(line, "Next: \\\"") + 6, 12) == 0,
-                  "without shifting the liked one comes first: %s", line);
     rr_template_free(&t);
     close_work(&w);
 }

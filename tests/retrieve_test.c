@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "rec/learn/measure.h"
+#include "rec/eval/measure.h"
 #include "rec/rank/retrieve.h"
 #include "tests/make_data.h"
 #include "tests/make_files.h"

@@ -319,27 +319,39 @@ static const char *as_piece(struct rr_arena *arena, const struct rr_bpe_text *x,
     return out;
 }
 
+static int by_text(const void *a, const void *b)
+{
+    const struct rr_piece *x = a, *y = b;
+    const int c = memcmp(x->text, y->text, x->n < y->n ? x->n : y->n);
+    return c ? c : (x->n > y->n) - (x->n < y->n);
+}
+
 /* Appends the user-defined pieces; one that the merges made already needs none. */
 static int add_user(struct rr_vocab *v, struct rr_arena *arena, const struct rr_bpe_options *o,
                     struct rr_error *err)
 {
     const size_t n = v->n;
     struct rr_piece *all = rr_arena_alloc(arena, n + o->n_user, sizeof *all);
-    if (!all)
+    struct rr_piece *sorted = rr_alloc(n, sizeof *sorted);
+    if (!all || !sorted) {
+        rr_free(sorted);
         return rr_fail_memory(err, "vocabulary", (n + o->n_user) * sizeof *all);
+    }
     rr_copy(all, v->pieces, n * sizeof *all);
+    rr_copy(sorted, v->pieces, n * sizeof *sorted);
+    qsort(sorted, n, sizeof *sorted, by_text);
     v->pieces = all;
     for (size_t i = 0; i < o->n_user; i++) {
         struct rr_piece x = {.type = RR_PIECE_USER};
-        size_t same = 0;
         x.text = as_piece(arena, &o->user[i], &x.n);
-        if (!x.text)
+        if (!x.text) {
+            rr_free(sorted);
             return rr_fail_memory(err, "vocabulary", o->user[i].n);
-        while (same < n && (all[same].n != x.n || memcmp(all[same].text, x.text, x.n) != 0))
-            same++;
-        if (same == n)
+        }
+        if (!bsearch(&x, sorted, n, sizeof *sorted, by_text))
             all[v->n++] = x;
     }
+    rr_free(sorted);
     return RR_OK;
 }
 

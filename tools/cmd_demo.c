@@ -12,8 +12,8 @@ struct settings {
     bool json;
 };
 
-/* A user at whom one looks: the first whose held-out title the model moves to the top, or the one
- * asked for. */
+/* A user at whom one looks: the first whose held-out title the model moves to the top from behind
+ * the fourth place (without one, the last user), or the one asked for. */
 struct example {
     struct rr_user_request request;
     struct rr_reply reply;
@@ -50,7 +50,7 @@ static void show(const struct example *x, const struct opened_data *d)
     printf("\nuser %s's latest ratings\n", d->dataset.user_ids[x->user]);
     for (int i = from; i < n; i++)
         printf("  %g  %s\n", (double)x->request.history[i].rating, x->request.history[i].title);
-    printf("\nten candidates\n  now  before\n");
+    printf("\n%d candidates\n  now  before\n", x->request.request.n_candidates);
     for (int i = 0; i < x->request.request.n_candidates; i++) {
         const int c = x->order[i].candidate;
         printf("%5d %7d  %s%s\n", i + 1, c + 1, x->request.asked[c].title,
@@ -200,7 +200,7 @@ static int run(const struct command *c, int argc, char **argv)
 
 const struct command cmd_demo = {
     .name = "demo",
-    .synopsis = "[--json] [--user U]",
+    .synopsis = "[--json] [--users N] [--user U]",
     .summary = "rank the embedded catalogue with the embedded model",
     .examples = "  recrank demo\n  recrank demo --json\n",
     .notes = "The catalogue is invented and the model was trained on it; both are part of the "

@@ -207,7 +207,8 @@ static int check(const struct command *c, const struct settings *s, const struct
             return args_misuse(c, "--%s has no effect with --no-clustering", clustering[i]);
     if (s->no_penalty && args_given(opts, n, "penalty"))
         return args_misuse(c, "--penalty has no effect with --no-penalty");
-    if (s->asking.no_hint && (args_given(opts, n, "folds") || args_given(opts, n, "backbone")))
+    if (s->asking.no_hint && !s->kind &&
+        (args_given(opts, n, "folds") || args_given(opts, n, "backbone")))
         return args_misuse(c, "--folds and --backbone have no effect with --no-hint");
     if (s->protocol && s->kind)
         return args_misuse(c, "--kind next is not the original's: leave --protocol official out");

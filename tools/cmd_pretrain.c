@@ -29,6 +29,8 @@ static int pretrain(const struct settings *s, struct opened_data *d)
     }
     if (!rc)
         rc = training_write(s->output, &school.lm, &school.vocab, NULL, 0, &err);
+    if (!rc && checkpoint.data)
+        remove(checkpoint.data);
     if (!rc && !s->training.json && isnan(r.best_loss))
         printf("%s: the last pass, %lld steps, %lld tokens\n", s->output, r.steps, r.tokens);
     else if (!rc && !s->training.json)

@@ -511,6 +511,19 @@ static int rank(struct ranking *r, struct loaded *l, struct opened_data *d)
     return rc ? tool_fail(&err) : tool_finish();
 }
 
+/* Candidates, after the user asked for is known to be there. -1, or an exit code after a message.
+ */
+static int open_source(const struct settings *s, struct loaded *l, struct opened_data *d)
+{
+    struct rr_error err = {0};
+    int user = -1, rc = data_verdict(&d->dataset);
+    if (rc)
+        return rc;
+    if (s->user && find_user(&user, d, s->user, s->data.dir, 0, &err))
+        return tool_fail(&err);
+    return asking_source(&s->asking, d, &s->source, &s->data, l, user);
+}
+
 static int run(const struct command *c, int argc, char **argv)
 {
     struct settings s = {
@@ -546,18 +559,14 @@ static int run(const struct command *c, int argc, char **argv)
     if (s.data.dir)
         tool_catch_interrupt();
     if ((rc = tool_load(&l, a.positional[0], &s.model, true)) < 0) {
-        if ((rc = asking_recipe(&s.asking, &l.weights)) >= 0)
-            ;
-        else if (s.data.dir && (rc = data_open(&d, c, &s.data)) < 0) {
-            rc = data_verdict(&d.dataset);
-            if (!rc)
-                rc = asking_source(&s.asking, &d, &s.source, &s.data, &l,
-                                   s.user ? rr_dataset_user(&d.dataset, s.user) : -1);
+        rc = asking_recipe(&s.asking, &l.weights);
+        if (rc < 0 && !s.data.dir) {
+            rc = rank(&r, &l, NULL);
+        } else if (rc < 0 && (rc = data_open(&d, c, &s.data)) < 0) {
+            rc = open_source(&s, &l, &d);
             if (rc < 0)
                 rc = rank(&r, &l, &d);
             data_close(&d);
-        } else if (!s.data.dir) {
-            rc = rank(&r, &l, NULL);
         }
         tool_unload(&l);
     }

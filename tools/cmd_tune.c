@@ -40,10 +40,10 @@ struct tuning {
 /* "modules=q,v" stands last in --lora, since it has commas itself. */
 static bool parse_lora(struct settings *s)
 {
-    const struct training_part parts[] = {{"r=", &s->rank, 4096},
-                                          {"alpha=", &s->alpha, 1 << 20},
-                                          {"dropout=", &s->dropout_percent, 90},
-                                          {"rslora=", &s->rslora, 1}};
+    const struct training_part parts[] = {{"r=", &s->rank, 1, 4096},
+                                          {"alpha=", &s->alpha, 1, 1 << 20},
+                                          {"dropout=", &s->dropout_percent, 0, 90},
+                                          {"rslora=", &s->rslora, 0, 1}};
     const char *names = strstr(s->lora, "modules=");
     char head[200];
     size_t n = names ? (size_t)(names - s->lora) : strlen(s->lora);
@@ -101,12 +101,14 @@ static int hash_file(char hex[65], const char *path, struct rr_error *err)
 static int describe(struct rr_buf *out, struct tuning *t)
 {
     const struct settings *s = t->s;
-    char model[65], file[65];
+    char model[65], tokens[65], file[65];
     int rc = hash_file(file, s->instructions, &t->err);
     if (rc)
         return rc;
     rr_weights_fingerprint(&t->l.weights, model);
-    rr_buf_printf(out, "tune %s on %s; lora %s; ", model, file, s->lora ? s->lora : "none");
+    rr_tokenizer_fingerprint(t->l.weights.tokenizer, tokens);
+    rr_buf_printf(out, "tune %s, tokenizer %s, on %s; lora %s; ", model, tokens, file,
+                  s->lora ? s->lora : "none");
     training_describe(out, &s->training);
     rr_buf_printf(out, "; seed %lld; cpu %s", s->data.seed,
                   rr_cpu_level_name(t->l.engine.kernels.level));
@@ -159,7 +161,6 @@ static int run_training(struct tuning *t)
     rr_buf_printf(&checkpoint, "%s.checkpoint", s->output);
     o.checkpoint = rr_path_is_special(s->output) ? NULL : checkpoint.data;
     o.identity = identity.data;
-    o.keep_checkpoint = true; /* what cannot be written, on a full disk say, is not lost */
     o.judge_start = true;
     if (!s->training.json)
         fprintf(stderr, "%zu instructions, %zu of them to validate on; %zu numbers to train\n",
@@ -200,6 +201,11 @@ static int tune(struct tuning *t)
         model.h.n_context = (int)s->asking.context;
     int rc = rr_instructions_read(&t->in, s->instructions, w->tokenizer, model.h.n_context,
                                   (uint64_t)s->data.seed, &t->err);
+    if (!rc && !s->adapter && model.h.rope.scaling == RR_ROPE_LLAMA3)
+        rc = rr_fail(
+            &t->err, RR_ERR_USAGE, "UNSUPPORTED", RR_AT_FILE(t->base),
+            "its rotary scaling (llama3) cannot be written as GGUF: train an adapter (--lora, "
+            "and a folder as output)");
     if (!rc && s->rehearse)
         rc = rr_corpus_make(&t->corpus, &t->d.split, w->tokenizer, 30, &t->err);
     if (!rc)
@@ -250,6 +256,10 @@ static int check(const struct command *c, struct settings *s, const struct optio
             return args_misuse(c, "--%s has no effect without --data", about_data[i]);
     const size_t len = strlen(s->output);
     s->adapter = s->lora && !(len > 5 && strcmp(s->output + len - 5, ".gguf") == 0);
+    if (s->adapter && s->model.adapter)
+        return args_misuse(c,
+                           "an adapter of a model with --adapter would belong to neither: write a "
+                           "FILE.gguf, or merge that one first");
     return source_check(c, &s->source);
 }
 

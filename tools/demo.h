@@ -1,5 +1,6 @@
 /* What is linked into the program: an invented catalogue and a small model made from it
- * (`make demo-model`). Wherever a command takes a data set or a model, the name ":demo" is these.
+ * (`make demo-catalogue`, `make demo-model`). Wherever a command takes a data set or a model, the
+ * name ":demo" is these.
  */
 #ifndef TOOLS_DEMO_H
 #define TOOLS_DEMO_H

@@ -6,11 +6,11 @@
 int school_check(const struct command *c, struct school_options *o)
 {
     enum { MOST = 65536 };
-    const struct training_part parts[] = {{"dim=", &o->dim, MOST},
-                                          {"layers=", &o->layers, MOST},
-                                          {"heads=", &o->heads, MOST},
-                                          {"kv=", &o->kv_heads, MOST},
-                                          {"ff=", &o->ff, MOST}};
+    const struct training_part parts[] = {{"dim=", &o->dim, 1, MOST},
+                                          {"layers=", &o->layers, 1, MOST},
+                                          {"heads=", &o->heads, 1, MOST},
+                                          {"kv=", &o->kv_heads, 1, MOST},
+                                          {"ff=", &o->ff, 1, MOST}};
     if (training_parse_parts(o->shape, parts, COUNT(parts)) && o->dim % o->heads == 0)
         return -1;
     return args_misuse(c,

@@ -129,7 +129,7 @@ bool training_parse_parts(const char *text, const struct training_part *parts, s
             int64_t v;
             if (n <= len || memcmp(p, parts[i].name, len) != 0)
                 continue;
-            if (!rr_parse_i64(&v, p + len, n - len, 1, parts[i].most))
+            if (!rr_parse_i64(&v, p + len, n - len, parts[i].least, parts[i].most))
                 return false;
             *parts[i].value = (int)v;
             known = true;

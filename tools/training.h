@@ -3,7 +3,7 @@
 #ifndef TOOLS_TRAINING_H
 #define TOOLS_TRAINING_H
 
-#include "rec/learn/measure.h"
+#include "rec/eval/measure.h"
 #include "rec/learn/trainer.h"
 #include "tools/data.h"
 #include "weights/write.h"
@@ -43,11 +43,11 @@ void training_fill(struct rr_train_options *o, struct training *t,
 /* Appends the options to a run's identity. */
 void training_describe(struct rr_buf *out, const struct training_options *o);
 
-/* "r=8,alpha=16,..." or "dim=64,...": sets the values named, each a whole number from 1 to its
- * most; false: something else stands there. text NULL: nothing. */
+/* "r=8,alpha=16,..." or "dim=64,...": sets the values named, each a whole number from its
+ * least to its most; false: something else stands there. text NULL: nothing. */
 struct training_part {
     const char *name; /* with its "=" */
-    int *value, most;
+    int *value, least, most;
 };
 bool training_parse_parts(const char *text, const struct training_part *parts, size_t n);
 

@@ -1,5 +1,5 @@
-/* See adapter.h. What is not understood is refused by name: an adapter that is applied in part
- * ranks wrongly without a word. */
+/* See adapter.h. What is known to change the result and is not applied is refused by name: an
+ * adapter that is applied in part ranks wrongly without a word. */
 #include <math.h>
 #include <stdio.h>
 #include "engine/base/file.h"
@@ -296,7 +296,7 @@ static int merge(struct reader *r, struct rr_tensor *t, enum rr_lm_matrix m,
             for (size_t j = 0; j < cols; j++)
                 sum[j] += (double)row_b[k] * (double)f->a[(size_t)k * cols + j];
         for (size_t j = 0; j < cols; j++)
-            w[i * cols + j] += (float)(f->scale * sum[j]);
+            w[i * cols + j] = (float)((double)w[i * cols + j] + f->scale * sum[j]);
         for (size_t j = 0; j < cols; j++)
             if (!isfinite(w[i * cols + j]))
                 return RR_ERR_DATA; /* the caller knows the name */

@@ -6,6 +6,8 @@
 #include "engine/base/json.h"
 #include "weights/adapter.h"
 
+#define CONFIG "adapter_config.json"
+
 static const char *const modules[RR_LM_N] = {
     "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
     "mlp.gate_proj",    "mlp.up_proj",      "mlp.down_proj"};
@@ -25,8 +27,12 @@ int rr_adapter_row(const struct rr_hparams *h, enum rr_lm_matrix m, int row)
 
 int rr_adapter_check(const char *dir, struct rr_error *err)
 {
-    if (mkdir(dir, 0777) == 0 || errno == EEXIST)
-        return RR_OK;
+    if (mkdir(dir, 0777) == 0 || (errno == EEXIST && rr_path_is_dir(dir))) {
+        char *path = rr_path_join(dir, CONFIG);
+        int rc = path ? rr_out_check(path, err) : rr_fail_memory(err, CONFIG, 0);
+        rr_free(path);
+        return rc;
+    }
     return rr_fail(err, RR_ERR_OPEN, "CANNOT_WRITE", RR_AT_FILE(dir), "cannot make this folder: %s",
                    strerror(errno));
 }
@@ -63,8 +69,7 @@ static int write_config(const char *dir, const struct rr_lm *lm, const char *bas
         if (lm->o.modules >> m & 1)
             rr_buf_printf(&b, "%s\"%s\"", n++ ? ", " : "", strchr(modules[m], '.') + 1);
     rr_buf_puts(&b, "]\n}\n");
-    int rc = b.failed ? rr_fail_memory(err, "adapter", b.n)
-                      : open_in(&out, dir, "adapter_config.json", err);
+    int rc = b.failed ? rr_fail_memory(err, "adapter", b.n) : open_in(&out, dir, CONFIG, err);
     if (!rc) {
         fwrite(b.data, 1, b.n, out.f);
         rc = rr_out_commit(&out, err);

@@ -1,5 +1,5 @@
 /* Rounding a model's matrices to blocks (ggml's Q8_0: 32 numbers, a half-precision scale, and bytes
- * round(x / scale), scale = max |x| / 127). */
+ * round(x / scale), halves to even, scale = max |x| / 127). */
 #include <math.h>
 #include "engine/kernel/type.h"
 #include "weights/write.h"

@@ -315,7 +315,8 @@ static void add_adapter(rr_real *to, const struct rr_linear *l)
             for (int k = 0; k < l->rank; k++)
                 sum += (double)l->b[i * l->rank + k] *
                        (double)l->a[(size_t)k * (size_t)l->n_in + (size_t)j];
-            to[(size_t)i * (size_t)l->n_in + (size_t)j] += (rr_real)(sum * (double)l->scale);
+            rr_real *w = &to[(size_t)i * (size_t)l->n_in + (size_t)j];
+            *w = (rr_real)((double)*w + sum * (double)l->scale);
         }
 }
 

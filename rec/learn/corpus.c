@@ -2,8 +2,10 @@
  * encoded once. */
 #include "rec/learn/corpus.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include "engine/base/check.h"
+#include "rec/data/ids.h"
 #include "rec/learn/wording.h"
 #include "rec/prompt/prompt.h"
 
@@ -19,6 +21,17 @@ static void spell(struct rr_buf *out, const char *title)
     rr_buf_puts(out, ",");
 }
 
+struct liked {
+    int item, count;
+};
+
+static int most_liked(const void *a, const void *b)
+{
+    const struct liked *x = a, *y = b;
+    return x->count != y->count ? (x->count < y->count ? 1 : -1)
+                                : (x->item > y->item) - (x->item < y->item);
+}
+
 /* The most liked titles, as many as leave room in a vocabulary of `size`; distinct. */
 static int choose_whole(struct rr_bpe_text *out, size_t *n, struct rr_arena *arena,
                         const struct rr_split *s, int size, struct rr_error *err)
@@ -26,28 +39,24 @@ static int choose_whole(struct rr_bpe_text *out, size_t *n, struct rr_arena *are
     const struct rr_dataset *d = s->data;
     const int merges = rr_max_int(FEWEST_MERGES, size / 4);
     const size_t room = size > merges ? (size_t)(size - merges) : 0;
-    int *order = rr_alloc((size_t)d->n_items, sizeof *order);
+    struct liked *order = rr_alloc((size_t)d->n_items, sizeof *order);
+    struct rr_ids seen = {.arena = arena};
     struct rr_buf text = {0};
     bool good = order != NULL;
     *n = 0;
-    for (int i = 0, k = 0; good && i < d->n_items; i++) {
-        int at = k++;
-        for (; at > 0 && s->train_count[i] > s->train_count[order[at - 1]]; at--)
-            order[at] = order[at - 1];
-        order[at] = i;
-    }
-    for (int i = 0; good && i < d->n_items && *n < room; i++) {
-        bool known = !s->train_count[order[i]];
+    for (int i = 0; good && i < d->n_items; i++)
+        order[i] = (struct liked){i, s->train_count[i]};
+    if (good)
+        qsort(order, (size_t)d->n_items, sizeof *order, most_liked);
+    for (int i = 0; good && i < d->n_items && *n < room && order[i].count; i++) {
         rr_buf_clear(&text);
-        rr_prompt_add_title(&text, d->titles[order[i]]);
-        for (size_t k = 0; k < *n && !known; k++)
-            known = out[k].n == text.n && memcmp(out[k].s, text.data, text.n) == 0;
-        if (known)
-            continue;
-        out[*n].s = text.failed ? NULL : rr_arena_copy(arena, text.data, text.n);
-        out[*n].n = text.n;
-        good = out[(*n)++].s != NULL;
+        rr_prompt_add_title(&text, d->titles[order[i].item]);
+        const int at = text.failed ? -1 : rr_ids_add(&seen, text.data, text.n);
+        good = at >= 0;
+        if (good && (size_t)at == *n)
+            out[(*n)++] = (struct rr_bpe_text){.s = seen.text[at], .n = text.n};
     }
+    rr_ids_free(&seen);
     rr_free(order);
     rr_buf_free(&text);
     return good ? RR_OK : rr_fail_memory(err, "titles", *n * sizeof *out);

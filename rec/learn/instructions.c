@@ -4,7 +4,6 @@
 #include "engine/base/file.h"
 #include "engine/base/json.h"
 #include "engine/base/rng.h"
-#include "engine/base/sha256.h"
 #include "rec/data/text.h"
 
 #define VALID_ONE_OF 20
@@ -18,7 +17,7 @@ void rr_instructions_free(struct rr_instructions *s)
     *s = (struct rr_instructions){0};
 }
 
-/* Appends the encoding of s->text behind BOS; its length without it in *n. */
+/* s->encoding = the tokens of s->text. */
 static int encode(struct rr_instructions *s, const struct rr_tokenizer *t, struct rr_error *err)
 {
     if (s->text.failed)

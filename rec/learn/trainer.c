@@ -3,7 +3,6 @@
 #include "rec/learn/trainer.h"
 
 #include <math.h>
-#include <stdio.h>
 #include "engine/base/check.h"
 #include "rec/learn/checkpoint.h"
 
@@ -20,7 +19,7 @@ struct trainer {
     struct rr_batch batch;
     float *best;
     struct rr_train_state at;
-    bool has_valid;
+    bool has_valid, saved; /* saved: there is a checkpoint of this run */
     long long steps_planned;
     double last_save;
     struct rr_error *err;
@@ -46,7 +45,9 @@ static int save(struct trainer *t)
     const struct rr_checkpoint c = checkpoint_of(t);
     t->last_save = now(t);
     t->at.step = t->adam.step;
-    return t->o.checkpoint ? rr_checkpoint_save(&c, t->err) : RR_OK;
+    int rc = t->o.checkpoint ? rr_checkpoint_save(&c, t->err) : RR_OK;
+    t->saved = t->saved || (!rc && t->o.checkpoint);
+    return rc;
 }
 
 static int resume(struct trainer *t)
@@ -54,6 +55,7 @@ static int resume(struct trainer *t)
     struct rr_checkpoint c = checkpoint_of(t);
     int rc = t->o.checkpoint ? rr_checkpoint_load(&c, t->err) : RR_OK;
     t->adam.step = t->at.step;
+    t->saved = t->at.step > 0;
     return rc;
 }
 
@@ -72,13 +74,13 @@ static double validate(struct trainer *t)
     return sequences ? sum / (double)sequences : NAN;
 }
 
-static int diverged(struct trainer *t, const char *what)
+static int diverged(struct trainer *t, const char *what, long long step)
 {
-    const bool kept = t->o.checkpoint && t->at.passes_done;
+    const bool kept = t->o.checkpoint && t->saved;
     memcpy(t->lm->values, t->best, t->lm->n_values * sizeof *t->best);
     return rr_fail(t->err, RR_ERR_DATA, "DIVERGED", RR_NOWHERE,
-                   "the %s of step %lld is not finite: lower the learning rate%s%s%s", what,
-                   t->adam.step + 1, kept ? ", and remove " : "", kept ? t->o.checkpoint : "",
+                   "the %s of step %lld is not finite: lower the learning rate%s%s%s", what, step,
+                   kept ? ", and remove " : "", kept ? t->o.checkpoint : "",
                    kept ? ", which has the last good weights" : "");
 }
 
@@ -95,9 +97,9 @@ static int one_step(struct trainer *t)
     const double loss = rr_lm_run(t->lm, t->state, &b, true, 1.0 / t->batch.n_targets,
                                   t->o.seed * 1000003u + (uint64_t)step, &n);
     if (!isfinite(loss))
-        return diverged(t, "loss");
+        return diverged(t, "loss", step);
     if (!isfinite(rr_adamw_step(&t->adam, t->engine, t->lm, rate_at(t, step))))
-        return diverged(t, "gradient");
+        return diverged(t, "gradient", step);
     t->at.loss += loss;
     t->at.targets += t->batch.n_targets;
     t->at.tokens += t->batch.n_rows;
@@ -176,7 +178,7 @@ static int one_pass(struct trainer *t)
     const double seconds = now(t) - start, valid = validate(t);
     t->at.passes_done++;
     if (t->has_valid && !isfinite(valid))
-        return diverged(t, "validation loss");
+        return diverged(t, "validation loss", t->adam.step);
     tell(t, valid, keep_best(t, valid), seconds > 0 ? (double)rows / seconds : 0);
     t->at.batches_done = t->at.targets = 0;
     t->at.loss = 0;
@@ -229,11 +231,8 @@ int rr_train(struct rr_train_report *r, struct rr_lm *lm, struct rr_engine *e,
         rc = open_trainer(&t);
     while (!rc && t.at.passes_done < t.o.passes)
         rc = one_pass(&t);
-    if (!rc) {
+    if (!rc)
         memcpy(lm->values, t.best, lm->n_values * sizeof *t.best);
-        if (o->checkpoint && !o->keep_checkpoint)
-            remove(o->checkpoint);
-    }
     rr_checkpoint_unlock(&lock);
     *r = (struct rr_train_report){(int)t.at.best_pass, t.at.best_loss, t.adam.step, t.at.tokens};
     rr_free(t.best);

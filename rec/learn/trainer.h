@@ -41,8 +41,8 @@ struct rr_train_options {
     uint64_t seed;
     bool judge_start;       /* the weights as they come are validated too, as pass 0 */
     const char *checkpoint; /* written after every pass, when interrupted, and every half minute (by
-                               the clock); removed at the end; NULL: none */
-    bool keep_checkpoint;   /* not removed at the end: the caller does, when all is written */
+                               the clock); the caller removes it when what was trained is
+                               written; NULL: none */
     const char *identity;   /* everything the run depends on, as text: a checkpoint of another is
                                refused */
     double (*clock)(void);  /* seconds, for tokens_per_second; NULL: none */

@@ -75,6 +75,14 @@ void rr_maker_begin_answer(struct rr_maker *m, enum rr_task task)
     rr_buf_puts(&m->answer, " ");
 }
 
+void rr_maker_answer_pair(struct rr_maker *m, const char *preferred, bool first)
+{
+    if (m->prompter.style.templates[RR_PAIRWISE]->title_answer)
+        rr_prompt_add_title(&m->answer, preferred);
+    else
+        rr_buf_puts(&m->answer, first ? "Yes." : "No.");
+}
+
 /* The model that has not seen a rating; NULL: no hints are shown. */
 static const struct rr_fold_model *model_of(const struct rr_maker *m, size_t rated)
 {
@@ -157,7 +165,7 @@ static int make_pairwise(struct rr_maker *m, int *made)
     const int at = order[0] == 0 ? 0 : 1;
     const bool turned = !m->prompter.style.no_shift && rr_rng_below(&m->rng, 2);
     rr_maker_begin_answer(m, RR_PAIRWISE);
-    rr_buf_puts(&m->answer, turned ? "No." : "Yes.");
+    rr_maker_answer_pair(m, s->data->titles[liked], !turned);
     ++*made;
     return rr_maker_finish(m, &in, &q,
                            &(struct rr_question){.task = RR_PAIRWISE,

@@ -31,6 +31,10 @@ int rr_maker_finish(struct rr_maker *m, struct rr_instruction *in, const struct 
 /* m->answer = what the answer of a task begins with, and a blank. */
 void rr_maker_begin_answer(struct rr_maker *m, enum rr_task task);
 
+/* Appends the answer to a pair, as its template wants it: the preferred title, or whether the first
+ * is preferred. */
+void rr_maker_answer_pair(struct rr_maker *m, const char *preferred, bool first);
+
 /* next.c: instructions about the next liked title. Open after m->folds were made; what is kept
  * between draws is in m->next. */
 int rr_next_open(struct rr_maker *m, struct rr_error *err);

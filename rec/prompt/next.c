@@ -190,10 +190,7 @@ static int ask_pairwise(struct rr_maker *m, const struct lesson *l)
     in.items[1] = l->list->items[other];
     in.n_items = 2;
     in.n_answers = 1;
-    if (m->prompter.style.templates[RR_PAIRWISE]->title_answer)
-        answer_title(m, l->q, l->liked);
-    else
-        rr_buf_puts(&m->answer, turned ? "No." : "Yes.");
+    rr_maker_answer_pair(m, l->q->candidates[l->liked].title, !turned);
     return rr_maker_finish(m, &in, l->q,
                            &(struct rr_question){.task = RR_PAIRWISE,
                                                  .a = turned ? other : l->liked,
@@ -230,7 +227,7 @@ int rr_next_draw(struct rr_maker *m, int *made)
     bar_likes(m, m->user, true);
     const int liked = find_candidates(m, s->rated[rated].item, &in);
     bar_likes(m, m->user, false);
-    if (in.n_items < 2)
+    if (in.n_items < 2 || liked == in.n_items)
         return RR_OK;
     struct rr_request q = {
         .candidates = m->asked, .n_candidates = in.n_items, .order_is_hint = 1, .id = m->draw};

@@ -1,5 +1,6 @@
 /* How a model was taught to be asked: what recrank's own training notes in the file it writes, so
- * that whoever opens the file asks the same way.
+ * that whoever opens the file asks in the same words. Hints and position shifting are the asker's
+ * choice.
  *
  *     recrank.wording.pointwise, .pairwise, .listwise   templates
  *     recrank.history    newest titles shown in a question

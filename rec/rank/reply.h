@@ -54,7 +54,7 @@ enum rr_method {
     RR_BY_PAIRWISE,   /* mean log-odds of winning over all pairs and orders asked */
     RR_BY_LISTWISE,   /* minus the mean place in the lists */
     RR_BY_LIKELIHOOD, /* log-likelihood of the title */
-    RR_BY_HYBRID,     /* the paper's utilities */
+    RR_BY_HYBRID,     /* the utilities: the paper's three, and likelihood */
     RR_BY_RRF,        /* reciprocal-rank fusion of retrieval and the tasks */
     RR_BY_FITTED,     /* weights fitted on validation */
     RR_N_METHODS

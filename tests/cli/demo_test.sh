@@ -21,7 +21,7 @@ for row in backbone pointwise pairwise listwise likelihood hybrid rrf ease rando
     grep -q "^$row  *0\.[0-9]" "$d/out" || bad "no row $row"
 done
 # A list before and after: ten places, each once in both columns, and one title that was held out.
-sed -n '/^ten candidates/,/^$/p' "$d/out" | awk '/^ *[0-9]+ +[0-9]+  ./ { print $1, $2 }' >"$d/places"
+sed -n '/^10 candidates/,/^$/p' "$d/out" | awk '/^ *[0-9]+ +[0-9]+  ./ { print $1, $2 }' >"$d/places"
 [ "$(wc -l <"$d/places")" = 10 ] || bad "not ten candidates"
 for column in 1 2; do
     [ "$(cut -d' ' -f$column "$d/places" | sort -n | tr '\n' ' ')" = "1 2 3 4 5 6 7 8 9 10 " ] || bad "column $column is no permutation"

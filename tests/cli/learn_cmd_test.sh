@@ -42,7 +42,7 @@ asked "$d/plain.gguf" >"$d/common"
 
 there() { # whether a run is where it is to be stopped
     case $1 in
-    pretraining) [ -f "$d/k.gguf.checkpoint" ] && [ ! -f "$d/k.gguf.base" ] ;;
+    pretraining) [ -f "$d/k.gguf.base.checkpoint" ] && [ ! -f "$d/k.gguf.base" ] ;;
     between) [ -f "$d/k.gguf.base" ] && [ ! -f "$d/k.gguf.checkpoint" ] ;;
     tuning) [ -f "$d/k.gguf.base" ] && [ -f "$d/k.gguf.checkpoint" ] ;;
     esac

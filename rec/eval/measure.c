@@ -1,5 +1,5 @@
 /* See measure.h. */
-#include "rec/learn/measure.h"
+#include "rec/eval/measure.h"
 
 #include "engine/base/check.h"
 #include "rec/eval/metrics.h"
