@@ -139,6 +139,10 @@ asan: ## the tests under the address and leak sanitizers
 ubsan: ## the tests under the undefined-behaviour sanitizer
 	$(Q)$(SAN_RUN) BUILD=build/ubsan MINI=1 SANITIZE="-fsanitize=undefined -fno-sanitize-recover=all" test
 
+sanitize: ## the tests under both of these at once
+	$(Q)$(SAN_RUN) BUILD=build/sanitize MINI=1 SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all \
+		-fno-omit-frame-pointer" test
+
 # What threads touch; the rest has no use for this sanitizer and takes minutes under it.
 tsan: ## the tests that use threads under the thread sanitizer
 	$(Q)$(SAN_RUN) BUILD=build/tsan MINI=1 SANITIZE="-fsanitize=thread" build/tsan/tests/unit build/tsan/recrank
@@ -200,5 +204,5 @@ clean: ## remove everything that was built
 	rm -rf $(BUILD)
 
 .DELETE_ON_ERROR:
-.PHONY: all demo demo-catalogue demo-model test criterion fuzz asan ubsan tsan lint install uninstall help clean force
+.PHONY: all demo demo-catalogue demo-model test criterion fuzz asan ubsan sanitize tsan lint install uninstall help clean force
 -include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TEST_OBJ:.o=.d)
