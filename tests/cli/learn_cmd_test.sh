@@ -59,7 +59,7 @@ stop() { # SIGNAL MOMENT [OPTION...]: runs until that moment and stops there; it
     wait $pid 2>/dev/null
     rc=$?
 }
-for moments in "pretraining" "between" "tuning" "pretraining pretraining between between tuning tuning"; do
+for moments in "pretraining pretraining between tuning tuning"; do
     rm -f "$d"/k.gguf*
     for moment in $moments; do
         stop KILL $moment
