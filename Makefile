@@ -28,7 +28,7 @@ LIB_SRC := $(wildcard engine/base/*.c engine/kernel/*.c engine/*.c engine/train/
 TOOL_SRC := $(wildcard tools/*.c)
 DEMO_SRC := $(wildcard tools/demo/*.c) # programs of their own
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj/%.o)
-TOOL_OBJ := $(TOOL_SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/demo/embedded.o
+TOOL_OBJ := $(TOOL_SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/tools/demo/embedded.o
 
 all: $(BUILD)/recrank $(BUILD)/librecrank.a ## build the program and the library (the default)
 
@@ -40,7 +40,7 @@ $(BUILD)/librecrank.a: $(LIB_OBJ)
 	@echo "  AR    $@"
 	$(Q)rm -f $@ && $(AR) rcs $@ $(LIB_OBJ)
 
-$(BUILD)/obj/demo/embedded.o: demo/embedded.S demo/movies.dat demo/ratings.dat demo/model.gguf
+$(BUILD)/obj/tools/demo/embedded.o: $(addprefix tools/demo/,embedded.S movies.dat ratings.dat model.gguf)
 	@echo "  AS    $<"
 	@mkdir -p $(@D)
 	$(Q)$(CC) -c -o $@ $<
@@ -65,15 +65,15 @@ demo: ## build, and rank the embedded catalogue with the embedded model
 
 # Anew from nothing but the generator and a seed; the results are part of the sources, so that a build need not train. The
 # bits follow from the seed on one level of instructions: --cpu avx2 is what most machines have.
-demo-catalogue: ## make demo/movies.dat and demo/ratings.dat anew
+demo-catalogue: ## make its catalogue anew from the generator
 	@mkdir -p $(BUILD)
 	$(CC) $(ALL_CFLAGS) -o $(BUILD)/make_catalogue tools/demo/make_catalogue.c
-	$(BUILD)/make_catalogue 1 demo
+	$(BUILD)/make_catalogue 1 tools/demo
 
-demo-model: $(BUILD)/recrank ## train demo/model.gguf anew (minutes)
-	$(BUILD)/recrank learn --data demo -o $(BUILD)/demo.gguf --vocab 1024 --passes 30 --stir 0.2 --draws 12000 --type q8_0 \
+demo-model: $(BUILD)/recrank ## train its model anew (minutes)
+	$(BUILD)/recrank learn --data tools/demo -o $(BUILD)/demo.gguf --vocab 1024 --passes 30 --stir 0.2 --draws 12000 --type q8_0 \
 		--seed 1 --cpu avx2
-	cp $(BUILD)/demo.gguf demo/model.gguf
+	cp $(BUILD)/demo.gguf tools/demo/model.gguf
 
 # ---- tests -------------------------------------------------------------------------------------------------------
 

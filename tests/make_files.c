@@ -480,6 +480,17 @@ static void add_all(struct rr_buf *out, const struct tiny *t, const char *part)
     }
 }
 
+void tiny_default_gguf(struct rr_buf *out)
+{
+    struct tiny t;
+    struct gguf_file g = {0};
+    tiny_make(&t, &tiny_default);
+    gguf_from_tiny(&g, &t);
+    gguf_write(out, &g);
+    gguf_file_free(&g);
+    tiny_free(&t);
+}
+
 void llama2c_from_tiny(struct rr_buf *out, const struct tiny *t)
 {
     static const char *const parts[] = {"attn_norm", "attn_q",      "attn_k",

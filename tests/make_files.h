@@ -119,6 +119,9 @@ void safetensors_write(struct rr_buf *out, const char *header, size_t n_header, 
 void safetensors_from_tiny(struct rr_buf *out, const struct tiny *t, int first, int n);
 void config_from_tiny(struct rr_buf *out, const struct tiny *t);
 
+/* Appends tiny_default (tests/make_model.h) as a GGUF file. */
+void tiny_default_gguf(struct rr_buf *out);
+
 void llama2c_from_tiny(struct rr_buf *out, const struct tiny *t);
 void llama2c_tokenizer_from_tiny(struct rr_buf *out, const struct tiny *t);
 

@@ -21,18 +21,12 @@ struct fixture {
 static void open_model(struct fixture *f, unsigned tasks, int n_threads)
 {
     struct rr_error err = {0};
-    struct tiny t;
-    struct gguf_file g = {0};
     struct rr_buf bytes = {0};
     const struct rr_ranker_options o = {.n_context = 1024, .tasks = tasks, .n_titles = 2};
-    tiny_make(&t, &tiny_default);
-    gguf_from_tiny(&g, &t);
-    gguf_write(&bytes, &g);
+    tiny_default_gguf(&bytes);
     const char *path = path_in(temporary_dir(), "tiny.gguf");
     write_file(path, bytes.data, bytes.n);
     rr_buf_free(&bytes);
-    gguf_file_free(&g);
-    tiny_free(&t);
     memset(f, 0, sizeof *f);
     cr_assert(rr_engine_init(&f->engine, n_threads, rr_cpu_best(), &err) == 0, "%s", err.text);
     cr_assert(rr_weights_open(&f->weights, path, NULL, &err) == 0, "%s", err.text);

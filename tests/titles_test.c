@@ -81,17 +81,11 @@ static void open_fixture(struct fixture *f, int n_context, unsigned tasks, int n
     static const char text[] =
         "Which?\n---\nL {liked}\n{first} or {second}?\n{hint}\n---\nIt is {title}";
     struct rr_error err = {0};
-    struct tiny t;
-    struct gguf_file g = {0};
     struct rr_buf bytes = {0};
-    tiny_make(&t, &tiny_default);
-    gguf_from_tiny(&g, &t);
-    gguf_write(&bytes, &g);
+    tiny_default_gguf(&bytes);
     const char *path = path_in(temporary_dir(), "tiny.gguf");
     write_file(path, bytes.data, bytes.n);
     rr_buf_free(&bytes);
-    gguf_file_free(&g);
-    tiny_free(&t);
     memset(f, 0, sizeof *f);
     cr_assert(rr_engine_init(&f->engine, n_threads, rr_cpu_best(), &err) == 0, "%s", err.text);
     cr_assert(rr_weights_open(&f->weights, path, NULL, &err) == 0, "%s", err.text);

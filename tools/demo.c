@@ -1,4 +1,4 @@
-/* See demo.h. The bytes come from demo/embedded.S. */
+/* See demo.h. The bytes come from tools/demo/embedded.S. */
 #include "tools/demo.h"
 
 #include <stdint.h>

@@ -16,9 +16,9 @@ NAME(name):                             \
 NAME(name##_end):                       \
         .byte 0
 
-EMBED(rr_demo_movies, "demo/movies.dat")
-EMBED(rr_demo_ratings, "demo/ratings.dat")
-EMBED(rr_demo_model, "demo/model.gguf")
+EMBED(rr_demo_movies, "tools/demo/movies.dat")
+EMBED(rr_demo_ratings, "tools/demo/ratings.dat")
+EMBED(rr_demo_model, "tools/demo/model.gguf")
 
 #if defined(__linux__) && defined(__ELF__)
         .section .note.GNU-stack, "", %progbits
