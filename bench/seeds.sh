@@ -18,10 +18,8 @@ for seed in ${SEEDS:-1 2 3 4 5}; do
             for history in ${HISTORIES:-train train+valid}; do
                 out=$dir/$backbone-$k-$history.$seed
                 [ -f "$out.tsv" ] && continue
-                fit=
-                [ "$history" = train ] && fit=--fit-weights
-                "$recrank" evaluate "$model" --data "$data" --backbone "$fitted" -k "$k" --history "$history" --seed "$seed" $fit \
-                    --per-user "$out.part" -o "$out.txt"
+                "$recrank" evaluate "$model" --data "$data" --backbone "$fitted" -k "$k" --history "$history" --seed "$seed" \
+                    --fit-weights --per-user "$out.part" -o "$out.txt"
                 mv "$out.part" "$out.tsv"
             done
         done

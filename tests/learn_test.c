@@ -1,10 +1,13 @@
 /* From a catalogue to a model: the vocabulary learned, the files written and read back, pretraining
  * that learns, stops, resumes to the same bytes and says so when it diverges. */
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "engine/session.h"
+#include "rec/learn/checkpoint.h"
 #include "rec/learn/pretrain.h"
 #include "tokenizer/internal.h"
 #include "tests/make_data.h"
@@ -415,4 +418,47 @@ Test(learn, a_written_model_is_read_back_to_the_bit)
     }
     rr_engine_release(&e);
     close_school(&x);
+}
+
+/* ---- locks ---- */
+
+/* Takes the lock again and again; a marker that can be made only once proves that nobody else has
+ * it. */
+static int take_turns(const char *path, const char *marker)
+{
+    for (int i = 0; i < 2000; i++) {
+        struct rr_checkpoint_lock l;
+        struct rr_error err = {0};
+        const int rc = rr_checkpoint_lock(&l, path, &err);
+        const int fd = rc ? -1 : open(marker, O_CREAT | O_EXCL | O_RDWR, 0600);
+        const bool alone = rc ? rc == RR_ERR_BUSY : fd >= 0;
+        if (fd >= 0) {
+            close(fd);
+            unlink(marker);
+        }
+        rr_checkpoint_unlock(&l);
+        if (!alone)
+            return 1;
+    }
+    return 0;
+}
+
+/* The file of a lock is removed with it: one who opened it before must not hold a lock of nothing.
+ */
+Test(learn, two_never_hold_one_lock)
+{
+    enum { N = 4 };
+    const char *path = path_in(temporary_dir(), "locked"),
+               *marker = path_in(temporary_dir(), "marker");
+    pid_t children[N];
+    int failed = 0;
+    for (int i = 0; i < N; i++)
+        if ((children[i] = fork()) == 0)
+            _exit(take_turns(path, marker));
+    for (int i = 0; i < N; i++) {
+        int status = 1;
+        cr_assert(children[i] > 0 && waitpid(children[i], &status, 0) == children[i]);
+        failed += status != 0;
+    }
+    cr_assert(failed == 0, "%d of %d found another at work", failed, N);
 }

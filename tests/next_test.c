@@ -182,7 +182,7 @@ static void check_answer(struct work *w, const struct rr_instruction *in)
                   "%s to %s", in->answer, text);
         w->n_turned += !yes;
     } else {
-        snprintf(words, sizeof words, "Answer: \"%s\"", w->d.titles[in->items[0]]);
+        snprintf(words, sizeof words, "Answer: \"%s\",", w->d.titles[in->items[0]]);
         cr_assert(liked && in->n_items == in->request->n_candidates &&
                       strcmp(in->answer, words) == 0,
                   "%s, expected %s", in->answer, words);

@@ -109,6 +109,13 @@ static int make_variants(struct job *j)
         add_variant(j, shuffled ? "history-chronological" : "history-shuffled", false)
             ->ranker.style.shuffle_history = !shuffled;
     }
+    if (j->s->fit_weights && first->source.with_valid) {
+        struct rr_variant *fit = add_variant(j, "fit", false);
+        fit->ranker = first->ranker;
+        fit->source = first->source;
+        fit->source.with_valid = false;
+        fit->fit_only = true;
+    }
     return rc;
 }
 
@@ -136,11 +143,13 @@ static int describe(struct job *j, struct rr_error *err)
                   d->split.order == RR_SPLIT_BY_TIME ? "time" : "file",
                   d->split.count == RR_COUNT_SEQUENTIAL ? "sequential" : "direct");
     rr_buf_printf(
-        id, "; candidates %lld of %s%s%s seed %llu; protocol %s%s%s%s; seed %lld; users %lld; ",
+        id, "; candidates %lld of %s%s%s seed %llu; protocol %s%s%s%s%s; seed %lld; users %lld; ",
         j->s->source.k, d->name, d->backbone.settings[0] ? " " : "", d->backbone.settings,
         (unsigned long long)d->backbone.seed, j->s->protocol ? "official" : "clean",
         j->s->ablate ? ", ablated" : "", j->s->source.hint_scores ? ", scores as hints" : "",
-        j->s->source.history ? ", validation items shown" : "", j->s->data.seed, j->s->users);
+        j->s->source.history ? ", validation items shown" : "",
+        j->s->source.history && j->s->fit_weights ? ", fitted without them" : "", j->s->data.seed,
+        j->s->users);
     rr_buf_add(id, j->options.data ? j->options.data : "", j->options.n);
     return id->failed || j->options.failed ? rr_fail_memory(err, "settings", id->n) : RR_OK;
 }
@@ -313,9 +322,6 @@ static int check(const struct command *c, struct settings *s, const struct optio
         return args_misuse(c, "--protocol official knows no likelihood");
     if (s->protocol && (s->ablate || s->source.hint_scores))
         return args_misuse(c, "--protocol official goes with neither --ablate nor --hint-scores");
-    if (s->fit_weights && s->source.history)
-        return args_misuse(c, "--fit-weights learns from the validation items: not with --history "
-                              "train+valid");
     if (s->fit_weights && s->task != TASK_ALL)
         return args_misuse(c, "--fit-weights needs --task all");
     const int rc =

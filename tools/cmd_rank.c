@@ -464,10 +464,8 @@ static bool parse_shard(struct settings *s)
 
 static int check(const struct command *c, struct settings *s, const struct option *opts, size_t n)
 {
-    static const char *const data_only[] = {"backbone", "candidates", "k",      "hint-scores",
-                                            "lenient",  "strict",     "core",   "min-rating",
-                                            "like",     "dislike",    "scale",  "columns",
-                                            "split-by", "json",       "format", "history"};
+    static const char *const data_only[] = {"json", "format"};
+    int rc;
     const int chosen = (s->user != NULL) + (s->users != NULL) + s->all;
     if (s->data.dir ? chosen != 1 : chosen > 0)
         return args_misuse(c, s->data.dir ? "--data needs one of --user, --users and --all"
@@ -476,13 +474,15 @@ static int check(const struct command *c, struct settings *s, const struct optio
     for (size_t i = 0; i < COUNT(data_only) && !s->data.dir; i++)
         if (args_given(opts, n, data_only[i]))
             return args_misuse(c, "--%s has no effect without --data", data_only[i]);
+    if (!s->data.dir && (rc = data_unused(c, opts, n)) >= 0)
+        return rc;
     if (s->data.dir && s->keep_going)
         return args_misuse(c, "--keep-going has no effect with --data");
     if (s->json && s->format)
         return args_misuse(c, "--json and --format exclude each other");
     if (!parse_shard(s))
         return args_misuse(c, "--shard is '%s'; expected I/N with 1 <= I <= N", s->shard);
-    const int rc = asking_check(c, &s->asking, s->task ? RR_ASK(s->task - 1) : RR_ASK_ALL, opts, n);
+    rc = asking_check(c, &s->asking, s->task ? RR_ASK(s->task - 1) : RR_ASK_ALL, opts, n);
     if (rc >= 0)
         return rc;
     if (s->json)

@@ -242,8 +242,8 @@ static int open_and_tune(struct settings *s, const struct command *c, const char
 
 static int check(const struct command *c, struct settings *s, const struct option *opts, size_t n)
 {
-    static const char *const about_data[] = {"rehearse",   "users", "backbone",
-                                             "candidates", "k",     "history"};
+    static const char *const about_data[] = {"rehearse", "users"};
+    int rc;
     if (!s->output || !s->instructions)
         return args_misuse(c, "--instructions and --output are needed");
     if (s->lora && !parse_lora(s))
@@ -254,6 +254,8 @@ static int check(const struct command *c, struct settings *s, const struct optio
     for (size_t i = 0; i < COUNT(about_data) && !s->data.dir; i++)
         if (args_given(opts, n, about_data[i]))
             return args_misuse(c, "--%s has no effect without --data", about_data[i]);
+    if (!s->data.dir && (rc = data_unused(c, opts, n)) >= 0)
+        return rc;
     const size_t len = strlen(s->output);
     s->adapter = s->lora && !(len > 5 && strcmp(s->output + len - 5, ".gguf") == 0);
     if (s->adapter && s->model.adapter)

@@ -137,6 +137,17 @@ static int import_lists(struct opened_data *d, const struct source_options *o)
     return -1;
 }
 
+int data_unused(const struct command *c, const struct option *opts, size_t n_opts)
+{
+    static const char *const about[] = {
+        "backbone", "candidates", "k",       "hint-scores", "history",    "lenient", "strict",
+        "core",     "like",       "dislike", "scale",       "min-rating", "columns", "split-by"};
+    for (size_t i = 0; i < COUNT(about); i++)
+        if (args_given(opts, n_opts, about[i]))
+            return args_misuse(c, "--%s has no effect without --data", about[i]);
+    return -1;
+}
+
 bool source_retrieves(const struct source_options *o)
 {
     return o->backbone && strcmp(o->backbone, "likelihood") == 0;

@@ -67,6 +67,10 @@ struct source_options {
      "what is shown of a user: with the validation item, it is no candidate [train]", 0, 0, false}
 /* clang-format on */
 
+/* For a command that also works without --data, when there is none: refuses the options that are
+ * about data. -1: none was given. */
+int data_unused(const struct command *c, const struct option *opts, size_t n_opts);
+
 /* --backbone likelihood. */
 bool source_retrieves(const struct source_options *o);
 

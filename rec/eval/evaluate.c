@@ -52,8 +52,9 @@ static int place_of(const struct rr_user_request *u, int item)
 
 /* One user's state between asking and reporting. */
 struct asked_user {
-    int n;           /* candidates */
-    int test, valid; /* their places, -1: not there */
+    int n;     /* candidates */
+    int test;  /* its place, -1: not there */
+    int valid; /* its place in the variant that weights are fitted on, -1: not there */
     struct rr_reply replies[RR_MAX_VARIANTS];
 };
 
@@ -130,11 +131,20 @@ static int ask(struct work *w, struct rr_journal *j, int v, int i, const struct 
     return rc;
 }
 
+/* The variant that weights are fitted on: the one that is there for that, else the first. */
+static int fit_variant(const struct rr_evaluate_options *o)
+{
+    for (int v = 1; v < o->n_variants; v++)
+        if (o->variants[v].fit_only)
+            return v;
+    return 0;
+}
+
 /* Weights need enough users whose validation item is a candidate: better told before all are asked.
  */
 static int check_fit(struct work *w)
 {
-    const struct rr_source *source = &w->o->variants[0].source;
+    const struct rr_source *source = &w->o->variants[fit_variant(w->o)].source;
     struct rr_user_request u = {0};
     int n = 0, rc = rr_user_request_init(&u, source, w->err);
     for (int i = 0; i < w->e->n && !rc && n < RR_FIT_FEWEST; i++) {
@@ -152,6 +162,7 @@ static int ask_variant(struct work *w, struct rr_journal *j, int v)
     const struct rr_source *source = &variant->source;
     struct rr_user_request u = {0};
     struct rr_evaluation *e = w->e;
+    const bool fits = v == fit_variant(w->o);
     int rc = rr_user_request_init(&u, source, w->err);
     if (!rc && w->ranker)
         rc = rr_ranker_set(w->ranker, &variant->ranker, w->err);
@@ -161,9 +172,10 @@ static int ask_variant(struct work *w, struct rr_journal *j, int v)
         if (!v) {
             a->n = u.request.n_candidates;
             a->test = place_of(&u, source->split->test[e->users[i]].item);
-            a->valid = place_of(&u, source->split->valid[e->users[i]].item);
         }
-        if (w->ranker && u.request.n_candidates)
+        if (fits)
+            a->valid = place_of(&u, source->split->valid[e->users[i]].item);
+        if (w->ranker && u.request.n_candidates && (!variant->fit_only || a->valid >= 0))
             rc = ask(w, j, v, i, &u.request);
         const long long done = (long long)v * e->n + i + 1,
                         all = (long long)w->o->n_variants * e->n;
@@ -273,12 +285,13 @@ static int add_fitted(struct work *w)
 {
     struct rr_evaluation *e = w->e;
     struct rr_choice_set *sets = rr_alloc((size_t)e->n, sizeof *sets);
+    const int v = fit_variant(w->o);
     int n = 0;
     if (!sets)
         return rr_fail_memory(w->err, "weights", (size_t)e->n * sizeof *sets);
     for (int i = 0; i < e->n; i++)
         if (w->asked[i].valid >= 0)
-            sets[n++] = (struct rr_choice_set){&w->asked[i].replies[0], w->asked[i].valid};
+            sets[n++] = (struct rr_choice_set){&w->asked[i].replies[v], w->asked[i].valid};
     int rc = rr_fit_weights(&e->fitted, sets, n, w->err);
     rr_free(sets);
     e->fitted_used = !rc;
@@ -361,7 +374,7 @@ static int add_rows(struct work *w, bool ablate)
     if (!rc && w->ranker && w->o->fit_weights)
         rc = add_fitted(w);
     for (int v = 1; v < w->o->n_variants && !rc; v++)
-        rc = add_variant(w, v);
+        rc = w->o->variants[v].fit_only ? RR_OK : add_variant(w, v);
     if (!rc && ablate)
         rc = add_without_task(w);
     if (!rc && w->o->ease)

@@ -18,6 +18,8 @@ struct rr_variant {
     struct rr_ranker_options ranker;
     struct rr_source source;
     bool all_methods; /* a row for every method, not for the hybrid alone */
+    bool fit_only; /* no rows: asked about users whose validation item is among the candidates, for
+                      the fitted weights. For a first variant that shows the validation item. */
 };
 #define RR_MAX_VARIANTS 8
 #define RR_MAX_ROWS 48

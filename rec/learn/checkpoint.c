@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "engine/base/file.h"
 #include "engine/base/sha256.h"
@@ -105,12 +106,21 @@ int rr_checkpoint_lock(struct rr_checkpoint_lock *l, const char *path, struct rr
     rr_buf_printf(&l->path, "%s.lock", path);
     if (l->path.failed)
         return rr_fail_memory(err, "file name", l->path.n);
-    l->fd = open(l->path.data, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (l->fd < 0)
-        return rr_fail(err, RR_ERR_OPEN, "CANNOT_WRITE", RR_AT_FILE(l->path.data),
-                       "cannot create a file there: %s", strerror(errno));
-    if (fcntl(l->fd, F_SETLK, &lock) == 0)
-        return RR_OK;
+    for (;;) {
+        struct stat held, there;
+        l->fd = open(l->path.data, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        if (l->fd < 0)
+            return rr_fail(err, RR_ERR_OPEN, "CANNOT_WRITE", RR_AT_FILE(l->path.data),
+                           "cannot create a file there: %s", strerror(errno));
+        if (fcntl(l->fd, F_SETLK, &lock) != 0)
+            break;
+        /* Whoever held it may have removed the file since it was opened here: that lock is nobody's
+         * any more. */
+        if (fstat(l->fd, &held) == 0 && stat(l->path.data, &there) == 0 &&
+            held.st_ino == there.st_ino && held.st_dev == there.st_dev)
+            return RR_OK;
+        close(l->fd);
+    }
     close(l->fd);
     l->fd = -1;
     return rr_fail(err, RR_ERR_BUSY, "CHECKPOINT_BUSY", RR_AT_FILE(path),

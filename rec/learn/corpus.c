@@ -2,6 +2,7 @@
  * encoded once. */
 #include "rec/learn/corpus.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include "engine/base/check.h"
@@ -115,6 +116,9 @@ static int encode_titles(struct rr_corpus *c, const struct rr_tokenizer *t, stru
         spell(&text, d->titles[i]);
         rc = text.failed ? rr_fail_memory(err, "titles", text.n)
                          : rr_tokenizer_encode(t, &e, text.data, text.n, err);
+        if (!rc && n + e.n > INT_MAX)
+            rc = rr_fail(err, RR_ERR_DATA, "TITLES", RR_AT_FILE(d->path),
+                         "its titles have more than %d tokens", INT_MAX);
         if (!rc && !rr_grow(&c->ids, &cap, n + e.n, sizeof *c->ids))
             rc = rr_fail_memory(err, "titles", n * sizeof *c->ids);
         if (rc)
@@ -299,6 +303,7 @@ int rr_corpus_batches(const struct rr_corpus *c, int cap_rows)
         long long titles = 0;
         for (size_t i = s->train_start[u]; i < s->train_start[u + 1]; i++)
             titles += title_length(c, s->train[i].item);
+        titles = (long long)((double)titles * (1 - c->skip));
         /* The windows of a user hold as many titles as a user's likes, rounded up to windows. */
         const long long likes = (long long)(s->train_start[u + 1] - s->train_start[u]);
         if (windows)

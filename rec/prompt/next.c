@@ -203,6 +203,7 @@ static int ask_listwise(struct rr_maker *m, const struct lesson *l)
     int shown[RR_LIST_SIZE];
     rr_prompt_list_order(shown, l->q->n_candidates, &m->prompter.style, l->q->id, 0);
     answer_title(m, l->q, l->liked);
+    rr_buf_puts(&m->answer, ","); /* as an element of a list ends where one is decoded */
     /* The item that an instruction is about comes first among its items. */
     in.items[l->liked] = l->list->items[0];
     in.items[0] = l->list->items[l->liked];

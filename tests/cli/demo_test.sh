@@ -35,6 +35,14 @@ done
 "$r" evaluate :demo --data :demo --users 80 --json 2>/dev/null | sed 's/"seconds":[^,}]*//' >"$d/2"
 [ -s "$d/1" ] && cmp -s "$d/1" "$d/2" || bad "demo --json and evaluate :demo differ"
 grep -q '^{.*"data":":demo".*"model":":demo".*}$' "$d/1" || bad "the object does not say what it is of"
+# Weights are fitted behind the training likes alone, whatever is shown when the test item is asked about.
+"$r" evaluate :demo --data :demo --users 200 --fit-weights 2>/dev/null >"$d/1" || bad "--fit-weights"
+"$r" evaluate :demo --data :demo --users 200 --fit-weights --history train+valid 2>/dev/null >"$d/2" || bad "--fit-weights with --history train+valid"
+grep '^fitted weights' "$d/1" >"$d/w1"
+grep '^fitted weights' "$d/2" >"$d/w2"
+[ -s "$d/w1" ] && cmp -s "$d/w1" "$d/w2" || bad "weights differ by what is shown at the test: $(cat "$d/w1" "$d/w2")"
+[ "$(grep -c '^fitted  *0' "$d/2")" = 1 ] && ! grep -q '^fit:' "$d/2" || bad "rows: $(cat "$d/2")"
+! cmp -s "$d/1" "$d/2" || bad "--history train+valid shows nothing more"
 # As data and as model of other commands.
 code 0 "" rank :demo --data :demo --user 1
 [ "$(grep -c '^ *[0-9]' "$d/out")" -ge 10 ] || bad "rank :demo: $(cat "$d/out")"

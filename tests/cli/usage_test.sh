@@ -46,7 +46,6 @@ misused "has no effect without --candidates" evaluate m --data d --hint-scores
 misused "--ablate has no effect with --task none" evaluate --data d --task none --ablate
 misused "--fit-weights needs --task all" evaluate m --data d --task pairwise --fit-weights
 misused "knows no likelihood" evaluate m --data d --protocol official --task likelihood
-misused "not with --history" evaluate m --data d --fit-weights --history train+valid
 misused "all would be the same" evaluate m --data d --no-shift --lists 2
 misused "decides" evaluate m --data d --protocol official --history-order shuffled
 misused "unknown backbone" fit mff --data d -o f
