@@ -54,3 +54,33 @@ void rr_engine_matmul(struct rr_engine *e, const struct rr_matmul *mm, float *sc
     }
     rr_pool_run(e->pool, matmul_task, &job, (n + job.rows_each - 1) / job.rows_each);
 }
+
+struct quantise_job {
+    const struct rr_kernels *kernels;
+    const struct rr_quantised *out;
+    const float *x;
+    int m, k, rows_each;
+};
+
+static void quantise_task(void *arg, int task, int worker)
+{
+    const struct quantise_job *job = arg;
+    const size_t blocks = (size_t)(job->k / RR_QK);
+    const int end = rr_min_int((task + 1) * job->rows_each, job->m);
+    (void)worker;
+    for (int i = task * job->rows_each; i < end; i++) {
+        const size_t at = (size_t)i * blocks;
+        const struct rr_quantised row = {job->out->q + at * RR_QK, job->out->d + at,
+                                         job->out->sum + at};
+        job->kernels->quantise(&row, job->x + at * RR_QK, job->k);
+    }
+}
+
+void rr_engine_quantise(struct rr_engine *e, const struct rr_quantised *out, const float *x, int m,
+                        int k)
+{
+    struct quantise_job job = {&e->kernels, out, x, m, k, m};
+    if ((double)m * k >= 2 * MIN_TASK_WORK)
+        job.rows_each = rr_max_int(m / (4 * rr_pool_size(e->pool)), 1);
+    rr_pool_run(e->pool, quantise_task, &job, (m + job.rows_each - 1) / job.rows_each);
+}

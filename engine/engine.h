@@ -22,4 +22,9 @@ void rr_engine_release(struct rr_engine *e);
  * floats. Rows of W are shared out; the bits of y do not depend on how. */
 void rr_engine_matmul(struct rr_engine *e, const struct rr_matmul *mm, float *scratch);
 
+/* The rows of x[M,K], K apart, quantised for rr_matmul's xq, on all threads; K is a multiple of
+ * RR_QK. Only where the kernels have quantise. */
+void rr_engine_quantise(struct rr_engine *e, const struct rr_quantised *out, const float *x, int m,
+                        int k);
+
 #endif

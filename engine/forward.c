@@ -6,16 +6,30 @@
  * Rows may belong to any nodes; only attention knows about the tree. */
 #include "engine/session_internal.h"
 
-/* out[R, w.n_rows] = in[R, w.n_cols] w^T */
-static void product(struct rr_session *s, float *out, const float *in, const struct rr_tensor *w)
+struct output {
+    float *y; /* [R, w.n_rows] */
+    const struct rr_tensor *w;
+};
+
+/* outs[i].y = in[R, n_cols] outs[i].w^T: products of one input. */
+static void products(struct rr_session *s, const float *in, const struct output *outs, int n)
 {
-    struct rr_matmul mm = {.y = out,
-                           .ldy = (size_t)w->n_rows,
-                           .x = in,
-                           .ldx = (size_t)w->n_cols,
-                           .m = s->n_rows,
-                           .w = w};
-    rr_engine_matmul(s->engine, &mm, s->panels);
+    const int n_cols = outs[0].w->n_cols;
+    bool quantised = false;
+    for (int i = 0; i < n; i++)
+        quantised = quantised || s->engine->kernels.gemm_q[outs[i].w->type];
+    if (quantised)
+        rr_engine_quantise(s->engine, &s->xq, in, s->n_rows, n_cols);
+    for (int i = 0; i < n; i++) {
+        const struct rr_matmul mm = {.y = outs[i].y,
+                                     .ldy = (size_t)outs[i].w->n_rows,
+                                     .x = in,
+                                     .ldx = (size_t)n_cols,
+                                     .xq = &s->xq,
+                                     .m = s->n_rows,
+                                     .w = outs[i].w};
+        rr_engine_matmul(s->engine, &mm, s->panels);
+    }
 }
 
 static void norm_rows(struct rr_session *s, const float *g)
@@ -67,19 +81,16 @@ void rr_forward_rows(struct rr_session *s)
     for (int l = 0; l < m->h.n_layers; l++) {
         const struct rr_layer *w = &m->layers[l];
         norm_rows(s, w->attn_norm);
-        product(s, s->q, s->h, &w->wq);
-        product(s, s->k, s->h, &w->wk);
-        product(s, s->v, s->h, &w->wv);
+        products(s, s->h, (struct output[]){{s->q, &w->wq}, {s->k, &w->wk}, {s->v, &w->wv}}, 3);
         rope_rows(s);
         rr_cache_write(s, l);
         rr_attention(s, l);
-        product(s, s->h, s->att, &w->wo);
+        products(s, s->att, &(struct output){s->h, &w->wo}, 1);
         kern->add(s->x, s->h, n * dim);
         norm_rows(s, w->ffn_norm);
-        product(s, s->gate, s->h, &w->gate);
-        product(s, s->up, s->h, &w->up);
+        products(s, s->h, (struct output[]){{s->gate, &w->gate}, {s->up, &w->up}}, 2);
         kern->silu_mul(s->gate, s->up, n * m->h.n_ff);
-        product(s, s->h, s->gate, &w->down);
+        products(s, s->gate, &(struct output){s->h, &w->down}, 1);
         kern->add(s->x, s->h, n * dim);
     }
 }

@@ -63,6 +63,11 @@ static void lay_out(struct rr_session *s, struct carver *c)
     s->v = carve(c, rows, kv_dim * sizeof(float));
     s->gate = carve(c, rows, (size_t)h->n_ff * sizeof(float));
     s->up = carve(c, rows, (size_t)h->n_ff * sizeof(float));
+    if (s->engine->kernels.quantise) {
+        s->xq.q = carve(c, rows, widest);
+        s->xq.d = carve(c, rows, widest / RR_QK * sizeof(float));
+        s->xq.sum = carve(c, rows, widest / RR_QK * sizeof(int32_t));
+    }
     /* The panel of the widest matrix may be shorter than that of a narrower one: both are
      * bounded by this sum. */
     s->panels = carve(c, threads,
@@ -276,11 +281,25 @@ static double log_sum_exp(const float *logits, int n)
 static void head_ids(struct rr_session *s, const struct rr_want *w, const float *h)
 {
     const struct rr_tensor *head = &s->model->head;
+    const struct rr_kernels *kern = &s->engine->kernels;
     const size_t row_bytes = rr_row_bytes(head->type, (size_t)head->n_cols);
+    if (kern->gemm_q[head->type]) {
+        kern->quantise(&s->xq, h, head->n_cols);
+        const struct rr_gemm_q g = {.y = w->logits,
+                                    .x = s->xq,
+                                    .w = head->data,
+                                    .rows = w->ids,
+                                    .row_bytes = row_bytes,
+                                    .m = 1,
+                                    .n = w->n_ids,
+                                    .k = head->n_cols};
+        kern->gemm_q[head->type](&g, s->panels);
+        return;
+    }
     for (int i = 0; i < w->n_ids; i++)
-        s->engine->kernels.gemv[head->type](
-            &w->logits[i], h, (const char *)head->data + (size_t)w->ids[i] * row_bytes, row_bytes,
-            1, head->n_cols);
+        kern->gemv[head->type](&w->logits[i], h,
+                               (const char *)head->data + (size_t)w->ids[i] * row_bytes, row_bytes,
+                               1, head->n_cols);
 }
 
 static bool needs_whole_head(const struct rr_want *w)
@@ -331,8 +350,11 @@ static int head_wants(struct rr_session *s, const struct rr_want *wants, const i
                                .ldy = (size_t)m->h.n_vocab,
                                .x = s->h,
                                .ldx = dim,
+                               .xq = &s->xq,
                                .m = n_whole,
                                .w = &m->head};
+        if (s->engine->kernels.gemm_q[m->head.type])
+            rr_engine_quantise(s->engine, &s->xq, s->h, n_whole, m->h.n_embd);
         rr_engine_matmul(s->engine, &mm, s->panels);
         for (int i = 0; i < n_whole; i++)
             scatter_logits(whole[i], s->logits + (size_t)i * (size_t)m->h.n_vocab, m->h.n_vocab);

@@ -25,7 +25,7 @@ static int open_parts(struct rr_recrank *r, const char *model, const char *token
     const int level = o->cpu ? rr_cpu_level_from_name(o->cpu) : (int)rr_cpu_best();
     if (level < 0)
         return rr_fail(err, RR_ERR_USAGE, "CPU_LEVEL", RR_NOWHERE,
-                       "'%s'; expected c, avx2 or avx512", o->cpu);
+                       "'%s'; expected " RR_CPU_LEVEL_NAMES, o->cpu);
     int rc = rr_engine_init(&r->engine, o->n_threads, (enum rr_cpu_level)level, err);
     if (!rc)
         rc = rr_weights_open(&r->weights, model, tokenizer, err);

@@ -171,8 +171,11 @@ Test(golden, logits_of_gguf_types)
             cr_assert(e.rms <= types[i].limit,
                       "%s at %s: RMS error %g; the specification allows %g", types[i].name,
                       level_name(level), e.rms, types[i].limit);
-            cr_assert(e.rms <= 1e-4, "%s at %s: RMS error %g; ours is below 1e-4", types[i].name,
-                      level_name(level), e.rms);
+            struct rr_kernels k;
+            rr_kernels_init(&k, (enum rr_cpu_level)level);
+            cr_assert(k.gemm_q[w.model.layers[0].wq.type] || e.rms <= 1e-4,
+                      "%s at %s: RMS error %g; without integer products ours is below 1e-4",
+                      types[i].name, level_name(level), e.rms);
         }
         rr_weights_close(&w);
     }

@@ -3,153 +3,13 @@
  * read or write too far stops the test, and begin behind guard bytes. */
 #include "tests/test.h"
 
-#include <fcntl.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 #include "engine/kernel/kernel.h"
+#include "tests/make_inputs.h"
 #include "tests/make_model.h"
-
-/* cr_assert reports every success too, which costs too much in inner loops. */
-#define CHECK(cond, ...)                                                                           \
-    do {                                                                                           \
-        if (!(cond))                                                                               \
-            cr_assert((cond), __VA_ARGS__);                                                        \
-    } while (0)
-
-#define EACH_LEVEL(k)                                                                              \
-    for (int level_ = 0; level_ <= (int)rr_cpu_best(); level_++)                                   \
-        for (struct rr_kernels k = table(level_), *once_ = &k; once_; once_ = NULL)
-
-static struct rr_kernels table(int level)
-{
-    struct rr_kernels k;
-    rr_kernels_init(&k, (enum rr_cpu_level)level);
-    return k;
-}
-
-static const char *level_of(const struct rr_kernels *k)
-{
-    return rr_cpu_level_name(k->level);
-}
-
-static const char *type_of(int type)
-{
-    return rr_type_info((enum rr_type)type)->name;
-}
-
-/* ---- fenced memory ---- */
-
-#define FENCE_BYTES (1u << 20)
-#define GUARD 256
-/* A float of these bytes is NaN: what was not written, or read from outside, shows. */
-#define POISON 0xFF
-
-struct fence {
-    unsigned char *end; /* nothing behind it may be touched */
-};
-
-static void fence_open(struct fence *f)
-{
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE), n = (FENCE_BYTES + page - 1) / page * page;
-    int fd = open("/dev/zero", O_RDWR);
-    void *p =
-        fd < 0 ? MAP_FAILED : mmap(NULL, n + page, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-    cr_assert(p != MAP_FAILED, "no memory for a fence of %zu bytes", n);
-    f->end = (unsigned char *)p + n;
-    int rc = mprotect(f->end, page, PROT_NONE);
-    cr_assert(rc == 0, "the page behind a fence could not be protected");
-    close(fd);
-}
-
-/* n poisoned bytes that end at the fence, less `shift`. */
-static void *fenced(struct fence *f, size_t n, size_t shift)
-{
-    if (!f->end)
-        fence_open(f);
-    CHECK(n + shift + GUARD <= FENCE_BYTES, "the test asks for %zu bytes of a fence", n);
-    memset(f->end - n - shift - GUARD, POISON, n + shift + GUARD);
-    return f->end - n - shift;
-}
-
-static float *fenced_floats(struct fence *f, size_t n)
-{
-    return fenced(f, n * sizeof(float), 0);
-}
-
-static bool guard_is_whole(const void *p)
-{
-    const unsigned char *b = p;
-    for (int i = 1; i <= GUARD; i++)
-        if (b[-i] != POISON)
-            return false;
-    return true;
-}
-
-static bool is_poison(const float *p, size_t n)
-{
-    const unsigned char *b = (const unsigned char *)p;
-    for (size_t i = 0; i < n * sizeof *p; i++)
-        if (b[i] != POISON)
-            return false;
-    return true;
-}
-
-static bool same_bits(const float *a, const float *b, size_t n)
-{
-    return memcmp(a, b, n * sizeof *a) == 0;
-}
-
-/* ---- inputs ---- */
-
-enum kind { PLAIN, LARGE, TINY, ZEROS, CANCELLING, N_KINDS };
-static const char *const kind_names[N_KINDS] = {"plain", "large", "tiny", "zeros", "cancelling"};
-
-static void fill(float *x, size_t n, enum kind kind, struct rr_rng *r)
-{
-    static const float scale[N_KINDS] = {1, 1e15f, 1e-20f, 0, 1e6f};
-    for (size_t i = 0; i < n; i++) {
-        x[i] = scale[kind] * random_float(r);
-        if (kind == CANCELLING && i % 2)
-            x[i] = -x[i - 1] + random_float(r);
-    }
-}
-
-#define MAX_LENGTHS 96
-
-/* Row lengths worth trying for a type. */
-static int lengths(int *out, int type)
-{
-    static const int beyond[] = {127, 128, 255, 256, 257, 300, 511, 512, 513, 700};
-    const int block = rr_type_info((enum rr_type)type)->block;
-    int n = 0;
-    for (int k = block; k <= (block == 1       ? 70
-                              : block == RR_QK ? 12 * RR_QK
-                                               : 4 * RR_QK_K);
-         k += block)
-        out[n++] = k;
-    for (size_t i = 0; block == 1 && i < sizeof beyond / sizeof beyond[0]; i++)
-        out[n++] = beyond[i];
-    if (block != 1)
-        out[n++] = 2 * RR_QK_K * 3;
-    return n;
-}
-
-/* Random bytes whose scales are finite: every pattern a valid file may hold. */
-static void any_row(unsigned char *p, int type, int k, struct rr_rng *r)
-{
-    const struct rr_type_info *t = rr_type_info((enum rr_type)type);
-    for (int i = 0; i < k; i += t->block, p += t->block_bytes) {
-        for (size_t b = 0; b < t->block_bytes; b++)
-            p[b] = (unsigned char)(rr_rng_u64(r) >> 56);
-        unsigned char *high = type == RR_TYPE_Q6_K ? p + t->block_bytes - 1 : p + 1;
-        if (t->block > 1 && (*high & 0x7C) == 0x7C)
-            *high &= 0xBF;
-    }
-}
 
 /* ---- the table, half precision ---- */
 
@@ -532,7 +392,13 @@ static void check_matmul(const struct rr_kernels *k, const struct rr_tensor *w, 
     const size_t ldy = (size_t)w->n_rows;
     float *scratch = fenced_floats(&fs, rr_matmul_scratch(w->n_cols));
     float *y = fenced_floats(&fy, (size_t)m * ldy);
-    struct rr_matmul mm = {.y = y, .ldy = ldy, .x = x, .ldx = (size_t)w->n_cols, .m = m, .w = w};
+    const struct rr_matmul mm = {.y = y,
+                                 .ldy = ldy,
+                                 .x = x,
+                                 .ldx = (size_t)w->n_cols,
+                                 .xq = quantised(k, x, m, w->n_cols),
+                                 .m = m,
+                                 .w = w};
     rr_matmul_rows(k, &mm, r0, r1, scratch);
     CHECK(guard_is_whole(y) && guard_is_whole(scratch),
           "%s matmul %s k=%d wrote before its output or scratch", level_of(k),
@@ -566,7 +432,17 @@ Test(kernel, matmul_rows_is_gemv_row_by_row)
             for (int j = 0; j < w.n_rows; j++)
                 random_row(data + (size_t)j * row_bytes, w.type, w.n_cols, 1.0f, &r);
             fill(x, 9 * (size_t)w.n_cols, PLAIN, &r);
-            for (int i = 0; i < 9; i++)
+            const struct rr_gemm_q whole = {.y = expected,
+                                            .ldy = (size_t)w.n_rows,
+                                            .x = *quantised(&k, x, 9, w.n_cols),
+                                            .w = data,
+                                            .row_bytes = row_bytes,
+                                            .m = 9,
+                                            .n = w.n_rows,
+                                            .k = w.n_cols};
+            if (k.gemm_q[type])
+                rr_gemm_q_reference(&whole, w.type);
+            for (int i = 0; i < 9 && !k.gemm_q[type]; i++)
                 for (int j = 0; j < w.n_rows; j++)
                     k.gemv[type](expected + i * w.n_rows + j, x + (size_t)i * (size_t)w.n_cols,
                                  data + (size_t)j * row_bytes, row_bytes, 1, w.n_cols);

@@ -167,7 +167,8 @@ Test(written, a_quantised_model_is_read_back_to_the_bit)
             most = fmax(most, fabs((double)plain[i]));
             off = fmax(off, fabs((double)plain[i] - (double)a[i]));
         }
-        cr_assert(off > 0 && off < 0.05 * most, "off by %g of %g", off, most);
+        /* The weights' own error, and where the machine multiplies in integers that of x. */
+        cr_assert(off > 0 && off < 0.12 * most, "off by %g of %g", off, most);
         rr_weights_close(&w);
         rr_arena_free(&arena);
         free_small(&s);

@@ -51,7 +51,7 @@ int tool_load(struct loaded *l, const char *path, const struct model_options *o,
     int level = o->cpu ? rr_cpu_level_from_name(o->cpu) : (int)rr_cpu_best();
     if (level < 0) {
         char line[200];
-        snprintf(line, sizeof line, "recrank: --cpu is '%.64s'; expected c, avx2 or avx512",
+        snprintf(line, sizeof line, "recrank: --cpu is '%.64s'; expected " RR_CPU_LEVEL_NAMES,
                  o->cpu);
         args_print_line(line);
         return 2;

@@ -32,7 +32,7 @@ struct model_options {
      0,         64,  false},                                                                       \
     {                                                                                              \
         "cpu", 0, OPT_TEXT, &(o).cpu, "LEVEL",                                                     \
-            "use no instructions above this level: c, avx2, avx512", 0, 0, false                   \
+            "use no instructions above this level: " RR_CPU_LEVEL_NAMES, 0, 0, false               \
     }
 #define MODEL_OPTION_ROWS(o)                                                                       \
     {"tokenizer", 0,                                                                               \

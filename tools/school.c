@@ -44,7 +44,7 @@ int school_open(struct school *s, const struct school_options *o, const struct o
     const int level = engine->cpu ? rr_cpu_level_from_name(engine->cpu) : (int)rr_cpu_best();
     if (level < 0)
         return rr_fail(err, RR_ERR_USAGE, "CPU_LEVEL", RR_NOWHERE,
-                       "--cpu is '%s'; expected c, avx2 or avx512", engine->cpu);
+                       "--cpu is '%s'; expected " RR_CPU_LEVEL_NAMES, engine->cpu);
     int rc = rr_engine_init(&s->engine, (int)engine->threads, (enum rr_cpu_level)level, err);
     if (!rc)
         rc = rr_corpus_vocabulary(&s->vocab, &s->arena, &d->split, (int)o->vocab, o->whole, err);

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const level_names[RR_CPU_COUNT] = {"c", "avx2", "avx512"};
+static const char *const level_names[RR_CPU_COUNT] = {"c", "avx2", "avx512", "avx512vnni"};
 
 const char *rr_cpu_level_name(enum rr_cpu_level level)
 {
@@ -39,7 +39,13 @@ static uint64_t xcr0(void)
 enum rr_cpu_level rr_cpu_best(void)
 {
     enum { OSXSAVE = 1u << 27, FMA = 1u << 12, F16C = 1u << 29, AVX = 1u << 28 };
-    enum { AVX2 = 1u << 5, AVX512F = 1u << 16, AVX512DQ = 1u << 17, AVX512BW = 1u << 30 };
+    enum {
+        AVX2 = 1u << 5,
+        AVX512F = 1u << 16,
+        AVX512DQ = 1u << 17,
+        AVX512BW = 1u << 30,
+        AVX512VNNI = 1u << 11
+    };
     const uint32_t avx512vl = 1u << 31;
     uint32_t max[4], one[4], seven[4];
     cpuid(0, 0, max);
@@ -53,7 +59,7 @@ enum rr_cpu_level rr_cpu_best(void)
     const uint32_t need7 = (uint32_t)AVX512F | AVX512DQ | AVX512BW | avx512vl;
     if ((seven[1] & need7) != need7 || (xcr0() & 0xE6) != 0xE6)
         return RR_CPU_AVX2;
-    return RR_CPU_AVX512;
+    return seven[2] & AVX512VNNI ? RR_CPU_AVX512VNNI : RR_CPU_AVX512;
 }
 
 void rr_cpu_brand(char *out, size_t size)

@@ -10,8 +10,9 @@
 /* Levels in ascending order per architecture; a level implies those below it. */
 enum rr_cpu_level {
     RR_CPU_C,
-    RR_CPU_AVX2,   /* AVX2, FMA, F16C */
-    RR_CPU_AVX512, /* AVX-512 F, BW, DQ, VL */
+    RR_CPU_AVX2,       /* AVX2, FMA, F16C */
+    RR_CPU_AVX512,     /* AVX-512 F, BW, DQ, VL */
+    RR_CPU_AVX512VNNI, /* with integer dot products */
     RR_CPU_COUNT
 };
 
@@ -19,8 +20,10 @@ enum rr_cpu_level {
  * Thread-safe. */
 enum rr_cpu_level rr_cpu_best(void);
 
-/* "c", "avx2", "avx512". */
+/* "c", "avx2", "avx512", "avx512vnni". */
 const char *rr_cpu_level_name(enum rr_cpu_level level);
+/* All of them for a message: "c, avx2, avx512 or avx512vnni". */
+#define RR_CPU_LEVEL_NAMES "c, avx2, avx512 or avx512vnni"
 /* -1 when the name is unknown. */
 int rr_cpu_level_from_name(const char *name);
 

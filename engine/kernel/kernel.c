@@ -26,6 +26,8 @@ void rr_kernels_init(struct rr_kernels *k, enum rr_cpu_level level)
         rr_kernels_init_avx2(k);
     if (level >= RR_CPU_AVX512)
         rr_kernels_init_avx512(k);
+    if (level >= RR_CPU_AVX512VNNI)
+        rr_kernels_init_avx512vnni(k);
 #endif
     k->level = level;
 }
@@ -44,7 +46,9 @@ static int panel_rows(int n_cols)
 
 size_t rr_matmul_scratch(int n_cols)
 {
-    return (size_t)panel_rows(n_cols) * (size_t)n_cols;
+    const size_t floats = (size_t)panel_rows(n_cols) * (size_t)n_cols,
+                 least = RR_QPANEL_BYTES / sizeof(float);
+    return floats > least ? floats : least;
 }
 
 void rr_matmul_rows(const struct rr_kernels *k, const struct rr_matmul *mm, int r0, int r1,
@@ -53,6 +57,18 @@ void rr_matmul_rows(const struct rr_kernels *k, const struct rr_matmul *mm, int 
     const struct rr_tensor *w = mm->w;
     const size_t row_bytes = rr_row_bytes(w->type, (size_t)w->n_cols);
     const unsigned char *rows = (const unsigned char *)w->data + (size_t)r0 * row_bytes;
+    if (k->gemm_q[w->type]) {
+        const struct rr_gemm_q q = {.y = mm->y + r0,
+                                    .ldy = mm->ldy,
+                                    .x = *mm->xq,
+                                    .w = rows,
+                                    .row_bytes = row_bytes,
+                                    .m = mm->m,
+                                    .n = r1 - r0,
+                                    .k = w->n_cols};
+        k->gemm_q[w->type](&q, scratch);
+        return;
+    }
     if (mm->m < MIN_PANEL_ROWS) {
         for (int i = 0; i < mm->m; i++)
             k->gemv[w->type](mm->y + (size_t)i * mm->ldy + r0, mm->x + (size_t)i * mm->ldx, rows,

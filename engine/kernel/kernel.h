@@ -6,8 +6,12 @@
  * add the products of one output in the same order, so a row alone, in a batch, or on another
  * thread has the same bits.
  *
+ * Levels with an integer dot product multiply quantised weights (gemm_q) by rows of x that are
+ * quantised to eight bits, block by block; below them such weights are multiplied as floats.
+ *
  * Tolerance against C, checked by tests/kernel_test.c: products within 1e-5 * sum |x w| + 1e-6;
- * exp within 4e-6 relative; row_f32 exactly. All functions touch nothing but their arguments;
+ * exp within 4e-6 relative; row_f32, quantise and gemm_q exactly (rr_quantise_reference,
+ * rr_gemm_q_reference). All functions touch nothing but their arguments;
  * pointers need no alignment. */
 #ifndef RR_KERNEL_H
 #define RR_KERNEL_H
@@ -28,6 +32,28 @@ struct rr_gemm {
     size_t ldw;
     int m, n, k;
 };
+
+/* Rows of x for integer products, in blocks of RR_QK: x[M,K] ~ d q, q in -127 .. 127. A block with
+ * a number that is not finite has q = 0 and such a d, so that what it meets becomes NaN. */
+struct rr_quantised {
+    int8_t *q;    /* [M, K] */
+    float *d;     /* [M, K / RR_QK] greatest |x| of the block / 127 */
+    int32_t *sum; /* [M, K / RR_QK] of the block's q */
+};
+#define RR_Q_LEAST 1e-30f /* a block of smaller numbers is zeros */
+
+/* y[M,N] = x[M,K] W[N,K]^T, x quantised, W as it is stored with rows row_bytes apart. For every
+ * output, block by block in order: y = fma(float(sum of q_w q_x), d_w * d_x, y), the sum exact. */
+struct rr_gemm_q {
+    float *y;
+    size_t ldy;
+    struct rr_quantised x; /* from its row 0 on */
+    const void *w;
+    const int *rows; /* [n] rows of W to multiply with; NULL: 0 .. n - 1 */
+    size_t row_bytes;
+    int m, n, k;
+};
+#define RR_QPANEL_BYTES (37u << 10) /* scratch of gemm_q */
 
 /* s[Q,16 P] = scale * q[Q,D] K^T with keys in panels: k[P][D][16]. n_q in 1..RR_ATTN_ROWS. */
 struct rr_attn_scores {
@@ -65,6 +91,10 @@ struct rr_kernels {
     void (*gemv[RR_TYPE_COUNT])(float *y, const float *x, const void *w, size_t row_bytes, int n,
                                 int k);
     void (*gemm_f32)(const struct rr_gemm *g);
+    /* NULL where the level multiplies a type as floats. scratch: RR_QPANEL_BYTES. */
+    void (*gemm_q[RR_TYPE_COUNT])(const struct rr_gemm_q *g, void *scratch);
+    /* One row of x, k a multiple of RR_QK; NULL where no gemm_q is there. */
+    void (*quantise)(const struct rr_quantised *out, const float *x, int k);
     void (*attn_scores)(const struct rr_attn_scores *a);
     void (*attn_values)(const struct rr_attn_values *a);
     /* s[i] = exp(s[i] - max s); returns the sum of them. n >= 1. */
@@ -86,6 +116,11 @@ void rr_kernels_init(struct rr_kernels *k, enum rr_cpu_level level);
 void rr_kernels_init_c(struct rr_kernels *k);
 void rr_kernels_init_avx2(struct rr_kernels *k);
 void rr_kernels_init_avx512(struct rr_kernels *k);
+void rr_kernels_init_avx512vnni(struct rr_kernels *k);
+
+/* What gemm_q and quantise must give, in plain C. type: one of RR_QK's blocks. */
+void rr_gemm_q_reference(const struct rr_gemm_q *g, enum rr_type type);
+void rr_quantise_reference(const struct rr_quantised *out, const float *x, int k);
 
 /* A matrix of weights as it is stored: n_rows rows of n_cols numbers, each row
  * rr_row_bytes(type, n_cols). */
@@ -100,12 +135,13 @@ size_t rr_matmul_scratch(int n_cols);
 
 /* y[M, r0..r1) = x[M,K] W[r0..r1, K]^T; y points at column 0 of its rows. Quantised rows are
  * unpacked into `scratch` once and used by all M rows; for few rows they are read in place. Same
- * bits either way. */
+ * bits either way. Where there is a gemm_q for W's type, xq is multiplied instead of x. */
 struct rr_matmul {
     float *y;
     size_t ldy;
     const float *x;
     size_t ldx;
+    const struct rr_quantised *xq; /* x by k->quantise; may be NULL where no gemm_q needs it */
     int m;
     const struct rr_tensor *w;
 };

@@ -2,6 +2,7 @@
  * Sums run in eight lanes so that any compiler can vectorise them without reordering anything. */
 #include "engine/kernel/kernel.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -183,6 +184,59 @@ static void gemv_q4_0(float *y, const float *x, const void *w, size_t row_bytes,
 static void gemv_q6_k(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
 {
     gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_Q6_K, row_f32_q6_k);
+}
+
+/* ---- in integers ---- */
+
+void rr_quantise_reference(const struct rr_quantised *out, const float *x, int k)
+{
+    for (int b = 0; b < k / RR_QK; b++, x += RR_QK) {
+        float most = 0;
+        for (int i = 0; i < RR_QK; i++)
+            most = fabsf(x[i]) <= most || isnan(most) ? most : fabsf(x[i]); /* a NaN stays */
+        const float inverse = most >= RR_Q_LEAST && most <= FLT_MAX ? 127.0f / most : 0;
+        out->d[b] = most < RR_Q_LEAST ? 0 : most / 127.0f;
+        out->sum[b] = 0;
+        for (int i = 0; i < RR_QK; i++) {
+            const int q = inverse > 0 ? (int)rintf(x[i] * inverse) : 0;
+            out->q[b * RR_QK + i] = (int8_t)q;
+            out->sum[b] += q;
+        }
+    }
+}
+
+/* q of 32 stored numbers; returns their scale. */
+static float block_q(int q[RR_QK], const unsigned char *p, enum rr_type type)
+{
+    p += 2;
+    for (int i = 0; i < RR_QK; i++)
+        q[i] = type == RR_TYPE_Q8_0 ? (int8_t)p[i]
+               : i < RR_QK / 2      ? (p[i] & 15) - 8
+                                    : (p[i - RR_QK / 2] >> 4) - 8;
+    return rr_f16_to_f32(load_u16(p - 2));
+}
+
+void rr_gemm_q_reference(const struct rr_gemm_q *g, enum rr_type type)
+{
+    const size_t n_blocks = (size_t)(g->k / RR_QK);
+    for (int j = 0; j < g->n; j++) {
+        const unsigned char *w =
+            (const unsigned char *)g->w + (size_t)(g->rows ? g->rows[j] : j) * g->row_bytes;
+        for (int i = 0; i < g->m; i++)
+            g->y[(size_t)i * g->ldy + (size_t)j] = 0;
+        for (size_t b = 0; b < n_blocks; b++, w += rr_type_info(type)->block_bytes) {
+            int q[RR_QK];
+            const float d = block_q(q, w, type);
+            for (int i = 0; i < g->m; i++) {
+                const size_t at = (size_t)i * n_blocks + b;
+                float *y = &g->y[(size_t)i * g->ldy + (size_t)j];
+                int sum = 0;
+                for (int e = 0; e < RR_QK; e++)
+                    sum += q[e] * g->x.q[at * RR_QK + (size_t)e];
+                *y = fmaf((float)sum, d * g->x.d[at], *y);
+            }
+        }
+    }
 }
 
 static void gemm_f32(const struct rr_gemm *g)

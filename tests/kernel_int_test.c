@@ -1,0 +1,131 @@
+/* Integer products of quantised weights, bit for bit what plain C gives, at every CPU level that
+ * has them. */
+#include "tests/test.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+#include "engine/kernel/kernel.h"
+#include "tests/make_inputs.h"
+#include "tests/make_model.h"
+
+static void check_quantise(const struct rr_kernels *k, const float *x, int len, const char *what)
+{
+    static int8_t q[512], expected_q[512];
+    static float d[512 / RR_QK], expected_d[512 / RR_QK];
+    static int32_t sum[512 / RR_QK], expected_sum[512 / RR_QK];
+    const struct rr_quantised expected = {expected_q, expected_d, expected_sum}, out = {q, d, sum};
+    rr_quantise_reference(&expected, x, len);
+    k->quantise(&out, x, len);
+    for (int b = 0; b < len / RR_QK; b++) {
+        CHECK(memcmp(q + b * RR_QK, expected_q + b * RR_QK, RR_QK) == 0 &&
+                  sum[b] == expected_sum[b] &&
+                  (same_bits(d + b, expected_d + b, 1) || (isnan(d[b]) && isnan(expected_d[b]))),
+              "%s quantise %s block %d: d %a, sum %d; C has %a, %d", level_of(k), what, b,
+              (double)d[b], sum[b], (double)expected_d[b], expected_sum[b]);
+        for (int i = 0; i < RR_QK; i++) {
+            const double error = fabs((double)x[b * RR_QK + i] - (double)d[b] * q[b * RR_QK + i]);
+            CHECK(!isfinite(d[b]) || error <= (double)d[b] * 0.5001 + 1e-30,
+                  "%s quantise %s: %a is off by %g with steps of %g", level_of(k), what,
+                  (double)x[b * RR_QK + i], error, (double)d[b]);
+        }
+    }
+}
+
+Test(kernel, rows_are_quantised_as_c_does)
+{
+    static float x[512];
+    struct rr_rng r;
+    rr_rng_seed(&r, 81);
+    EACH_LEVEL(k)
+    for (int kind = 0; kind < N_KINDS && k.quantise; kind++)
+        for (int round = 0; round < 40; round++) {
+            const int len = RR_QK * (1 + round % 16);
+            fill(x, (size_t)len, (enum kind)kind, &r);
+            check_quantise(&k, x, len, kind_names[kind]);
+            static const float odd[] = {NAN, -NAN, INFINITY, -INFINITY, 1e-42f, 3e38f, -0.0f};
+            x[(round * 7) % len] = odd[round % 7];
+            check_quantise(&k, x, len, "a number that is not usual");
+        }
+}
+
+/* Everything that is not finite in x or in W's scale reaches every output it should, no other. */
+Test(kernel, integer_products_hand_nan_on)
+{
+    static float x[64], y[3 * 20];
+    static unsigned char w[20 * 2 * sizeof(struct rr_block_q8_0)];
+    const uint16_t nan16 = 0x7E00;
+    struct rr_rng r;
+    rr_rng_seed(&r, 82);
+    EACH_LEVEL(k)
+    for (int bad = 0; bad < 3 && k.gemm_q[RR_TYPE_Q8_0]; bad++)
+        for (int m = 1; m <= 3; m++) {
+            static unsigned char scratch[RR_QPANEL_BYTES];
+            const size_t row = 2 * sizeof(struct rr_block_q8_0);
+            static float rows[3 * 64];
+            for (int j = 0; j < 20; j++)
+                random_row(w + (size_t)j * row, RR_TYPE_Q8_0, 64, 1, &r);
+            fill(x, 64, PLAIN, &r);
+            for (int i = 0; i < m; i++)
+                memcpy(rows + i * 64, x, sizeof x);
+            if (bad < 2)
+                rows[40] = bad ? INFINITY : NAN;
+            else
+                memcpy(w + 3 * row, &nan16, 2);
+            const struct rr_gemm_q g = {.y = y,
+                                        .ldy = 20,
+                                        .x = *quantised(&k, rows, m, 64),
+                                        .w = w,
+                                        .row_bytes = row,
+                                        .m = m,
+                                        .n = 20,
+                                        .k = 64};
+            k.gemm_q[RR_TYPE_Q8_0](&g, scratch);
+            for (int i = 0; i < m; i++)
+                for (int j = 0; j < 20; j++)
+                    CHECK(isfinite(y[i * 20 + j]) == (bad < 2 ? i != 0 : j != 3),
+                          "%s: %a at row %d, output %d", level_of(&k), (double)y[i * 20 + j], i, j);
+        }
+}
+
+Test(kernel, integer_products_are_what_c_gives)
+{
+    static const int widths[] = {1, 2, 15, 16, 17, 31, 32, 33, 47, 70};
+    static struct fence fw, fy, fs;
+    static float x[9 * 16384], expected[20 * 70];
+    struct rr_rng r;
+    rr_rng_seed(&r, 83);
+    EACH_LEVEL(k)
+    for (int type = 0; type < RR_TYPE_COUNT; type++)
+        for (int blocks = 1; blocks <= 70 && k.gemm_q[type]; blocks += blocks < 4 ? 1 : 11)
+            for (size_t n = 0; n < sizeof widths / sizeof widths[0]; n++)
+                for (int m = 1; m <= 20; m += m < 8 ? 1 : 4) {
+                    const int len = blocks * RR_QK, width = widths[n];
+                    const size_t bytes = rr_row_bytes((enum rr_type)type, (size_t)len);
+                    unsigned char *w = fenced(&fw, bytes * (size_t)width, 0);
+                    float *y = fenced_floats(&fy, (size_t)(m * width));
+                    void *scratch = fenced(&fs, RR_QPANEL_BYTES, (size_t)(m % 3) * 4);
+                    int ids[70];
+                    for (int j = 0; j < width; j++) {
+                        any_row(w + (size_t)j * bytes, type, len, &r);
+                        ids[j] = (int)rr_rng_below(&r, (uint64_t)width);
+                    }
+                    fill(x, (size_t)(m * len), (enum kind)(m % N_KINDS), &r);
+                    struct rr_gemm_q g = {.y = expected,
+                                          .ldy = (size_t)width,
+                                          .x = *quantised(&k, x, m, len),
+                                          .w = w,
+                                          .rows = m % 2 ? ids : NULL,
+                                          .row_bytes = bytes,
+                                          .m = m,
+                                          .n = width,
+                                          .k = len};
+                    rr_gemm_q_reference(&g, (enum rr_type)type);
+                    g.y = y;
+                    k.gemm_q[type](&g, scratch);
+                    CHECK(same_bits(y, expected, (size_t)(m * width)) && guard_is_whole(y) &&
+                              guard_is_whole(scratch),
+                          "%s gemm_q %s m=%d n=%d k=%d is not what C gives", level_of(&k),
+                          type_of(type), m, width, len);
+                }
+}
