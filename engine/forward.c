@@ -20,6 +20,7 @@ static void products(struct rr_session *s, const float *in, const struct output 
         quantised = quantised || s->engine->kernels.gemm_q[outs[i].w->type];
     if (quantised)
         rr_engine_quantise(s->engine, &s->xq, in, s->n_rows, n_cols);
+    rr_session_step(s, RR_STEP_QUANTISE);
     for (int i = 0; i < n; i++) {
         const struct rr_matmul mm = {.y = outs[i].y,
                                      .ldy = (size_t)outs[i].w->n_rows,
@@ -30,6 +31,7 @@ static void products(struct rr_session *s, const float *in, const struct output 
                                      .w = outs[i].w};
         rr_engine_matmul(s->engine, &mm, s->panels);
     }
+    rr_session_step(s, RR_STEP_PRODUCT);
 }
 
 static void norm_rows(struct rr_session *s, const float *g)
@@ -39,6 +41,7 @@ static void norm_rows(struct rr_session *s, const float *g)
         const size_t at = (size_t)i * (size_t)h->n_embd;
         s->engine->kernels.rmsnorm(s->h + at, s->x + at, g, h->n_embd, (float)h->rms_eps);
     }
+    rr_session_step(s, RR_STEP_NORM);
 }
 
 /* Turns the pairs of every head of one row by the angles of its position. */
@@ -78,19 +81,26 @@ void rr_forward_rows(struct rr_session *s)
         kern->row_f32[m->embed.type](
             s->x + (size_t)i * (size_t)dim,
             (const char *)m->embed.data + (size_t)s->rows[i].token * embed_row, dim);
+    rr_session_step(s, RR_STEP_EMBED);
     for (int l = 0; l < m->h.n_layers; l++) {
         const struct rr_layer *w = &m->layers[l];
         norm_rows(s, w->attn_norm);
         products(s, s->h, (struct output[]){{s->q, &w->wq}, {s->k, &w->wk}, {s->v, &w->wv}}, 3);
         rope_rows(s);
+        rr_session_step(s, RR_STEP_ROPE);
         rr_cache_write(s, l);
+        rr_session_step(s, RR_STEP_CACHE);
         rr_attention(s, l);
+        rr_session_step(s, RR_STEP_ATTENTION);
         products(s, s->att, &(struct output){s->h, &w->wo}, 1);
         kern->add(s->x, s->h, n * dim);
+        rr_session_step(s, RR_STEP_ADD);
         norm_rows(s, w->ffn_norm);
         products(s, s->h, (struct output[]){{s->gate, &w->gate}, {s->up, &w->up}}, 2);
         kern->silu_mul(s->gate, s->up, n * m->h.n_ff);
+        rr_session_step(s, RR_STEP_ACTIVATION);
         products(s, s->gate, &(struct output){s->h, &w->down}, 1);
         kern->add(s->x, s->h, n * dim);
+        rr_session_step(s, RR_STEP_ADD);
     }
 }

@@ -189,6 +189,25 @@ void rr_session_rewind(struct rr_session *s, int node)
     s->n_nodes = node;
 }
 
+const char *rr_step_name(enum rr_step step)
+{
+    static const char *const names[RR_N_STEPS] = {"embed", "norm",  "quantise",  "product",
+                                                  "rope",  "cache", "attention", "activation",
+                                                  "add",   "head"};
+    return names[step];
+}
+
+void rr_session_step(struct rr_session *s, enum rr_step step)
+{
+    struct rr_profile *p = s->o.profile;
+    if (!p)
+        return;
+    const double now = p->clock();
+    p->seconds[step] += now - p->mark;
+    p->waiting += rr_pool_waited(s->engine->pool);
+    p->mark = now;
+}
+
 int rr_session_length(const struct rr_session *s, int node)
 {
     return node >= 0 && node < s->n_nodes ? s->nodes[node].n : 0;
@@ -437,6 +456,10 @@ int rr_session_eval(struct rr_session *s, const struct rr_feed *feeds, int n_fee
     if (!rc)
         rc = check_wants(s, feeds, n_feeds, wants, n_wants, err);
     struct at at = {0, 0};
+    if (s->o.profile) {
+        rr_pool_set_clock(s->engine->pool, s->o.profile->clock);
+        s->o.profile->mark = s->o.profile->clock();
+    }
     while (!rc) {
         struct at from = at;
         fill_batch(s, feeds, n_feeds, &at);
@@ -445,7 +468,10 @@ int rr_session_eval(struct rr_session *s, const struct rr_feed *feeds, int n_fee
         rr_forward_rows(s);
         s->n_tokens += s->n_rows;
         rc = serve_batch(s, feeds, wants, n_wants, from, &next, err);
+        rr_session_step(s, RR_STEP_HEAD);
     }
+    if (s->o.profile)
+        rr_pool_set_clock(s->engine->pool, NULL);
     for (int i = 0; i < n_feeds; i++)
         if (feeds[i].node >= 0 && feeds[i].node < s->n_nodes)
             s->nodes[feeds[i].node].due = s->nodes[feeds[i].node].n;

@@ -19,6 +19,29 @@
 
 #define RR_MAX_DEPTH 32 /* nodes on a path */
 
+/* Where a session's time goes. */
+enum rr_step {
+    RR_STEP_EMBED,
+    RR_STEP_NORM,
+    RR_STEP_QUANTISE,
+    RR_STEP_PRODUCT, /* the linear layers */
+    RR_STEP_ROPE,
+    RR_STEP_CACHE,
+    RR_STEP_ATTENTION,
+    RR_STEP_ACTIVATION,
+    RR_STEP_ADD,
+    RR_STEP_HEAD, /* norm, product and what is wanted of it */
+    RR_N_STEPS
+};
+const char *rr_step_name(enum rr_step step); /* "embed", "norm", ... */
+
+struct rr_profile {
+    double (*clock)(void); /* seconds, monotonic */
+    double seconds[RR_N_STEPS];
+    double waiting; /* of these, for other threads to end */
+    double mark;    /* when the step began; the session's own */
+};
+
 struct rr_session_options {
     int n_cells;   /* tokens the cache holds; 0: the model's context. Each node rounds its own up
                       to 16. */
@@ -26,6 +49,7 @@ struct rr_session_options {
                       caller's risk */
     int n_batch;   /* rows computed at once, 0: 256 */
     int n_nodes;   /* nodes open at once, 0: 1024 */
+    struct rr_profile *profile; /* is added to while the session computes; NULL: no clock is read */
 };
 
 struct rr_session;

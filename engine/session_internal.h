@@ -65,6 +65,8 @@ static inline size_t cache_offset(const struct rr_session *s, int layer, int hea
            (size_t)h->head_dim;
 }
 
+/* What was done since the last call was this step. */
+void rr_session_step(struct rr_session *s, enum rr_step step);
 /* Runs the layers over s->rows; leaves the residual stream in s->x. */
 void rr_forward_rows(struct rr_session *s);
 /* Writes s->k and s->v of all rows into the cache of a layer. */

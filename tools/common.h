@@ -80,6 +80,6 @@ bool tool_interrupted(void);
 
 extern const struct command cmd_inspect, cmd_tokenize, cmd_logits, cmd_generate, cmd_score,
     cmd_split, cmd_rank, cmd_evaluate, cmd_data, cmd_fit, cmd_candidates, cmd_prompt, cmd_instruct,
-    cmd_audit, cmd_vocab, cmd_pretrain, cmd_tune, cmd_learn, cmd_demo;
+    cmd_audit, cmd_vocab, cmd_pretrain, cmd_tune, cmd_learn, cmd_demo, cmd_bench;
 
 #endif

@@ -1,4 +1,7 @@
 /* Owns no memory of its own: see mem.h. */
+#if defined(__linux__)
+#define _DEFAULT_SOURCE /* madvise */
+#endif
 #include "engine/base/mem.h"
 
 #include <stdarg.h>
@@ -6,7 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include "engine/base/check.h"
+
+/* Blocks that pages of 2 MiB are asked for: caches and weights, whose every byte is walked through
+ * again and again. */
+#define HUGE_PAGE ((size_t)2 << 20)
+#define HUGE_FROM (2 * HUGE_PAGE)
 
 void *rr_alloc(size_t n, size_t size)
 {
@@ -50,6 +59,15 @@ void *rr_alloc_aligned(size_t n_bytes)
 {
     if (n_bytes > SIZE_MAX - 64)
         return NULL;
+#if defined(MADV_HUGEPAGE)
+    if (n_bytes >= HUGE_FROM) {
+        void *p = aligned_alloc(HUGE_PAGE, rr_round_up(n_bytes, HUGE_PAGE));
+        if (p)
+            (void)madvise(p, rr_round_up(n_bytes, HUGE_PAGE),
+                          MADV_HUGEPAGE); /* as the system likes */
+        return p;
+    }
+#endif
     return aligned_alloc(64, rr_round_up(n_bytes ? n_bytes : 1, 64));
 }
 

@@ -28,6 +28,8 @@ struct rr_pool {
     rr_task_fn *fn;
     void *arg;
     int n_tasks;
+    double (*clock)(void); /* NULL: none */
+    double waited;
     atomic_int next;
     atomic_int busy;
     atomic_uint generation;
@@ -95,6 +97,32 @@ static void publish(struct rr_pool *p)
     pthread_mutex_unlock(&p->lock);
 }
 
+static void await_workers(struct rr_pool *p)
+{
+    for (int i = 0; i < SPINS; i++) {
+        if (atomic_load_explicit(&p->busy, memory_order_acquire) == 0)
+            return;
+        rr_cpu_pause();
+    }
+    pthread_mutex_lock(&p->lock);
+    while (atomic_load_explicit(&p->busy, memory_order_acquire) != 0)
+        pthread_cond_wait(&p->done, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void rr_pool_set_clock(struct rr_pool *p, double (*clock)(void))
+{
+    p->clock = clock;
+    p->waited = 0;
+}
+
+double rr_pool_waited(struct rr_pool *p)
+{
+    const double waited = p->waited;
+    p->waited = 0;
+    return waited;
+}
+
 void rr_pool_run(struct rr_pool *p, rr_task_fn *fn, void *arg, int n_tasks)
 {
     if (p->n_started == 0 || n_tasks <= 1) {
@@ -109,15 +137,10 @@ void rr_pool_run(struct rr_pool *p, rr_task_fn *fn, void *arg, int n_tasks)
     atomic_store_explicit(&p->busy, p->n_started, memory_order_relaxed);
     publish(p);
     take_tasks(p, 0);
-    for (int i = 0; i < SPINS; i++) {
-        if (atomic_load_explicit(&p->busy, memory_order_acquire) == 0)
-            return;
-        rr_cpu_pause();
-    }
-    pthread_mutex_lock(&p->lock);
-    while (atomic_load_explicit(&p->busy, memory_order_acquire) != 0)
-        pthread_cond_wait(&p->done, &p->lock);
-    pthread_mutex_unlock(&p->lock);
+    const double began = p->clock ? p->clock() : 0;
+    await_workers(p);
+    if (p->clock)
+        p->waited += p->clock() - began;
 }
 
 int rr_pool_open(struct rr_pool **pool, int n_threads, struct rr_error *err)

@@ -23,6 +23,11 @@ int rr_pool_size(const struct rr_pool *pool);
  * nesting. */
 void rr_pool_run(struct rr_pool *pool, rr_task_fn *fn, void *arg, int n_tasks);
 
+/* For profiles: with a clock, the pool adds up how long the caller of rr_pool_run waited for other
+ * threads; waited gives that in seconds and begins anew. NULL: no clock is read. */
+void rr_pool_set_clock(struct rr_pool *pool, double (*clock)(void));
+double rr_pool_waited(struct rr_pool *pool);
+
 /* The smallest of online cores, this process's affinity and its cgroup CPU quota; at least 1. */
 int rr_pool_default_threads(void);
 

@@ -314,24 +314,38 @@ static void gemm_f32(const struct rr_gemm *g)
     }
 }
 
+/* Panels p .. p + np - 1: with two, twice as many sums are under way, as the adders want it. */
+RR_INLINE void scores_panels(const struct rr_attn_scores *a, int p, int np, int nq)
+{
+    const size_t panel = (size_t)a->head_dim * RR_PANEL;
+    const float *k = a->k + (size_t)p * panel;
+    const __m512 scale = _mm512_set1_ps(a->scale);
+    __m512 acc[RR_ATTN_ROWS][2];
+    for (int i = 0; i < nq; i++)
+        acc[i][0] = acc[i][1] = _mm512_setzero_ps();
+    for (int d = 0; d < a->head_dim; d++) {
+        __m512 kv[2];
+        for (int c = 0; c < np; c++)
+            kv[c] = _mm512_loadu_ps(k + (size_t)c * panel + d * RR_PANEL);
+        for (int i = 0; i < nq; i++) {
+            const __m512 q = _mm512_set1_ps(a->q[(size_t)i * a->ldq + (size_t)d]);
+            for (int c = 0; c < np; c++)
+                acc[i][c] = _mm512_fmadd_ps(q, kv[c], acc[i][c]);
+        }
+    }
+    for (int i = 0; i < nq; i++)
+        for (int c = 0; c < np; c++)
+            _mm512_storeu_ps(a->s + (size_t)i * a->lds + (size_t)(p + c) * RR_PANEL,
+                             _mm512_mul_ps(acc[i][c], scale));
+}
+
 RR_INLINE void scores_rows(const struct rr_attn_scores *a, int nq)
 {
-    for (int p = 0; p < a->n_panels; p++) {
-        const float *k = a->k + (size_t)p * (size_t)a->head_dim * RR_PANEL;
-        __m512 acc[RR_ATTN_ROWS];
-        for (int i = 0; i < nq; i++)
-            acc[i] = _mm512_setzero_ps();
-        for (int d = 0; d < a->head_dim; d++) {
-            __m512 kv = _mm512_loadu_ps(k + d * RR_PANEL);
-            for (int i = 0; i < nq; i++)
-                acc[i] = _mm512_fmadd_ps(_mm512_set1_ps(a->q[(size_t)i * a->ldq + (size_t)d]), kv,
-                                         acc[i]);
-        }
-        __m512 scale = _mm512_set1_ps(a->scale);
-        for (int i = 0; i < nq; i++)
-            _mm512_storeu_ps(a->s + (size_t)i * a->lds + (size_t)p * RR_PANEL,
-                             _mm512_mul_ps(acc[i], scale));
-    }
+    int p = 0;
+    for (; p + 2 <= a->n_panels; p += 2)
+        scores_panels(a, p, 2, nq);
+    if (p < a->n_panels)
+        scores_panels(a, p, 1, nq);
 }
 
 static void attn_scores(const struct rr_attn_scores *a)
@@ -345,33 +359,59 @@ static void attn_scores(const struct rr_attn_scores *a)
         scores_rows(&one, 1);
 }
 
-RR_INLINE void values_strip(const struct rr_attn_values *a, int d, int nq, __mmask16 mask)
+#define MAX_STRIPS 4
+
+/* Sixteen numbers of the head in each of ns strips from d on; mask is of the last one. */
+RR_INLINE void values_strips(const struct rr_attn_values *a, int d, int ns, int nq, __mmask16 mask)
 {
-    __m512 acc[RR_ATTN_ROWS];
+    __m512 acc[RR_ATTN_ROWS][MAX_STRIPS];
     for (int i = 0; i < nq; i++)
-        acc[i] = _mm512_maskz_loadu_ps(mask, a->o + (size_t)i * a->ldo + d);
+        for (int t = 0; t < ns; t++)
+            acc[i][t] = _mm512_maskz_loadu_ps(t + 1 < ns ? (__mmask16)0xFFFF : mask,
+                                              a->o + (size_t)i * a->ldo + d + 16 * t);
     for (int j = 0; j < a->n; j++) {
-        __m512 v = _mm512_maskz_loadu_ps(mask, a->v + (size_t)j * a->ldv + d);
-        for (int i = 0; i < nq; i++)
-            acc[i] =
-                _mm512_fmadd_ps(_mm512_set1_ps(a->p[(size_t)i * a->ldp + (size_t)j]), v, acc[i]);
+        __m512 v[MAX_STRIPS];
+        for (int t = 0; t < ns; t++)
+            v[t] = _mm512_maskz_loadu_ps(t + 1 < ns ? (__mmask16)0xFFFF : mask,
+                                         a->v + (size_t)j * a->ldv + d + 16 * t);
+        for (int i = 0; i < nq; i++) {
+            const __m512 p = _mm512_set1_ps(a->p[(size_t)i * a->ldp + (size_t)j]);
+            for (int t = 0; t < ns; t++)
+                acc[i][t] = _mm512_fmadd_ps(p, v[t], acc[i][t]);
+        }
     }
     for (int i = 0; i < nq; i++)
-        _mm512_mask_storeu_ps(a->o + (size_t)i * a->ldo + d, mask, acc[i]);
+        for (int t = 0; t < ns; t++)
+            _mm512_mask_storeu_ps(a->o + (size_t)i * a->ldo + d + 16 * t,
+                                  t + 1 < ns ? (__mmask16)0xFFFF : mask, acc[i][t]);
+}
+
+RR_INLINE void values_rows(const struct rr_attn_values *a, int nq)
+{
+    int d = 0;
+    for (; d + 64 <= a->head_dim; d += 64)
+        values_strips(a, d, 4, nq, 0xFFFF);
+    const int left = a->head_dim - d;
+    const __mmask16 mask = tail_mask((left + 15) % 16 + 1);
+    if (left > 48)
+        values_strips(a, d, 4, nq, mask);
+    else if (left > 32)
+        values_strips(a, d, 3, nq, mask);
+    else if (left > 16)
+        values_strips(a, d, 2, nq, mask);
+    else if (left)
+        values_strips(a, d, 1, nq, mask);
 }
 
 static void attn_values(const struct rr_attn_values *a)
 {
-    for (int d = 0; d < a->head_dim; d += 16) {
-        __mmask16 mask = tail_mask(a->head_dim - d);
-        if (a->n_q == RR_ATTN_ROWS) {
-            values_strip(a, d, RR_ATTN_ROWS, mask);
-            continue;
-        }
-        struct rr_attn_values one = *a;
-        for (int i = 0; i < a->n_q; i++, one.o += a->ldo, one.p += a->ldp)
-            values_strip(&one, d, 1, mask);
+    if (a->n_q == RR_ATTN_ROWS) {
+        values_rows(a, RR_ATTN_ROWS);
+        return;
     }
+    struct rr_attn_values one = *a;
+    for (int i = 0; i < a->n_q; i++, one.o += a->ldo, one.p += a->ldp)
+        values_rows(&one, 1);
 }
 
 /* exp_c of kernel_c.c, sixteen at a time. */

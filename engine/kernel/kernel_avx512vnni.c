@@ -13,9 +13,11 @@ RR_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 
 #define OUTS 16           /* rows of W in a panel */
 #define WORDS (RR_QK / 4) /* vectors of a block */
-#define CHUNK_BLOCKS 32   /* of a row in a panel: two panels of them stay in the first-level cache \
-                           */
-#define TILE_M 6
+#define CHUNK_BLOCKS                                                                               \
+    32 /* of a row in a panel: two panels of them stay in the first-level cache                    \
+        */
+#define DIRECT_BLOCKS 8
+#define TILE_M 4
 #define DIRECT_M 3 /* up to so many rows of x use a block where it was unpacked: in registers */
 
 struct panel {
@@ -119,20 +121,33 @@ RR_INLINE __m512 add_block(__m512 acc, __m512i sum, __m512 scale, float d)
 
 /* ---- few rows of x ---- */
 
+/* Sixteen rows lie in one stretch of memory, but are read in sixteen places: too many short streams
+ * for the processor to see. What the next sixteen need is asked for in the order of memory while
+ * these are used. */
+RR_INLINE void prefetch_next(const unsigned char *first, size_t row_bytes, int block,
+                             enum rr_type type)
+{
+    const size_t part = OUTS * block_bytes(type);
+    const unsigned char *p = first + OUTS * row_bytes + (size_t)block * part;
+    for (size_t i = 0; i < part; i += 64)
+        _mm_prefetch((const char *)p + i, _MM_HINT_T0);
+}
+
 RR_INLINE void direct_outs(const struct rr_gemm_q *g, int j, int m, enum rr_type type)
 {
     const int n_blocks = g->k / RR_QK;
     const unsigned char *rows[OUTS];
-    __m512 acc[DIRECT_M], scales[CHUNK_BLOCKS];
+    __m512 acc[DIRECT_M], scales[DIRECT_BLOCKS];
     row_pointers(rows, g, j);
     for (int i = 0; i < m; i++)
         acc[i] = _mm512_setzero_ps();
-    for (int b0 = 0; b0 < n_blocks; b0 += CHUNK_BLOCKS) {
-        const int n = n_blocks - b0 < CHUNK_BLOCKS ? n_blocks - b0 : CHUNK_BLOCKS;
+    for (int b0 = 0; b0 < n_blocks; b0 += DIRECT_BLOCKS) {
+        const int n = n_blocks - b0 < DIRECT_BLOCKS ? n_blocks - b0 : DIRECT_BLOCKS;
         unpack_scales(scales, rows, b0, n, type);
         for (int b = 0; b < n; b++) {
             __m512i words[WORDS];
             unpack(words, rows, (size_t)(b0 + b) * block_bytes(type), type);
+            prefetch_next(rows[0], g->row_bytes, b0 + b, type);
             for (int i = 0; i < m; i++) {
                 const size_t block = (size_t)i * (size_t)n_blocks + (size_t)(b0 + b);
                 const int8_t *q = g->x.q + block * RR_QK;
@@ -148,6 +163,12 @@ RR_INLINE void direct_outs(const struct rr_gemm_q *g, int j, int m, enum rr_type
     }
     for (int i = 0; i < m; i++)
         _mm512_mask_storeu_ps(g->y + (size_t)i * g->ldy + j, outputs(g->n - j), acc[i]);
+}
+
+RR_INLINE void direct(const struct rr_gemm_q *g, int m, enum rr_type type)
+{
+    for (int j = 0; j < g->n; j += OUTS)
+        direct_outs(g, j, m, type);
 }
 
 /* ---- many rows of x ---- */
@@ -211,19 +232,18 @@ RR_INLINE void gemm_any(const struct rr_gemm_q *g, void *scratch, enum rr_type t
 {
     struct panel *p = (struct panel *)(void *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
     const int n_blocks = g->k / RR_QK;
-    if (g->m <= DIRECT_M) {
-        for (int j = 0; j < g->n; j += OUTS)
-            switch (g->m) {
-            case 1:
-                direct_outs(g, j, 1, type);
-                break;
-            case 2:
-                direct_outs(g, j, 2, type);
-                break;
-            default:
-                direct_outs(g, j, 3, type);
-            }
+    switch (g->m) {
+    case 1:
+        direct(g, 1, type);
         return;
+    case 2:
+        direct(g, 2, type);
+        return;
+    case DIRECT_M:
+        direct(g, DIRECT_M, type);
+        return;
+    default:
+        break;
     }
     for (int j = 0; j < g->n; j += 2 * OUTS) {
         const int np = g->n - j > OUTS ? 2 : 1;

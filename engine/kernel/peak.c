@@ -1,0 +1,156 @@
+/* See peak.h. Twelve chains: more than latency times units of any core, so none waits for another;
+ * few enough to stay in sixteen registers. */
+#include "engine/kernel/peak.h"
+
+#include <string.h>
+
+#define CHAINS 12
+#define STREAMS 4
+
+const char *rr_unit_name(enum rr_unit unit)
+{
+    static const char *const names[RR_N_UNITS] = {"f32", "int8"};
+    return names[unit];
+}
+
+/* Keeps the compiler from leaving out what nobody reads. */
+static void use(const void *p)
+{
+    __asm__ __volatile__("" : : "r"(p) : "memory");
+}
+
+static double f32_c(long rounds)
+{
+    float x[CHAINS * 4];
+    for (int i = 0; i < CHAINS * 4; i++)
+        x[i] = 1 + 0.01f * (float)i;
+    for (long t = 0; t < rounds; t++) {
+        for (int i = 0; i < CHAINS * 4; i++)
+            x[i] = x[i] * 0.999f + 0.001f;
+        use(x);
+    }
+    return 2.0 * CHAINS * 4 * (double)rounds;
+}
+
+static uint64_t read_c(const unsigned char *p, size_t n)
+{
+    uint64_t sum[STREAMS] = {0};
+    const size_t each = n / STREAMS;
+    for (size_t i = 0; i < each; i += 8)
+        for (int s = 0; s < STREAMS; s++) {
+            uint64_t v;
+            memcpy(&v, p + (size_t)s * each + i, 8);
+            sum[s] ^= v;
+        }
+    return sum[0] ^ sum[1] ^ sum[2] ^ sum[3];
+}
+
+#if RR_X86
+#include <immintrin.h>
+
+RR_TARGET_BEGIN("avx2,fma")
+static double f32_avx2(long rounds)
+{
+    const __m256 m = _mm256_set1_ps(0.999f), a = _mm256_set1_ps(0.001f);
+    __m256 x[CHAINS];
+    for (int i = 0; i < CHAINS; i++)
+        x[i] = _mm256_set1_ps(1 + 0.01f * (float)i);
+    for (long t = 0; t < rounds; t++)
+#pragma GCC unroll 12
+        for (int i = 0; i < CHAINS; i++)
+            x[i] = _mm256_fmadd_ps(x[i], m, a);
+    use(x);
+    return 2.0 * CHAINS * 8 * (double)rounds;
+}
+
+static uint64_t read_avx2(const unsigned char *p, size_t n)
+{
+    __m256i sum[STREAMS];
+    const size_t each = n / STREAMS;
+    for (int s = 0; s < STREAMS; s++)
+        sum[s] = _mm256_setzero_si256();
+    for (size_t i = 0; i < each; i += 32)
+        for (int s = 0; s < STREAMS; s++)
+            sum[s] = _mm256_xor_si256(
+                sum[s],
+                _mm256_loadu_si256((const __m256i *)(const void *)(p + (size_t)s * each + i)));
+    const __m256i all =
+        _mm256_xor_si256(_mm256_xor_si256(sum[0], sum[1]), _mm256_xor_si256(sum[2], sum[3]));
+    uint64_t out[4];
+    memcpy(out, &all, sizeof out);
+    return out[0] ^ out[1] ^ out[2] ^ out[3];
+}
+RR_TARGET_END
+
+RR_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
+static double f32_avx512(long rounds)
+{
+    const __m512 m = _mm512_set1_ps(0.999f), a = _mm512_set1_ps(0.001f);
+    __m512 x[CHAINS];
+    for (int i = 0; i < CHAINS; i++)
+        x[i] = _mm512_set1_ps(1 + 0.01f * (float)i);
+    for (long t = 0; t < rounds; t++)
+#pragma GCC unroll 12
+        for (int i = 0; i < CHAINS; i++)
+            x[i] = _mm512_fmadd_ps(x[i], m, a);
+    use(x);
+    return 2.0 * CHAINS * 16 * (double)rounds;
+}
+
+static double int8_avx512vnni(long rounds)
+{
+    const __m512i a = _mm512_set1_epi8(3), b = _mm512_set1_epi8(5);
+    __m512i x[CHAINS];
+    for (int i = 0; i < CHAINS; i++)
+        x[i] = _mm512_set1_epi32(i);
+    for (long t = 0; t < rounds; t++)
+#pragma GCC unroll 12
+        for (int i = 0; i < CHAINS; i++)
+            x[i] = _mm512_dpbusd_epi32(x[i], a, b);
+    use(x);
+    return 2.0 * CHAINS * 64 * (double)rounds;
+}
+
+static uint64_t read_avx512(const unsigned char *p, size_t n)
+{
+    __m512i sum[STREAMS];
+    const size_t each = n / STREAMS;
+    for (int s = 0; s < STREAMS; s++)
+        sum[s] = _mm512_setzero_si512();
+    for (size_t i = 0; i < each; i += 64)
+        for (int s = 0; s < STREAMS; s++)
+            sum[s] = _mm512_xor_si512(sum[s], _mm512_loadu_si512(p + (size_t)s * each + i));
+    uint64_t out[8], all = 0;
+    for (int s = 0; s < STREAMS; s++) {
+        memcpy(out, &sum[s], sizeof out);
+        for (int i = 0; i < 8; i++)
+            all ^= out[i];
+    }
+    return all;
+}
+RR_TARGET_END
+#endif
+
+double rr_peak_run(enum rr_cpu_level level, enum rr_unit unit, long rounds)
+{
+#if RR_X86
+    if (unit == RR_UNIT_INT8)
+        return level >= RR_CPU_AVX512VNNI ? int8_avx512vnni(rounds) : 0;
+    if (level >= RR_CPU_AVX512)
+        return f32_avx512(rounds);
+    if (level >= RR_CPU_AVX2)
+        return f32_avx2(rounds);
+#endif
+    return unit == RR_UNIT_F32 ? f32_c(rounds) : 0;
+}
+
+uint64_t rr_peak_read(enum rr_cpu_level level, const void *bytes, size_t n)
+{
+#if RR_X86
+    if (level >= RR_CPU_AVX512)
+        return read_avx512(bytes, n);
+    if (level >= RR_CPU_AVX2)
+        return read_avx2(bytes, n);
+#endif
+    return read_c(bytes, n);
+}
