@@ -51,6 +51,10 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# Benchmarks say which commit they measured.
+$(BUILD)/obj/tools/bench.o: ALL_CFLAGS += -DRR_COMMIT='"$(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)"'
+$(BUILD)/obj/tools/bench.o: $(wildcard .git/logs/HEAD)
+
 FLAGS_NOW := $(CC) $(ALL_CFLAGS)
 $(BUILD)/flags: force
 	@mkdir -p $(@D)

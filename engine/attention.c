@@ -8,21 +8,19 @@
 #include <math.h>
 #include <string.h>
 
-void rr_cache_write(struct rr_session *s, int layer)
+void rr_cache_write(struct rr_session *s, int layer, int row)
 {
     const struct rr_hparams *h = &s->model->h;
-    const size_t hd = (size_t)h->head_dim, kv_dim = (size_t)h->n_kv_heads * hd;
+    const size_t hd = (size_t)h->head_dim, kv_dim = (size_t)h->n_kv_heads * hd,
+                 cell = (size_t)s->rows[row].cell;
     for (int head = 0; head < h->n_kv_heads; head++) {
         float *keys = s->keys + cache_offset(s, layer, head),
               *values = s->values + cache_offset(s, layer, head);
-        for (int i = 0; i < s->n_rows; i++) {
-            const size_t cell = (size_t)s->rows[i].cell,
-                         from = (size_t)i * kv_dim + (size_t)head * hd;
-            float *panel = keys + cell / RR_PANEL * RR_PANEL * hd + cell % RR_PANEL;
-            for (size_t d = 0; d < hd; d++)
-                panel[d * RR_PANEL] = s->k[from + d];
-            memcpy(values + cell * hd, s->v + from, hd * sizeof(float));
-        }
+        const size_t from = (size_t)row * kv_dim + (size_t)head * hd;
+        float *panel = keys + cell / RR_PANEL * RR_PANEL * hd + cell % RR_PANEL;
+        for (size_t d = 0; d < hd; d++)
+            panel[d * RR_PANEL] = s->k[from + d];
+        memcpy(values + cell * hd, s->v + from, hd * sizeof(float));
     }
 }
 

@@ -23,36 +23,62 @@ void rr_engine_release(struct rr_engine *e)
 
 struct matmul_job {
     const struct rr_kernels *kernels;
-    const struct rr_matmul *mm;
+    const struct rr_matmul *mms;
+    int n;
     float *scratch;
     size_t scratch_each;
-    int rows_each;
+    int rows_each[RR_MAX_PRODUCTS], first[RR_MAX_PRODUCTS]; /* rows of W a task; first task */
 };
 
 static void matmul_task(void *arg, int task, int worker)
 {
     const struct matmul_job *job = arg;
-    int r0 = task * job->rows_each, r1 = rr_min_int(r0 + job->rows_each, job->mm->w->n_rows);
-    rr_matmul_rows(job->kernels, job->mm, r0, r1,
+    int i = job->n - 1;
+    while (task < job->first[i])
+        i--;
+    const int r0 = (task - job->first[i]) * job->rows_each[i],
+              r1 = rr_min_int(r0 + job->rows_each[i], job->mms[i].w->n_rows);
+    rr_matmul_rows(job->kernels, &job->mms[i], r0, r1,
                    job->scratch + (size_t)worker * job->scratch_each);
 }
 
 /* Fewer multiply-adds than this are done before another thread has woken up. */
 #define MIN_TASK_WORK 200000
 
+/* Rows of W in a task. */
+static int task_rows(const struct rr_matmul *mm, int threads, double all_work)
+{
+    const int n = mm->w->n_rows;
+    const double work = (double)mm->m * n * mm->w->n_cols;
+    if (threads == 1 || all_work < 2 * MIN_TASK_WORK)
+        return n;
+    /* Four tasks a thread even out cores of unequal speed; a multiple of 32 rows keeps tiles
+     * whole. */
+    const int rows = (int)rr_round_up((size_t)(n / (4 * threads) + 1), 32);
+    const int least = (int)rr_round_up((size_t)((double)n * MIN_TASK_WORK / work + 1), 32);
+    return rr_min_int(rr_max_int(rows, least), n);
+}
+
+void rr_engine_matmuls(struct rr_engine *e, const struct rr_matmul *mms, int n, float *scratch)
+{
+    const int threads = rr_pool_size(e->pool);
+    struct matmul_job job = {&e->kernels, mms, n, scratch, rr_matmul_scratch(mms[0].w->n_cols),
+                             {0},         {0}};
+    double work = 0;
+    int tasks = 0;
+    for (int i = 0; i < n; i++)
+        work += (double)mms[i].m * mms[i].w->n_rows * mms[i].w->n_cols;
+    for (int i = 0; i < n; i++) {
+        job.rows_each[i] = task_rows(&mms[i], threads, work);
+        job.first[i] = tasks;
+        tasks += (mms[i].w->n_rows + job.rows_each[i] - 1) / job.rows_each[i];
+    }
+    rr_pool_run(e->pool, matmul_task, &job, tasks);
+}
+
 void rr_engine_matmul(struct rr_engine *e, const struct rr_matmul *mm, float *scratch)
 {
-    const int n = mm->w->n_rows, threads = rr_pool_size(e->pool);
-    struct matmul_job job = {&e->kernels, mm, scratch, rr_matmul_scratch(mm->w->n_cols), n};
-    double work = (double)mm->m * n * mm->w->n_cols;
-    if (threads > 1 && work >= 2 * MIN_TASK_WORK) {
-        /* Four tasks a thread even out cores of unequal speed; a multiple of 16 rows keeps tiles
-         * whole. */
-        int rows = (int)rr_round_up((size_t)(n / (4 * threads) + 1), 16);
-        int least = (int)rr_round_up((size_t)((double)n * MIN_TASK_WORK / work + 1), 16);
-        job.rows_each = rr_min_int(rr_max_int(rows, least), n);
-    }
-    rr_pool_run(e->pool, matmul_task, &job, (n + job.rows_each - 1) / job.rows_each);
+    rr_engine_matmuls(e, mm, 1, scratch);
 }
 
 struct quantise_job {

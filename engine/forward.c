@@ -3,50 +3,93 @@
  *     x += Wo attention(rope(Wq n), rope(Wk n), Wv n),   n = rmsnorm(x) attn_norm
  *     x += Wdown (silu(Wgate n) * Wup n),                n = rmsnorm(x) ffn_norm
  *
- * Rows may belong to any nodes; only attention knows about the tree. */
+ * Rows may belong to any nodes; only attention knows about the tree. Between two products a row
+ * goes through everything that is its own (sum, norm, rotation, quantising) while it is in the
+ * cache. */
+#include "engine/base/check.h"
 #include "engine/session_internal.h"
 
-struct output {
-    float *y; /* [R, w.n_rows] */
-    const struct rr_tensor *w;
+/* ---- row by row --------------------------------------------------------------------------------
+ */
+
+struct stage {
+    struct rr_session *s;
+    void (*row)(const struct stage *stage, int i);
+    int layer;
+    const float *gains; /* of a norm */
+    bool quantise;      /* what the row ends as is the input of integer products */
+    int rows_each;
 };
 
-/* outs[i].y = in[R, n_cols] outs[i].w^T: products of one input. */
-static void products(struct rr_session *s, const float *in, const struct output *outs, int n)
+static void stage_task(void *arg, int task, int worker)
 {
-    const int n_cols = outs[0].w->n_cols;
-    bool quantised = false;
-    for (int i = 0; i < n; i++)
-        quantised = quantised || s->engine->kernels.gemm_q[outs[i].w->type];
-    if (quantised)
-        rr_engine_quantise(s->engine, &s->xq, in, s->n_rows, n_cols);
-    rr_session_step(s, RR_STEP_QUANTISE);
-    for (int i = 0; i < n; i++) {
-        const struct rr_matmul mm = {.y = outs[i].y,
-                                     .ldy = (size_t)outs[i].w->n_rows,
-                                     .x = in,
-                                     .ldx = (size_t)n_cols,
-                                     .xq = &s->xq,
-                                     .m = s->n_rows,
-                                     .w = outs[i].w};
-        rr_engine_matmul(s->engine, &mm, s->panels);
-    }
-    rr_session_step(s, RR_STEP_PRODUCT);
+    const struct stage *stage = arg;
+    const int end = rr_min_int((task + 1) * stage->rows_each, stage->s->n_rows);
+    (void)worker;
+    for (int i = task * stage->rows_each; i < end; i++)
+        stage->row(stage, i);
 }
 
-static void norm_rows(struct rr_session *s, const float *g)
+/* Fewer numbers than this are done before another thread has woken up. */
+#define MIN_STAGE_NUMBERS 16384
+
+static void run_stage(struct stage *stage, int width)
 {
-    const struct rr_hparams *h = &s->model->h;
-    for (int i = 0; i < s->n_rows; i++) {
-        const size_t at = (size_t)i * (size_t)h->n_embd;
-        s->engine->kernels.rmsnorm(s->h + at, s->x + at, g, h->n_embd, (float)h->rms_eps);
+    const int n = stage->s->n_rows, threads = rr_pool_size(stage->s->engine->pool);
+    stage->rows_each = n;
+    /* Whole panels of the cache: no two tasks write into the same one. */
+    if (threads > 1 && (long long)n * width >= 2 * MIN_STAGE_NUMBERS)
+        stage->rows_each = (int)rr_round_up((size_t)(n / (2 * threads) + 1), RR_PANEL);
+    rr_pool_run(stage->s->engine->pool, stage_task, stage,
+                (n + stage->rows_each - 1) / stage->rows_each);
+}
+
+/* in[n_cols], row i of the next products' input, as integers too, where they want it so. */
+static void quantise_row(const struct stage *stage, const float *in, int i, int n_cols)
+{
+    const struct rr_session *s = stage->s;
+    if (stage->quantise) {
+        const size_t at = (size_t)i * (size_t)(n_cols / RR_QK);
+        const struct rr_quantised row = {s->xq.q + at * RR_QK, s->xq.d + at, s->xq.sum + at};
+        s->engine->kernels.quantise(&row, in, n_cols);
     }
-    rr_session_step(s, RR_STEP_NORM);
+}
+
+/* h = norm of x. */
+static void norm_row(const struct stage *stage, int i)
+{
+    const struct rr_session *s = stage->s;
+    const int dim = s->model->h.n_embd;
+    const size_t at = (size_t)i * (size_t)dim;
+    s->engine->kernels.rmsnorm(s->h + at, s->x + at, stage->gains, dim, (float)s->model->h.rms_eps);
+    quantise_row(stage, s->h + at, i, dim);
+}
+
+/* x += h, which a product made; then the norm of it, unless this was the last. */
+static void add_row(const struct stage *stage, int i)
+{
+    const struct rr_session *s = stage->s;
+    const int dim = s->model->h.n_embd;
+    const size_t at = (size_t)i * (size_t)dim;
+    s->engine->kernels.add(s->x + at, s->h + at, dim);
+    if (stage->gains)
+        norm_row(stage, i);
+}
+
+static void embed_row(const struct stage *stage, int i)
+{
+    const struct rr_session *s = stage->s;
+    const struct rr_tensor *e = &s->model->embed;
+    const size_t bytes = rr_row_bytes(e->type, (size_t)e->n_cols);
+    s->engine->kernels.row_f32[e->type](s->x + (size_t)i * (size_t)e->n_cols,
+                                        (const char *)e->data + (size_t)s->rows[i].token * bytes,
+                                        e->n_cols);
+    norm_row(stage, i);
 }
 
 /* Turns the pairs of every head of one row by the angles of its position. */
-static void rope_row(float *v, int n_heads, int head_dim, const float *c, const float *s,
-                     bool interleaved)
+static void rotate(float *v, int n_heads, int head_dim, const float *c, const float *s,
+                   bool interleaved)
 {
     const int half = head_dim / 2, step = interleaved ? 2 : 1, apart = interleaved ? 1 : half;
     for (int head = 0; head < n_heads; head++, v += head_dim) {
@@ -58,49 +101,115 @@ static void rope_row(float *v, int n_heads, int head_dim, const float *c, const 
     }
 }
 
-static void rope_rows(struct rr_session *s)
+static void rope_row(const struct stage *stage, int i)
+{
+    struct rr_session *s = stage->s;
+    const struct rr_hparams *h = &s->model->h;
+    const size_t at = (size_t)s->rows[i].position * (size_t)(h->head_dim / 2);
+    const float *c = s->rope_cos + at, *sn = s->rope_sin + at;
+    float *q = s->q + (size_t)i * (size_t)h->n_heads * (size_t)h->head_dim;
+    float *k = s->k + (size_t)i * (size_t)h->n_kv_heads * (size_t)h->head_dim;
+    rotate(q, h->n_heads, h->head_dim, c, sn, h->rope.interleaved);
+    rotate(k, h->n_kv_heads, h->head_dim, c, sn, h->rope.interleaved);
+    rr_cache_write(s, stage->layer, i);
+}
+
+static void attended_row(const struct stage *stage, int i)
+{
+    const struct rr_hparams *h = &stage->s->model->h;
+    const int q_dim = h->n_heads * h->head_dim;
+    quantise_row(stage, stage->s->att + (size_t)i * (size_t)q_dim, i, q_dim);
+}
+
+static void activate_row(const struct stage *stage, int i)
+{
+    const struct rr_session *s = stage->s;
+    const int n_ff = s->model->h.n_ff;
+    const size_t at = (size_t)i * (size_t)n_ff;
+    s->engine->kernels.silu_mul(s->gate + at, s->up + at, n_ff);
+    quantise_row(stage, s->gate + at, i, n_ff);
+}
+
+/* ---- products -----------------------------------------------------------------------------------
+ */
+
+struct output {
+    float *y; /* [R, w.n_rows] */
+    const struct rr_tensor *w;
+};
+
+/* outs[i].y = in[R, n_cols] outs[i].w^T: up to three products of one input. */
+static void products(struct rr_session *s, const float *in, const struct output *outs, int n)
+{
+    struct rr_matmul all[RR_MAX_PRODUCTS];
+    for (int i = 0; i < n; i++)
+        all[i] = (struct rr_matmul){.y = outs[i].y,
+                                    .ldy = (size_t)outs[i].w->n_rows,
+                                    .x = in,
+                                    .ldx = (size_t)outs[i].w->n_cols,
+                                    .xq = &s->xq,
+                                    .m = s->n_rows,
+                                    .w = outs[i].w};
+    rr_engine_matmuls(s->engine, all, n, s->panels);
+    rr_session_step(s, RR_STEP_PRODUCT);
+}
+
+static bool in_integers(const struct rr_session *s, const struct rr_tensor *w)
+{
+    return s->engine->kernels.gemm_q[w->type] != NULL;
+}
+
+/* x += h and the norm that `w` begins with; NULL: behind the last layer. first: the embedding
+ * instead of a sum. */
+static void begin_attention(struct rr_session *s, const struct rr_layer *w, bool first)
+{
+    struct stage norm = {.s = s, .row = first ? embed_row : add_row};
+    if (w) {
+        norm.gains = w->attn_norm;
+        norm.quantise = in_integers(s, &w->wq) || in_integers(s, &w->wk) || in_integers(s, &w->wv);
+    }
+    run_stage(&norm, s->model->h.n_embd);
+    rr_session_step(s, RR_STEP_NORM);
+}
+
+static void attention(struct rr_session *s, int layer)
 {
     const struct rr_hparams *h = &s->model->h;
-    for (int i = 0; i < s->n_rows; i++) {
-        const size_t at = (size_t)s->rows[i].position * (size_t)(h->head_dim / 2);
-        const float *c = s->rope_cos + at, *sn = s->rope_sin + at;
-        float *q = s->q + (size_t)i * (size_t)h->n_heads * (size_t)h->head_dim;
-        float *k = s->k + (size_t)i * (size_t)h->n_kv_heads * (size_t)h->head_dim;
-        rope_row(q, h->n_heads, h->head_dim, c, sn, h->rope.interleaved);
-        rope_row(k, h->n_kv_heads, h->head_dim, c, sn, h->rope.interleaved);
-    }
+    const struct rr_layer *w = &s->model->layers[layer];
+    struct stage rope = {.s = s, .row = rope_row, .layer = layer};
+    struct stage attended = {.s = s, .row = attended_row, .quantise = in_integers(s, &w->wo)};
+    products(s, s->h, (struct output[]){{s->q, &w->wq}, {s->k, &w->wk}, {s->v, &w->wv}}, 3);
+    run_stage(&rope, (h->n_heads + 2 * h->n_kv_heads) * h->head_dim);
+    rr_session_step(s, RR_STEP_ROPE);
+    rr_attention(s, layer);
+    if (attended.quantise)
+        run_stage(&attended, h->n_heads * h->head_dim);
+    rr_session_step(s, RR_STEP_ATTENTION);
+    products(s, s->att, &(struct output){s->h, &w->wo}, 1);
+}
+
+static void feed_forward(struct rr_session *s, const struct rr_layer *w)
+{
+    struct stage norm = {.s = s,
+                         .row = add_row,
+                         .gains = w->ffn_norm,
+                         .quantise = in_integers(s, &w->gate) || in_integers(s, &w->up)};
+    struct stage activate = {.s = s, .row = activate_row, .quantise = in_integers(s, &w->down)};
+    run_stage(&norm, s->model->h.n_embd);
+    rr_session_step(s, RR_STEP_NORM);
+    products(s, s->h, (struct output[]){{s->gate, &w->gate}, {s->up, &w->up}}, 2);
+    run_stage(&activate, s->model->h.n_ff);
+    rr_session_step(s, RR_STEP_ACTIVATION);
+    products(s, s->gate, &(struct output){s->h, &w->down}, 1);
 }
 
 void rr_forward_rows(struct rr_session *s)
 {
     const struct rr_model *m = s->model;
-    const struct rr_kernels *kern = &s->engine->kernels;
-    const int dim = m->h.n_embd, n = s->n_rows;
-    const size_t embed_row = rr_row_bytes(m->embed.type, (size_t)dim);
-    for (int i = 0; i < n; i++)
-        kern->row_f32[m->embed.type](
-            s->x + (size_t)i * (size_t)dim,
-            (const char *)m->embed.data + (size_t)s->rows[i].token * embed_row, dim);
-    rr_session_step(s, RR_STEP_EMBED);
     for (int l = 0; l < m->h.n_layers; l++) {
-        const struct rr_layer *w = &m->layers[l];
-        norm_rows(s, w->attn_norm);
-        products(s, s->h, (struct output[]){{s->q, &w->wq}, {s->k, &w->wk}, {s->v, &w->wv}}, 3);
-        rope_rows(s);
-        rr_session_step(s, RR_STEP_ROPE);
-        rr_cache_write(s, l);
-        rr_session_step(s, RR_STEP_CACHE);
-        rr_attention(s, l);
-        rr_session_step(s, RR_STEP_ATTENTION);
-        products(s, s->att, &(struct output){s->h, &w->wo}, 1);
-        kern->add(s->x, s->h, n * dim);
-        rr_session_step(s, RR_STEP_ADD);
-        norm_rows(s, w->ffn_norm);
-        products(s, s->h, (struct output[]){{s->gate, &w->gate}, {s->up, &w->up}}, 2);
-        kern->silu_mul(s->gate, s->up, n * m->h.n_ff);
-        rr_session_step(s, RR_STEP_ACTIVATION);
-        products(s, s->gate, &(struct output){s->h, &w->down}, 1);
-        kern->add(s->x, s->h, n * dim);
-        rr_session_step(s, RR_STEP_ADD);
+        begin_attention(s, &m->layers[l], l == 0);
+        attention(s, l);
+        feed_forward(s, &m->layers[l]);
     }
+    begin_attention(s, NULL, false);
 }

@@ -191,9 +191,8 @@ void rr_session_rewind(struct rr_session *s, int node)
 
 const char *rr_step_name(enum rr_step step)
 {
-    static const char *const names[RR_N_STEPS] = {"embed", "norm",  "quantise",  "product",
-                                                  "rope",  "cache", "attention", "activation",
-                                                  "add",   "head"};
+    static const char *const names[RR_N_STEPS] = {"norm",      "product",    "rope",
+                                                  "attention", "activation", "head"};
     return names[step];
 }
 

@@ -21,19 +21,15 @@
 
 /* Where a session's time goes. */
 enum rr_step {
-    RR_STEP_EMBED,
-    RR_STEP_NORM,
-    RR_STEP_QUANTISE,
+    RR_STEP_NORM,    /* with the sum before it, and the quantising behind it */
     RR_STEP_PRODUCT, /* the linear layers */
-    RR_STEP_ROPE,
-    RR_STEP_CACHE,
+    RR_STEP_ROPE,    /* and what goes into the cache */
     RR_STEP_ATTENTION,
     RR_STEP_ACTIVATION,
-    RR_STEP_ADD,
     RR_STEP_HEAD, /* norm, product and what is wanted of it */
     RR_N_STEPS
 };
-const char *rr_step_name(enum rr_step step); /* "embed", "norm", ... */
+const char *rr_step_name(enum rr_step step); /* "norm", "product", ... */
 
 struct rr_profile {
     double (*clock)(void); /* seconds, monotonic */

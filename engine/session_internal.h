@@ -69,8 +69,8 @@ static inline size_t cache_offset(const struct rr_session *s, int layer, int hea
 void rr_session_step(struct rr_session *s, enum rr_step step);
 /* Runs the layers over s->rows; leaves the residual stream in s->x. */
 void rr_forward_rows(struct rr_session *s);
-/* Writes s->k and s->v of all rows into the cache of a layer. */
-void rr_cache_write(struct rr_session *s, int layer);
+/* Writes s->k and s->v of a row into the cache of a layer. */
+void rr_cache_write(struct rr_session *s, int layer, int row);
 /* s->att = attention of s->q over the cached paths. */
 void rr_attention(struct rr_session *s, int layer);
 

@@ -2,6 +2,7 @@
 #include <string.h>
 #include "engine/base/check.h"
 #include "tools/bench.h"
+#include "tools/demo.h"
 #include "tools/random_model.h"
 
 struct bed {
@@ -38,7 +39,7 @@ static int open_model(struct bed *bed)
 {
     struct bench *b = bed->b;
     if (b->model) {
-        int rc = rr_weights_open(&bed->loaded.weights, b->model, NULL, &bed->err);
+        int rc = demo_weights(&bed->loaded.weights, b->model, NULL, &bed->err);
         bed->model = &bed->loaded.weights.model;
         return rc;
     }

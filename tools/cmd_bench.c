@@ -49,6 +49,11 @@ static int check(const struct command *c, struct bench *b, const struct args *a,
         return args_misuse(c, "a MODEL has its own shape and type");
     if (args_given(opts, n, "data") && strcmp(b->what, "core") != 0)
         return args_misuse(c, "--data has no effect on %s", b->what);
+    if (strcmp(b->what, "kernels") == 0) {
+        if (args_given(opts, n, "threads"))
+            return args_misuse(c, "--threads has no effect on kernels: each runs on one");
+        b->engine_options.threads = 1;
+    }
     if (!models)
         b->shape = NULL;
     return -1;

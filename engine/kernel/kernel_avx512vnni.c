@@ -23,6 +23,7 @@ RR_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 struct panel {
     __m512i words[CHUNK_BLOCKS][WORDS]; /* unsigned bytes: a weight plus the offset of its type */
     __m512 scales[CHUNK_BLOCKS];
+    int first, n; /* blocks of the rows that it holds */
 };
 _Static_assert(2 * sizeof(struct panel) + 64 <= RR_QPANEL_BYTES, "two panels and their alignment");
 
@@ -173,11 +174,12 @@ RR_INLINE void direct(const struct rr_gemm_q *g, int m, enum rr_type type)
 
 /* ---- many rows of x ---- */
 
-/* Rows i0 .. i0 + mr - 1 of x against one or two panels of n blocks from b0 on; the sums so far
- * come from y, and go there. */
-RR_INLINE void tile(const struct rr_gemm_q *g, const struct panel *p, int np, int j, int b0, int n,
-                    int i0, int mr, int offset)
+/* Rows i0 .. i0 + mr - 1 of x against one or two panels; the sums so far come from y, and go there.
+ */
+RR_INLINE void tile(const struct rr_gemm_q *g, const struct panel *p, int np, int j, int i0, int mr,
+                    int offset)
 {
+    const int b0 = p->first, n = p->n;
     const size_t n_blocks = (size_t)(g->k / RR_QK), first = (size_t)i0 * n_blocks + (size_t)b0;
     const int8_t *q = g->x.q + first * RR_QK;
     const float *d = g->x.d + first;
@@ -216,16 +218,16 @@ RR_INLINE void tile(const struct rr_gemm_q *g, const struct panel *p, int np, in
                                   acc[i][c]);
 }
 
-RR_INLINE void panel_rows(const struct rr_gemm_q *g, const struct panel *p, int np, int j, int b0,
-                          int n, enum rr_type type)
+RR_INLINE void panel_rows(const struct rr_gemm_q *g, const struct panel *p, int np, int j,
+                          enum rr_type type)
 {
     int i = 0;
     for (; i + TILE_M <= g->m; i += TILE_M)
-        tile(g, p, np, j, b0, n, i, TILE_M, offset_of(type));
+        tile(g, p, np, j, i, TILE_M, offset_of(type));
     for (; i + 2 <= g->m; i += 2)
-        tile(g, p, np, j, b0, n, i, 2, offset_of(type));
+        tile(g, p, np, j, i, 2, offset_of(type));
     if (i < g->m)
-        tile(g, p, np, j, b0, n, i, 1, offset_of(type));
+        tile(g, p, np, j, i, 1, offset_of(type));
 }
 
 RR_INLINE void gemm_any(const struct rr_gemm_q *g, void *scratch, enum rr_type type)
@@ -251,15 +253,17 @@ RR_INLINE void gemm_any(const struct rr_gemm_q *g, void *scratch, enum rr_type t
             const int n = n_blocks - b0 < CHUNK_BLOCKS ? n_blocks - b0 : CHUNK_BLOCKS;
             for (int c = 0; c < np; c++) {
                 const unsigned char *rows[OUTS];
+                p[c].first = b0;
+                p[c].n = n;
                 row_pointers(rows, g, j + OUTS * c);
                 unpack_scales(p[c].scales, rows, b0, n, type);
                 for (int b = 0; b < n; b++)
                     unpack(p[c].words[b], rows, (size_t)(b0 + b) * block_bytes(type), type);
             }
             if (np == 2)
-                panel_rows(g, p, 2, j, b0, n, type);
+                panel_rows(g, p, 2, j, type);
             else
-                panel_rows(g, p, 1, j, b0, n, type);
+                panel_rows(g, p, 1, j, type);
         }
     }
 }
