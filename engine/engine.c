@@ -25,8 +25,7 @@ struct matmul_job {
     const struct rr_kernels *kernels;
     const struct rr_matmul *mms;
     int n;
-    float *scratch;
-    size_t scratch_each;
+    unsigned char *scratch;
     int rows_each[RR_MAX_PRODUCTS], first[RR_MAX_PRODUCTS]; /* rows of W a task; first task */
 };
 
@@ -39,7 +38,7 @@ static void matmul_task(void *arg, int task, int worker)
     const int r0 = (task - job->first[i]) * job->rows_each[i],
               r1 = rr_min_int(r0 + job->rows_each[i], job->mms[i].w->n_rows);
     rr_matmul_rows(job->kernels, &job->mms[i], r0, r1,
-                   job->scratch + (size_t)worker * job->scratch_each);
+                   job->scratch + (size_t)worker * RR_GEMM_SCRATCH);
 }
 
 /* Fewer multiply-adds than this are done before another thread has woken up. */
@@ -59,11 +58,10 @@ static int task_rows(const struct rr_matmul *mm, int threads, double all_work)
     return rr_min_int(rr_max_int(rows, least), n);
 }
 
-void rr_engine_matmuls(struct rr_engine *e, const struct rr_matmul *mms, int n, float *scratch)
+void rr_engine_matmuls(struct rr_engine *e, const struct rr_matmul *mms, int n, void *scratch)
 {
     const int threads = rr_pool_size(e->pool);
-    struct matmul_job job = {&e->kernels, mms, n, scratch, rr_matmul_scratch(mms[0].w->n_cols),
-                             {0},         {0}};
+    struct matmul_job job = {&e->kernels, mms, n, scratch, {0}, {0}};
     double work = 0;
     int tasks = 0;
     for (int i = 0; i < n; i++)
@@ -76,7 +74,7 @@ void rr_engine_matmuls(struct rr_engine *e, const struct rr_matmul *mms, int n, 
     rr_pool_run(e->pool, matmul_task, &job, tasks);
 }
 
-void rr_engine_matmul(struct rr_engine *e, const struct rr_matmul *mm, float *scratch)
+void rr_engine_matmul(struct rr_engine *e, const struct rr_matmul *mm, void *scratch)
 {
     rr_engine_matmuls(e, mm, 1, scratch);
 }

@@ -156,7 +156,7 @@ static void products(struct rr_session *s, const float *in, const struct output 
 
 static bool in_integers(const struct rr_session *s, const struct rr_tensor *w)
 {
-    return s->engine->kernels.gemm_q[w->type] != NULL;
+    return s->engine->kernels.integers[w->type];
 }
 
 /* x += h and the norm that `w` begins with; NULL: behind the last layer. first: the embedding

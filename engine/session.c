@@ -63,17 +63,10 @@ static void lay_out(struct rr_session *s, struct carver *c)
     s->v = carve(c, rows, kv_dim * sizeof(float));
     s->gate = carve(c, rows, (size_t)h->n_ff * sizeof(float));
     s->up = carve(c, rows, (size_t)h->n_ff * sizeof(float));
-    if (s->engine->kernels.quantise) {
-        s->xq.q = carve(c, rows, widest);
-        s->xq.d = carve(c, rows, widest / RR_QK * sizeof(float));
-        s->xq.sum = carve(c, rows, widest / RR_QK * sizeof(int32_t));
-    }
-    /* The panel of the widest matrix may be shorter than that of a narrower one: both are
-     * bounded by this sum. */
-    s->panels = carve(c, threads,
-                      (rr_matmul_scratch((int)widest) + rr_matmul_scratch(h->n_embd) +
-                       rr_matmul_scratch((int)q_dim)) *
-                          sizeof(float));
+    s->xq.q = carve(c, rows, widest);
+    s->xq.d = carve(c, rows, widest / RR_QK * sizeof(float));
+    s->xq.sum = carve(c, rows, widest / RR_QK * sizeof(int32_t));
+    s->panels = carve(c, threads, RR_GEMM_SCRATCH);
     s->scores = carve(c, threads, RR_ATTN_ROWS * s->score_stride * sizeof(float));
     s->logits = carve(c, RR_HEAD_ROWS, (size_t)h->n_vocab * sizeof(float));
 }
@@ -300,24 +293,18 @@ static void head_ids(struct rr_session *s, const struct rr_want *w, const float 
 {
     const struct rr_tensor *head = &s->model->head;
     const struct rr_kernels *kern = &s->engine->kernels;
-    const size_t row_bytes = rr_row_bytes(head->type, (size_t)head->n_cols);
-    if (kern->gemm_q[head->type]) {
+    const struct rr_gemm g = {.y = w->logits,
+                              .x = h,
+                              .xq = s->xq,
+                              .w = head->data,
+                              .rows = w->ids,
+                              .row_bytes = rr_row_bytes(head->type, (size_t)head->n_cols),
+                              .m = 1,
+                              .n = w->n_ids,
+                              .k = head->n_cols};
+    if (kern->integers[head->type])
         kern->quantise(&s->xq, h, head->n_cols);
-        const struct rr_gemm_q g = {.y = w->logits,
-                                    .x = s->xq,
-                                    .w = head->data,
-                                    .rows = w->ids,
-                                    .row_bytes = row_bytes,
-                                    .m = 1,
-                                    .n = w->n_ids,
-                                    .k = head->n_cols};
-        kern->gemm_q[head->type](&g, s->panels);
-        return;
-    }
-    for (int i = 0; i < w->n_ids; i++)
-        kern->gemv[head->type](&w->logits[i], h,
-                               (const char *)head->data + (size_t)w->ids[i] * row_bytes, row_bytes,
-                               1, head->n_cols);
+    kern->gemm[head->type](&g, s->panels);
 }
 
 static bool needs_whole_head(const struct rr_want *w)
@@ -371,7 +358,7 @@ static int head_wants(struct rr_session *s, const struct rr_want *wants, const i
                                .xq = &s->xq,
                                .m = n_whole,
                                .w = &m->head};
-        if (s->engine->kernels.gemm_q[m->head.type])
+        if (s->engine->kernels.integers[m->head.type])
             rr_engine_quantise(s->engine, &s->xq, s->h, n_whole, m->h.n_embd);
         rr_engine_matmul(s->engine, &mm, s->panels);
         for (int i = 0; i < n_whole; i++)

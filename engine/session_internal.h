@@ -49,7 +49,7 @@ struct rr_session {
     float *k, *v;     /* [R, n_kv_heads head_dim] */
     float *gate, *up; /* [R, n_ff] */
     struct rr_quantised xq; /* [R, the widest] the input of a product, where kernels want it so */
-    float *panels;          /* [threads][rr_matmul_scratch] */
+    unsigned char *panels;  /* [threads][RR_GEMM_SCRATCH] */
     float *scores;          /* [threads][RR_ATTN_ROWS][score_stride] */
     size_t score_stride;
     float *logits; /* [RR_HEAD_ROWS, n_vocab] */

@@ -14,8 +14,9 @@ static void check_quantise(const struct rr_kernels *k, const float *x, int len, 
     static int8_t q[512], expected_q[512];
     static float d[512 / RR_QK], expected_d[512 / RR_QK];
     static int32_t sum[512 / RR_QK], expected_sum[512 / RR_QK];
+    const struct rr_kernels c = table(RR_CPU_C);
     const struct rr_quantised expected = {expected_q, expected_d, expected_sum}, out = {q, d, sum};
-    rr_quantise_reference(&expected, x, len);
+    c.quantise(&expected, x, len);
     k->quantise(&out, x, len);
     for (int b = 0; b < len / RR_QK; b++) {
         CHECK(memcmp(q + b * RR_QK, expected_q + b * RR_QK, RR_QK) == 0 &&
@@ -38,7 +39,7 @@ Test(kernel, rows_are_quantised_as_c_does)
     struct rr_rng r;
     rr_rng_seed(&r, 81);
     EACH_LEVEL(k)
-    for (int kind = 0; kind < N_KINDS && k.quantise; kind++)
+    for (int kind = 0; kind < N_KINDS; kind++)
         for (int round = 0; round < 40; round++) {
             const int len = RR_QK * (1 + round % 16);
             fill(x, (size_t)len, (enum kind)kind, &r);
@@ -58,9 +59,9 @@ Test(kernel, integer_products_hand_nan_on)
     struct rr_rng r;
     rr_rng_seed(&r, 82);
     EACH_LEVEL(k)
-    for (int bad = 0; bad < 3 && k.gemm_q[RR_TYPE_Q8_0]; bad++)
+    for (int bad = 0; bad < 3; bad++)
         for (int m = 1; m <= 3; m++) {
-            static unsigned char scratch[RR_QPANEL_BYTES];
+            static unsigned char scratch[RR_GEMM_SCRATCH];
             const size_t row = 2 * sizeof(struct rr_block_q8_0);
             static float rows[3 * 64];
             for (int j = 0; j < 20; j++)
@@ -72,15 +73,15 @@ Test(kernel, integer_products_hand_nan_on)
                 rows[40] = bad ? INFINITY : NAN;
             else
                 memcpy(w + 3 * row, &nan16, 2);
-            const struct rr_gemm_q g = {.y = y,
-                                        .ldy = 20,
-                                        .x = *quantised(&k, rows, m, 64),
-                                        .w = w,
-                                        .row_bytes = row,
-                                        .m = m,
-                                        .n = 20,
-                                        .k = 64};
-            k.gemm_q[RR_TYPE_Q8_0](&g, scratch);
+            const struct rr_gemm g = {.y = y,
+                                      .ldy = 20,
+                                      .xq = *quantised(&k, rows, m, 64),
+                                      .w = w,
+                                      .row_bytes = row,
+                                      .m = m,
+                                      .n = 20,
+                                      .k = 64};
+            k.gemm[RR_TYPE_Q8_0](&g, scratch);
             for (int i = 0; i < m; i++)
                 for (int j = 0; j < 20; j++)
                     CHECK(isfinite(y[i * 20 + j]) == (bad < 2 ? i != 0 : j != 3),
@@ -93,36 +94,37 @@ Test(kernel, integer_products_are_what_c_gives)
     static const int widths[] = {1, 2, 15, 16, 17, 31, 32, 33, 47, 70};
     static struct fence fw, fy, fs;
     static float x[9 * 16384], expected[20 * 70];
+    const struct rr_kernels c = table(RR_CPU_C);
     struct rr_rng r;
     rr_rng_seed(&r, 83);
     EACH_LEVEL(k)
     for (int type = 0; type < RR_TYPE_COUNT; type++)
-        for (int blocks = 1; blocks <= 70 && k.gemm_q[type]; blocks += blocks < 4 ? 1 : 11)
+        for (int blocks = 1; blocks <= 70 && k.integers[type]; blocks += blocks < 4 ? 1 : 11)
             for (size_t n = 0; n < sizeof widths / sizeof widths[0]; n++)
                 for (int m = 1; m <= 20; m += m < 8 ? 1 : 4) {
                     const int len = blocks * RR_QK, width = widths[n];
                     const size_t bytes = rr_row_bytes((enum rr_type)type, (size_t)len);
                     unsigned char *w = fenced(&fw, bytes * (size_t)width, 0);
                     float *y = fenced_floats(&fy, (size_t)(m * width));
-                    void *scratch = fenced(&fs, RR_QPANEL_BYTES, (size_t)(m % 3) * 4);
+                    void *scratch = fenced(&fs, RR_GEMM_SCRATCH, (size_t)(m % 3) * 4);
                     int ids[70];
                     for (int j = 0; j < width; j++) {
                         any_row(w + (size_t)j * bytes, type, len, &r);
                         ids[j] = (int)rr_rng_below(&r, (uint64_t)width);
                     }
                     fill(x, (size_t)(m * len), (enum kind)(m % N_KINDS), &r);
-                    struct rr_gemm_q g = {.y = expected,
-                                          .ldy = (size_t)width,
-                                          .x = *quantised(&k, x, m, len),
-                                          .w = w,
-                                          .rows = m % 2 ? ids : NULL,
-                                          .row_bytes = bytes,
-                                          .m = m,
-                                          .n = width,
-                                          .k = len};
-                    rr_gemm_q_reference(&g, (enum rr_type)type);
+                    struct rr_gemm g = {.y = expected,
+                                        .ldy = (size_t)width,
+                                        .xq = *quantised(&k, x, m, len),
+                                        .w = w,
+                                        .rows = m % 2 ? ids : NULL,
+                                        .row_bytes = bytes,
+                                        .m = m,
+                                        .n = width,
+                                        .k = len};
+                    c.gemm[type](&g, scratch);
                     g.y = y;
-                    k.gemm_q[type](&g, scratch);
+                    k.gemm[type](&g, scratch);
                     CHECK(same_bits(y, expected, (size_t)(m * width)) && guard_is_whole(y) &&
                               guard_is_whole(scratch),
                           "%s gemm_q %s m=%d n=%d k=%d is not what C gives", level_of(&k),

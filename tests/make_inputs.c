@@ -28,8 +28,6 @@ const char *type_of(int type)
 /* ---- fenced memory ---- */
 
 #define GUARD 256
-/* A float of these bytes is NaN: what was not written, or read from outside, shows. */
-#define POISON 0xFF
 
 static void fence_open(struct fence *f)
 {
@@ -134,7 +132,7 @@ const struct rr_quantised *quantised(const struct rr_kernels *k, const float *x,
     static float d[9 * 16384 / RR_QK];
     static int32_t sum[9 * 16384 / RR_QK];
     static const struct rr_quantised all = {q, d, sum};
-    for (int i = 0; i < m && k->quantise && len % RR_QK == 0; i++) {
+    for (int i = 0; i < m && len % RR_QK == 0; i++) {
         const struct rr_quantised row = {q + (size_t)i * (size_t)len, d + i * len / RR_QK,
                                          sum + i * len / RR_QK};
         k->quantise(&row, x + (size_t)i * (size_t)len, len);

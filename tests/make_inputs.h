@@ -24,6 +24,7 @@ const char *level_of(const struct rr_kernels *k);
 const char *type_of(int type);
 
 #define FENCE_BYTES (1u << 20)
+#define POISON 0xFF
 
 struct fence {
     unsigned char *end; /* nothing behind it may be touched */

@@ -95,7 +95,7 @@ Test(session, logits_are_those_of_the_textbook)
             struct rr_want w = {.offset = N - 1, .logits = got};
             eval(s, &f, 1, &w, 1);
             /* Where rows of x are quantised to eight bits, these narrow layers show it. */
-            const double limit = e.kernels.gemm_q[shapes[i].type] ? 0.15 : 5e-5;
+            const double limit = e.kernels.integers[shapes[i].type] ? 0.15 : 5e-5;
             for (int v = 0; v < n_vocab; v++)
                 CHECK(fabs((double)got[v] - expected[v]) <= limit * spread,
                       "%s, %s: logit %d is %.9g; expected %.9g", level_name(level), shapes[i].name,

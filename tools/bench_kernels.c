@@ -11,7 +11,7 @@ struct ground {
     unsigned char *w; /* [ROWS, COLS] of the type */
     float *x;         /* [M, COLS] */
     float *y, *z;     /* [M, COLS or ROWS] results, and C's */
-    float *scratch;
+    void *scratch;
     struct rr_quantised xq;
     struct rr_kernels k, c;
     enum rr_type type;
@@ -126,18 +126,7 @@ static double difference(struct ground *g, void (*run)(void *), size_t n)
     c.y = g->z;
     memset(g->y, 0, n * sizeof *g->y);
     memset(g->z, 0, n * sizeof *g->z);
-    if (run == run_product && g->k.gemm_q[g->type])
-        rr_gemm_q_reference(&(struct rr_gemm_q){.y = g->z,
-                                                .ldy = ROWS,
-                                                .x = g->xq,
-                                                .w = g->w,
-                                                .row_bytes = rr_row_bytes(g->type, COLS),
-                                                .m = g->m,
-                                                .n = ROWS,
-                                                .k = COLS},
-                            g->type);
-    else
-        run(&c);
+    run(&c);
     run(g);
     for (size_t i = 0; i < n; i++) {
         most = fmax(most, fabs((double)g->z[i]));
@@ -193,7 +182,7 @@ static void add_types(struct list *l)
         char unpack[48], one[48], many[48];
         const enum rr_type type = (enum rr_type)t;
         const char *name = rr_type_info(type)->name;
-        const bool integers = l->first->k.gemm_q[t] != NULL;
+        const bool integers = l->first->k.integers[t];
         const double bytes = ROWS * (double)rr_row_bytes(type, COLS), cache = l->cache / 1e9,
                      peak = (integers ? l->int8 : l->f32) / 1e9, ops = 2.0 * M * ROWS * COLS;
         const char *unit = integers ? "int8" : "f32";
@@ -239,10 +228,8 @@ static void add_others(struct list *l)
         {.name = "add", .run = run_add, .unit = "ns", .work = COLS, .n_results = COLS}};
     for (size_t i = 0; i < COUNT(all); i++)
         add(l, &all[i]);
-    if (l->first->k.quantise)
-        add(l,
-            &(struct entry){
-                .name = "quantise", .run = run_quantise, .unit = "ns", .work = (double)M * COLS});
+    add(l, &(struct entry){
+               .name = "quantise", .run = run_quantise, .unit = "ns", .work = (double)M * COLS});
 }
 
 /* Numbers up to one in x and in matrices of plain numbers; of blocks any bytes, and scales up to
@@ -289,7 +276,7 @@ int bench_kernels(struct bench *b)
     g.x = rr_arena_alloc(&arena, numbers, sizeof *g.x);
     g.y = rr_arena_alloc(&arena, numbers, sizeof *g.y);
     g.z = rr_arena_alloc(&arena, numbers, sizeof *g.z);
-    g.scratch = rr_arena_alloc(&arena, rr_matmul_scratch(COLS), sizeof *g.scratch);
+    g.scratch = rr_arena_alloc(&arena, RR_GEMM_SCRATCH, 1);
     g.xq = (struct rr_quantised){rr_arena_alloc(&arena, numbers, 1),
                                  rr_arena_alloc(&arena, numbers / RR_QK, sizeof *g.xq.d),
                                  rr_arena_alloc(&arena, numbers / RR_QK, sizeof *g.xq.sum)};
@@ -300,8 +287,7 @@ int bench_kernels(struct bench *b)
         return tool_fail(&err);
     }
     fill(&g, rows);
-    if (g.k.quantise)
-        run_quantise(&g);
+    run_quantise(&g);
     struct list l = {.b = b,
                      .ground = grounds,
                      .cases = cases,

@@ -1,5 +1,4 @@
-/* The table's construction, storage types, and the product that chooses between its two ways.
- * Portable C. */
+/* The table's construction, storage types, and the product of a part of a matrix. Portable C. */
 #include "engine/kernel/kernel.h"
 
 #include "engine/base/check.h"
@@ -32,66 +31,21 @@ void rr_kernels_init(struct rr_kernels *k, enum rr_cpu_level level)
     k->level = level;
 }
 
-/* From this many rows on, unpacking a row of weights once costs less than unpacking it for each
- * row of x. */
-#define MIN_PANEL_ROWS 4
-/* The unpacked panel shares the second-level cache with a block of x. */
-#define PANEL_BYTES (192u << 10)
-
-static int panel_rows(int n_cols)
-{
-    size_t rows = PANEL_BYTES / ((size_t)n_cols * sizeof(float)) / 4 * 4;
-    return rows < 4 ? 4 : rows > 64 ? 64 : (int)rows;
-}
-
-size_t rr_matmul_scratch(int n_cols)
-{
-    const size_t floats = (size_t)panel_rows(n_cols) * (size_t)n_cols,
-                 least = RR_QPANEL_BYTES / sizeof(float);
-    return floats > least ? floats : least;
-}
-
 void rr_matmul_rows(const struct rr_kernels *k, const struct rr_matmul *mm, int r0, int r1,
-                    float *scratch)
+                    void *scratch)
 {
     const struct rr_tensor *w = mm->w;
     const size_t row_bytes = rr_row_bytes(w->type, (size_t)w->n_cols);
-    const unsigned char *rows = (const unsigned char *)w->data + (size_t)r0 * row_bytes;
-    if (k->gemm_q[w->type]) {
-        const struct rr_gemm_q q = {.y = mm->y + r0,
-                                    .ldy = mm->ldy,
-                                    .x = *mm->xq,
-                                    .w = rows,
-                                    .row_bytes = row_bytes,
-                                    .m = mm->m,
-                                    .n = r1 - r0,
-                                    .k = w->n_cols};
-        k->gemm_q[w->type](&q, scratch);
-        return;
-    }
-    if (mm->m < MIN_PANEL_ROWS) {
-        for (int i = 0; i < mm->m; i++)
-            k->gemv[w->type](mm->y + (size_t)i * mm->ldy + r0, mm->x + (size_t)i * mm->ldx, rows,
-                             row_bytes, r1 - r0, w->n_cols);
-        return;
-    }
-    struct rr_gemm g = {.ldy = mm->ldy,
+    struct rr_gemm g = {.y = mm->y + r0,
+                        .ldy = mm->ldy,
                         .x = mm->x,
                         .ldx = mm->ldx,
-                        .ldw = (size_t)w->n_cols,
+                        .w = (const unsigned char *)w->data + (size_t)r0 * row_bytes,
+                        .row_bytes = row_bytes,
                         .m = mm->m,
+                        .n = r1 - r0,
                         .k = w->n_cols};
-    const int step = panel_rows(w->n_cols);
-    for (int r = r0; r < r1; r += step, rows += (size_t)step * row_bytes) {
-        g.y = mm->y + r;
-        g.n = rr_min_int(step, r1 - r);
-        g.w = scratch;
-        if (w->type == RR_TYPE_F32)
-            g.w = (const float *)(const void *)rows;
-        else
-            for (int j = 0; j < g.n; j++)
-                k->row_f32[w->type](scratch + (size_t)j * g.ldw, rows + (size_t)j * row_bytes,
-                                    w->n_cols);
-        k->gemm_f32(&g);
-    }
+    if (k->integers[w->type])
+        g.xq = *mm->xq;
+    k->gemm[w->type](&g, scratch);
 }

@@ -2,36 +2,25 @@
  *
  * rr_kernels_init fills the table with the C versions, which define the truth, and then lets each
  * instruction-set level up to `level` overwrite what it does better. Inside one level a number
- * depends on its own inputs only, never on how many rows were asked for at once: gemv and gemm_f32
- * add the products of one output in the same order, so a row alone, in a batch, or on another
- * thread has the same bits.
+ * depends on its own inputs only, never on how many rows were asked for at once: gemm adds the
+ * products of one output in the same order, so a row alone, in a batch, or on another thread has
+ * the same bits.
  *
- * Levels with an integer dot product multiply quantised weights (gemm_q) by rows of x that are
- * quantised to eight bits, block by block; below them such weights are multiplied as floats.
+ * Weights in blocks of RR_QK are multiplied in integers (`integers`): by rows of x that are
+ * quantised to eight bits, block by block.
  *
  * Tolerance against C, checked by tests/kernel_test.c: products within 1e-5 * sum |x w| + 1e-6;
- * exp within 4e-6 relative; row_f32, quantise and gemm_q exactly (rr_quantise_reference,
- * rr_gemm_q_reference). All functions touch nothing but their arguments;
- * pointers need no alignment. */
+ * exp within 4e-6 relative; row_f32, quantise and integer products exactly. All functions touch
+ * nothing but their arguments; pointers need no alignment. */
 #ifndef RR_KERNEL_H
 #define RR_KERNEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include "engine/kernel/cpu.h"
 #include "engine/kernel/type.h"
 
 #define RR_PANEL 16 /* keys interleaved in one panel of the cache */
-
-/* y[M,N] = x[M,K] W[N,K]^T, all float32 with leading dimensions in elements. */
-struct rr_gemm {
-    float *y;
-    size_t ldy;
-    const float *x;
-    size_t ldx;
-    const float *w;
-    size_t ldw;
-    int m, n, k;
-};
 
 /* Rows of x for integer products, in blocks of RR_QK: x[M,K] ~ d q, q in -127 .. 127. A block with
  * a number that is not finite has q = 0 and such a d, so that what it meets becomes NaN. */
@@ -42,18 +31,21 @@ struct rr_quantised {
 };
 #define RR_Q_LEAST 1e-30f /* a block of smaller numbers is zeros */
 
-/* y[M,N] = x[M,K] W[N,K]^T, x quantised, W as it is stored with rows row_bytes apart. For every
- * output, block by block in order: y = fma(float(sum of q_w q_x), d_w * d_x, y), the sum exact. */
-struct rr_gemm_q {
+/* y[M,N] = x[M,K] W[N,K]^T, W as it is stored with rows row_bytes apart; leading dimensions in
+ * elements. In integers, for every output, block by block in order: y = fma(float(sum of q_w q_x),
+ * d_w * d_x, y), the sum exact. */
+struct rr_gemm {
     float *y;
     size_t ldy;
-    struct rr_quantised x; /* from its row 0 on */
+    const float *x; /* where W is multiplied as floats */
+    size_t ldx;
+    struct rr_quantised xq; /* where it is in integers: from its row 0 on */
     const void *w;
     const int *rows; /* [n] rows of W to multiply with; NULL: 0 .. n - 1 */
     size_t row_bytes;
     int m, n, k;
 };
-#define RR_QPANEL_BYTES (37u << 10) /* scratch of gemm_q */
+#define RR_GEMM_SCRATCH (38u << 10) /* bytes */
 
 /* s[Q,16 P] = scale * q[Q,D] K^T with keys in panels: k[P][D][16]. n_q in 1..RR_ATTN_ROWS. */
 struct rr_attn_scores {
@@ -87,13 +79,9 @@ struct rr_kernels {
     enum rr_cpu_level level;
     /* y[K] = one row of stored weights as float32 (exact). */
     void (*row_f32[RR_TYPE_COUNT])(float *y, const void *w, int k);
-    /* y[N] = W[N,K] x[K], rows of W row_bytes apart. */
-    void (*gemv[RR_TYPE_COUNT])(float *y, const float *x, const void *w, size_t row_bytes, int n,
-                                int k);
-    void (*gemm_f32)(const struct rr_gemm *g);
-    /* NULL where the level multiplies a type as floats. scratch: RR_QPANEL_BYTES. */
-    void (*gemm_q[RR_TYPE_COUNT])(const struct rr_gemm_q *g, void *scratch);
-    /* One row of x, k a multiple of RR_QK; NULL where no gemm_q is there. */
+    void (*gemm[RR_TYPE_COUNT])(const struct rr_gemm *g, void *scratch);
+    bool integers[RR_TYPE_COUNT]; /* its gemm reads xq, not x; the same at every level */
+    /* One row of x, k a multiple of RR_QK. */
     void (*quantise)(const struct rr_quantised *out, const float *x, int k);
     void (*attn_scores)(const struct rr_attn_scores *a);
     void (*attn_values)(const struct rr_attn_values *a);
@@ -118,10 +106,6 @@ void rr_kernels_init_avx2(struct rr_kernels *k);
 void rr_kernels_init_avx512(struct rr_kernels *k);
 void rr_kernels_init_avx512vnni(struct rr_kernels *k);
 
-/* What gemm_q and quantise must give, in plain C. type: one of RR_QK's blocks. */
-void rr_gemm_q_reference(const struct rr_gemm_q *g, enum rr_type type);
-void rr_quantise_reference(const struct rr_quantised *out, const float *x, int k);
-
 /* A matrix of weights as it is stored: n_rows rows of n_cols numbers, each row
  * rr_row_bytes(type, n_cols). */
 struct rr_tensor {
@@ -130,22 +114,19 @@ struct rr_tensor {
     const void *data;
 };
 
-/* Floats of scratch that rr_matmul_rows needs for a matrix with n_cols columns. */
-size_t rr_matmul_scratch(int n_cols);
-
-/* y[M, r0..r1) = x[M,K] W[r0..r1, K]^T; y points at column 0 of its rows. Quantised rows are
- * unpacked into `scratch` once and used by all M rows; for few rows they are read in place. Same
- * bits either way. Where there is a gemm_q for W's type, xq is multiplied instead of x. */
+/* y[M, r0..r1) = x[M,K] W[r0..r1, K]^T; y points at column 0 of its rows. scratch:
+ * RR_GEMM_SCRATCH bytes. */
 struct rr_matmul {
     float *y;
     size_t ldy;
     const float *x;
     size_t ldx;
-    const struct rr_quantised *xq; /* x by k->quantise; may be NULL where no gemm_q needs it */
+    const struct rr_quantised
+        *xq; /* x by k->quantise; may be NULL where none of the types wants it */
     int m;
     const struct rr_tensor *w;
 };
 void rr_matmul_rows(const struct rr_kernels *k, const struct rr_matmul *mm, int r0, int r1,
-                    float *scratch);
+                    void *scratch);
 
 #endif

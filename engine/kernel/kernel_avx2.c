@@ -1,11 +1,12 @@
-/* AVX2, FMA and F16C. Lanes run along K: lane l of an accumulator adds the products of k = l mod
- * 8 in ascending order, and sum8 folds the lanes in one fixed order, in gemv and in gemm_f32
- * alike. */
+/* AVX2, FMA and F16C. Products are gemm_panel.h's; lane l of other sums adds the numbers l mod 8 in
+ * ascending order, and sum8 folds the lanes in one fixed order. */
 #include "engine/kernel/kernel.h"
 
 #if RR_X86
+#include <float.h>
 #include <immintrin.h>
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 RR_TARGET_BEGIN("avx2,fma,f16c")
@@ -26,16 +27,6 @@ RR_INLINE float sum8(__m256 a)
     __m128 b = fold4(a);
     b = _mm_add_ps(b, _mm_movehl_ps(b, b));
     return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
-}
-
-/* Four sum8 at once, same order of additions. */
-RR_INLINE __m128 sum8x4(__m256 a, __m256 b, __m256 c, __m256 d)
-{
-    __m128 r0 = fold4(a), r1 = fold4(b), r2 = fold4(c), r3 = fold4(d);
-    __m128 ab = _mm_add_ps(_mm_movelh_ps(r0, r1), _mm_movehl_ps(r1, r0));
-    __m128 cd = _mm_add_ps(_mm_movelh_ps(r2, r3), _mm_movehl_ps(r3, r2));
-    return _mm_add_ps(_mm_shuffle_ps(ab, cd, _MM_SHUFFLE(2, 0, 2, 0)),
-                      _mm_shuffle_ps(ab, cd, _MM_SHUFFLE(3, 1, 3, 1)));
 }
 
 RR_INLINE __m256 bf16_8(const unsigned char *p)
@@ -147,79 +138,6 @@ RR_INLINE __m256 load_tail(const unsigned char *row, int k, int n, enum rr_type 
     return type == RR_TYPE_F16 ? f16_8(part) : bf16_8(part);
 }
 
-#define GEMV_ROWS 4
-
-/* y[ROWS] = ROWS rows times x. */
-RR_INLINE void gemv_rows(float *y, const float *x, const unsigned char *w, size_t row_bytes,
-                         int rows, int k, enum rr_type type)
-{
-    __m256 acc[GEMV_ROWS];
-    int i = 0;
-    for (int r = 0; r < rows; r++)
-        acc[r] = _mm256_setzero_ps();
-    for (; i + 32 <= k; i += 32) {
-        __m256 x0 = _mm256_loadu_ps(x + i), x1 = _mm256_loadu_ps(x + i + 8);
-        __m256 x2 = _mm256_loadu_ps(x + i + 16), x3 = _mm256_loadu_ps(x + i + 24);
-        for (int r = 0; r < rows; r++) {
-            __m256 v[4];
-            load32(v, w + (size_t)r * row_bytes, i, type);
-            acc[r] = _mm256_fmadd_ps(v[0], x0, acc[r]);
-            acc[r] = _mm256_fmadd_ps(v[1], x1, acc[r]);
-            acc[r] = _mm256_fmadd_ps(v[2], x2, acc[r]);
-            acc[r] = _mm256_fmadd_ps(v[3], x3, acc[r]);
-        }
-    }
-    for (; i < k; i += 8) {
-        int n = k - i < 8 ? k - i : 8;
-        __m256 xt = _mm256_maskload_ps(x + i, tail_mask(n));
-        for (int r = 0; r < rows; r++)
-            acc[r] = _mm256_fmadd_ps(load_tail(w + (size_t)r * row_bytes, i, n, type), xt, acc[r]);
-    }
-    for (int r = 0; r < rows; r++)
-        y[r] = sum8(acc[r]);
-}
-
-RR_INLINE void gemv_any(float *y, const float *x, const void *w, size_t row_bytes, int n, int k,
-                        enum rr_type type)
-{
-    const unsigned char *row = w;
-    int j = 0;
-    for (; j + GEMV_ROWS <= n; j += GEMV_ROWS, row += GEMV_ROWS * row_bytes)
-        gemv_rows(y + j, x, row, row_bytes, GEMV_ROWS, k, type);
-    for (; j < n; j++, row += row_bytes)
-        gemv_rows(y + j, x, row, row_bytes, 1, k, type);
-}
-
-static void gemv_f32(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
-{
-    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_F32);
-}
-
-static void gemv_f16(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
-{
-    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_F16);
-}
-
-static void gemv_bf16(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
-{
-    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_BF16);
-}
-
-static void gemv_q8_0(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
-{
-    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_Q8_0);
-}
-
-static void gemv_q4_0(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
-{
-    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_Q4_0);
-}
-
-static void gemv_q6_k(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
-{
-    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_Q6_K);
-}
-
 RR_INLINE void row_any(float *y, const void *w, int k, enum rr_type type)
 {
     int i = 0;
@@ -260,64 +178,77 @@ static void row_f32_q6_k(float *y, const void *w, int k)
     row_any(y, w, k, RR_TYPE_Q6_K);
 }
 
-#define TILE_M 2
-#define TILE_N 4
-#define BLOCK_M 48 /* rows of x that stay in the second-level cache while a panel of W passes */
+/* ---- products ---- */
 
-/* y[mr,nr] of one register tile. mr and nr are constants where this is inlined. */
-RR_INLINE void tile(const struct rr_gemm *g, int i0, int j0, int mr, int nr)
+#define LANES 8
+#define TILE_M 3
+#define vec __m256
+#define v_zero _mm256_setzero_ps
+#define v_load _mm256_loadu_ps
+#define v_store _mm256_storeu_ps
+#define v_set1 _mm256_set1_ps
+#define v_fma _mm256_fmadd_ps
+#define v_add _mm256_add_ps
+
+RR_INLINE __m256 v_load_n(const float *p, int n)
 {
-    const float *x = g->x + (size_t)i0 * g->ldx, *w = g->w + (size_t)j0 * g->ldw;
-    __m256 acc[TILE_M][TILE_N];
-    int k = 0;
-    for (int i = 0; i < mr; i++)
-        for (int j = 0; j < nr; j++)
-            acc[i][j] = _mm256_setzero_ps();
-    for (; k + 8 <= g->k; k += 8) {
-        __m256 wv[TILE_N];
-        for (int j = 0; j < nr; j++)
-            wv[j] = _mm256_loadu_ps(w + (size_t)j * g->ldw + k);
-        for (int i = 0; i < mr; i++) {
-            __m256 xv = _mm256_loadu_ps(x + (size_t)i * g->ldx + k);
-            for (int j = 0; j < nr; j++)
-                acc[i][j] = _mm256_fmadd_ps(wv[j], xv, acc[i][j]);
-        }
+    return n >= LANES ? v_load(p) : _mm256_maskload_ps(p, tail_mask(n));
+}
+
+RR_INLINE void v_store_n(float *p, __m256 v, int n)
+{
+    if (n >= LANES)
+        v_store(p, v);
+    else
+        _mm256_maskstore_ps(p, tail_mask(n), v);
+}
+
+/* Eight numbers of a Q6_K row from element k, a multiple of 8. */
+RR_INLINE __m256 load_q6_k(const unsigned char *row, int k)
+{
+    const int at = k % RR_QK;
+    const int8_t *scales;
+    const unsigned char *p = row + (size_t)(k / RR_QK_K) * sizeof(struct rr_block_q6_k);
+    const __m256i q = q6_k_part(p, k, &scales);
+    const __m128i half = at < 16 ? _mm256_castsi256_si128(q) : _mm256_extracti128_si256(q, 1);
+    const __m256 d = _mm256_mul_ps(block_scale(p + sizeof(struct rr_block_q6_k) - 2),
+                                   _mm256_set1_ps((float)scales[at / 16]));
+    return int8_8(at % 16 ? _mm_srli_si128(half, 8) : half, d);
+}
+
+RR_INLINE __m256 load_lanes(const unsigned char *row, int k, int n, enum rr_type type)
+{
+    if (type > RR_TYPE_BF16)
+        return load_q6_k(row, k);
+    if (n < 8)
+        return load_tail(row, k, n, type);
+    if (type == RR_TYPE_F32)
+        return _mm256_loadu_ps((const float *)(const void *)row + k);
+    return type == RR_TYPE_F16 ? f16_8(row + 2 * (size_t)k) : bf16_8(row + 2 * (size_t)k);
+}
+
+RR_INLINE void transpose(__m256 *t)
+{
+    __m256 b[8];
+    for (int i = 0; i < 8; i += 4) {
+        const __m256 lo01 = _mm256_unpacklo_ps(t[i], t[i + 1]),
+                     hi01 = _mm256_unpackhi_ps(t[i], t[i + 1]),
+                     lo23 = _mm256_unpacklo_ps(t[i + 2], t[i + 3]),
+                     hi23 = _mm256_unpackhi_ps(t[i + 2], t[i + 3]);
+        b[i] = _mm256_shuffle_ps(lo01, lo23, _MM_SHUFFLE(1, 0, 1, 0));
+        b[i + 1] = _mm256_shuffle_ps(lo01, lo23, _MM_SHUFFLE(3, 2, 3, 2));
+        b[i + 2] = _mm256_shuffle_ps(hi01, hi23, _MM_SHUFFLE(1, 0, 1, 0));
+        b[i + 3] = _mm256_shuffle_ps(hi01, hi23, _MM_SHUFFLE(3, 2, 3, 2));
     }
-    if (k < g->k) {
-        __m256i mask = tail_mask(g->k - k);
-        for (int i = 0; i < mr; i++) {
-            __m256 xv = _mm256_maskload_ps(x + (size_t)i * g->ldx + k, mask);
-            for (int j = 0; j < nr; j++)
-                acc[i][j] = _mm256_fmadd_ps(_mm256_maskload_ps(w + (size_t)j * g->ldw + k, mask),
-                                            xv, acc[i][j]);
-        }
-    }
-    for (int i = 0; i < mr; i++) {
-        float *y = g->y + (size_t)(i0 + i) * g->ldy + j0;
-        if (nr == 4)
-            _mm_storeu_ps(y, sum8x4(acc[i][0], acc[i][1], acc[i][2], acc[i][3]));
-        else
-            y[0] = sum8(acc[i][0]);
+    for (int j = 0; j < 4; j++) {
+        t[j] = _mm256_permute2f128_ps(b[j], b[4 + j], 0x20);
+        t[4 + j] = _mm256_permute2f128_ps(b[j], b[4 + j], 0x31);
     }
 }
 
-static void gemm_f32(const struct rr_gemm *g)
-{
-    for (int b = 0; b < g->m; b += BLOCK_M) {
-        const int end = g->m - b < BLOCK_M ? g->m : b + BLOCK_M;
-        int j = 0;
-        for (; j + TILE_N <= g->n; j += TILE_N) {
-            int i = b;
-            for (; i + TILE_M <= end; i += TILE_M)
-                tile(g, i, j, TILE_M, TILE_N);
-            if (i < end)
-                tile(g, i, j, 1, TILE_N);
-        }
-        for (; j < g->n; j++)
-            for (int i = b; i < end; i++)
-                tile(g, i, j, 1, 1);
-    }
-}
+#include "engine/kernel/gemm_panel.h"
+
+/* ---- attention ---- */
 
 RR_INLINE void scores_rows(const struct rr_attn_scores *a, int nq)
 {
@@ -495,20 +426,126 @@ static void tile_f32(float *c, size_t ldc, const float *a, const float *b, int k
             tile_part(c + (size_t)i * ldc + j, ldc, a + i, b + j, k);
 }
 
+/* ---- rows of x ---- */
+
+RR_INLINE int greatest(__m256i a)
+{
+    __m128i b = _mm_max_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    b = _mm_max_epi32(b, _mm_shuffle_epi32(b, _MM_SHUFFLE(1, 0, 3, 2)));
+    return _mm_cvtsi128_si32(_mm_max_epi32(b, _mm_shuffle_epi32(b, 1)));
+}
+
+RR_INLINE int total(__m256i a)
+{
+    __m128i b = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    b = _mm_add_epi32(b, _mm_shuffle_epi32(b, _MM_SHUFFLE(1, 0, 3, 2)));
+    return _mm_cvtsi128_si32(_mm_add_epi32(b, _mm_shuffle_epi32(b, 1)));
+}
+
+static void quantise(const struct rr_quantised *out, const float *x, int k)
+{
+    const __m256i magnitude = _mm256_set1_epi32(0x7FFFFFFF);
+    for (int b = 0; b < k / RR_QK; b++, x += RR_QK) {
+        __m256i most = _mm256_setzero_si256(), sum = most, q[4];
+        float v;
+        /* As integers, so that a NaN is the greatest. */
+        for (int i = 0; i < 4; i++)
+            most = _mm256_max_epi32(
+                most, _mm256_and_si256(_mm256_castps_si256(_mm256_loadu_ps(x + 8 * i)), magnitude));
+        const int bits = greatest(most);
+        memcpy(&v, &bits, sizeof v);
+        const bool some = v >= RR_Q_LEAST && v <= FLT_MAX;
+        const __m256 inverse = _mm256_set1_ps(some ? 127.0f / v : 0.0f),
+                     mask = _mm256_castsi256_ps(_mm256_set1_epi32(some ? -1 : 0));
+        for (int i = 0; i < 4; i++) {
+            q[i] = _mm256_cvtps_epi32(
+                _mm256_and_ps(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), inverse), mask));
+            sum = _mm256_add_epi32(sum, q[i]);
+        }
+        /* Packing works within halves: 0 1 2 3 of the eights become 0 2 4 6, 1 3 5 7 of the fours.
+         */
+        const __m256i packed =
+            _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
+        _mm256_storeu_si256(
+            (__m256i *)(void *)(out->q + (size_t)b * RR_QK),
+            _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
+        out->d[b] = v < RR_Q_LEAST ? 0.0f : v / 127.0f;
+        out->sum[b] = total(sum);
+    }
+}
+
+/* ---- products in integers ---- */
+
+#define OUTS 8
+#define ivec __m256i
+#define fvec __m256
+#define INT_PREFIX(name) gemm_int_##name
+#define OFFSET 0
+#define INT_TILE_M 3
+#define i_set1 _mm256_set1_epi32
+#define i_add _mm256_add_epi32
+#define i_float _mm256_cvtepi32_ps
+#define f_zero _mm256_setzero_ps
+#define f_set1 _mm256_set1_ps
+#define f_mul _mm256_mul_ps
+#define f_fma _mm256_fmadd_ps
+#define f_load_n v_load_n
+#define f_store_n v_store_n
+
+/* |w| is at most 128 and |x| at most 127: two products fit into 16 bits. */
+RR_INLINE __m256i i_dot(__m256i acc, __m256i w, __m256i x)
+{
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+RR_INLINE __m256 f_halves(const uint16_t *p)
+{
+    return f16_8((const unsigned char *)p);
+}
+
+RR_INLINE __m256i signed_bytes(const unsigned char *p, enum rr_type type)
+{
+    if (type == RR_TYPE_Q8_0)
+        return _mm256_loadu_si256((const __m256i *)(const void *)p);
+    const __m128i q = _mm_loadu_si128((const __m128i *)(const void *)p);
+    const __m256i both =
+        _mm256_inserti128_si256(_mm256_castsi128_si256(q), _mm_srli_epi16(q, 4), 1);
+    return _mm256_sub_epi8(_mm256_and_si256(both, _mm256_set1_epi8(15)), _mm256_set1_epi8(8));
+}
+
+RR_INLINE void unpack(ivec *words, const unsigned char *const *rows, size_t at, enum rr_type type)
+{
+    __m256i part[2][4];
+    for (int h = 0; h < 2; h++) { /* rows 4 h .. 4 h + 3 */
+        __m256i r[4];
+        for (int i = 0; i < 4; i++)
+            r[i] = signed_bytes(rows[4 * h + i] + at + 2, type);
+        const __m256i a = _mm256_unpacklo_epi32(r[0], r[1]), b = _mm256_unpackhi_epi32(r[0], r[1]),
+                      c = _mm256_unpacklo_epi32(r[2], r[3]), d = _mm256_unpackhi_epi32(r[2], r[3]);
+        part[h][0] = _mm256_unpacklo_epi64(a, c);
+        part[h][1] = _mm256_unpackhi_epi64(a, c);
+        part[h][2] = _mm256_unpacklo_epi64(b, d);
+        part[h][3] = _mm256_unpackhi_epi64(b, d);
+    }
+    for (int g = 0; g < 4; g++) {
+        words[g] = _mm256_permute2x128_si256(part[0][g], part[1][g], 0x20);
+        words[g + 4] = _mm256_permute2x128_si256(part[0][g], part[1][g], 0x31);
+    }
+}
+
+#include "engine/kernel/gemm_int.h"
+
 void rr_kernels_init_avx2(struct rr_kernels *k)
 {
+    k->quantise = quantise;
+    gemm_int_init(k);
     k->row_f32[RR_TYPE_F16] = row_f32_f16;
     k->row_f32[RR_TYPE_BF16] = row_f32_bf16;
     k->row_f32[RR_TYPE_Q8_0] = row_f32_q8_0;
     k->row_f32[RR_TYPE_Q4_0] = row_f32_q4_0;
     k->row_f32[RR_TYPE_Q6_K] = row_f32_q6_k;
-    k->gemv[RR_TYPE_F32] = gemv_f32;
-    k->gemv[RR_TYPE_F16] = gemv_f16;
-    k->gemv[RR_TYPE_BF16] = gemv_bf16;
-    k->gemv[RR_TYPE_Q8_0] = gemv_q8_0;
-    k->gemv[RR_TYPE_Q4_0] = gemv_q4_0;
-    k->gemv[RR_TYPE_Q6_K] = gemv_q6_k;
-    k->gemm_f32 = gemm_f32;
+    init_gemm(k);
     k->attn_scores = attn_scores;
     k->attn_values = attn_values;
     k->softmax_exp = softmax_exp;

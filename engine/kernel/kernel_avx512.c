@@ -1,10 +1,12 @@
-/* AVX-512 (F, BW, DQ, VL). As kernel_avx2.c with sixteen lanes: lane l adds the products of k =
- * l mod 16 in ascending order, sum16 folds them in one fixed order. */
+/* AVX-512 (F, BW, DQ, VL). Products are gemm_panel.h's; lane l of other sums adds the numbers l mod
+ * 16 in ascending order, and sum16 folds the lanes in one fixed order. */
 #include "engine/kernel/kernel.h"
 
 #if RR_X86
+#include <float.h>
 #include <immintrin.h>
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 RR_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")
@@ -26,16 +28,6 @@ RR_INLINE float sum16(__m512 a)
     __m128 b = fold4(a);
     b = _mm_add_ps(b, _mm_movehl_ps(b, b));
     return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
-}
-
-/* Four sum16 at once, same order of additions. */
-RR_INLINE __m128 sum16x4(__m512 a, __m512 b, __m512 c, __m512 d)
-{
-    __m128 r0 = fold4(a), r1 = fold4(b), r2 = fold4(c), r3 = fold4(d);
-    __m128 ab = _mm_add_ps(_mm_movelh_ps(r0, r1), _mm_movehl_ps(r1, r0));
-    __m128 cd = _mm_add_ps(_mm_movelh_ps(r2, r3), _mm_movehl_ps(r3, r2));
-    return _mm_add_ps(_mm_shuffle_ps(ab, cd, _MM_SHUFFLE(2, 0, 2, 0)),
-                      _mm_shuffle_ps(ab, cd, _MM_SHUFFLE(3, 1, 3, 1)));
 }
 
 RR_INLINE __m512 bf16_16(__m256i v)
@@ -141,76 +133,6 @@ RR_INLINE __m512 load_tail(const unsigned char *row, int k, __mmask16 mask, enum
     return type == RR_TYPE_F16 ? _mm512_cvtph_ps(v) : bf16_16(v);
 }
 
-#define GEMV_ROWS 8
-
-RR_INLINE void gemv_rows(float *y, const float *x, const unsigned char *w, size_t row_bytes,
-                         int rows, int k, enum rr_type type)
-{
-    __m512 acc[GEMV_ROWS];
-    int i = 0;
-    for (int r = 0; r < rows; r++)
-        acc[r] = _mm512_setzero_ps();
-    for (; i + 32 <= k; i += 32) {
-        __m512 x0 = _mm512_loadu_ps(x + i), x1 = _mm512_loadu_ps(x + i + 16);
-        for (int r = 0; r < rows; r++) {
-            __m512 v[2];
-            load32(v, w + (size_t)r * row_bytes, i, type);
-            acc[r] = _mm512_fmadd_ps(v[0], x0, acc[r]);
-            acc[r] = _mm512_fmadd_ps(v[1], x1, acc[r]);
-        }
-    }
-    for (; i < k; i += 16) {
-        __mmask16 mask = tail_mask(k - i);
-        __m512 xt = _mm512_maskz_loadu_ps(mask, x + i);
-        for (int r = 0; r < rows; r++)
-            acc[r] =
-                _mm512_fmadd_ps(load_tail(w + (size_t)r * row_bytes, i, mask, type), xt, acc[r]);
-    }
-    for (int r = 0; r < rows; r++)
-        y[r] = sum16(acc[r]);
-}
-
-RR_INLINE void gemv_any(float *y, const float *x, const void *w, size_t row_bytes, int n, int k,
-                        enum rr_type type)
-{
-    const unsigned char *row = w;
-    int j = 0;
-    for (; j + GEMV_ROWS <= n; j += GEMV_ROWS, row += GEMV_ROWS * row_bytes)
-        gemv_rows(y + j, x, row, row_bytes, GEMV_ROWS, k, type);
-    for (; j < n; j++, row += row_bytes)
-        gemv_rows(y + j, x, row, row_bytes, 1, k, type);
-}
-
-static void gemv_f32(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
-{
-    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_F32);
-}
-
-static void gemv_f16(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
-{
-    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_F16);
-}
-
-static void gemv_bf16(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
-{
-    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_BF16);
-}
-
-static void gemv_q8_0(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
-{
-    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_Q8_0);
-}
-
-static void gemv_q4_0(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
-{
-    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_Q4_0);
-}
-
-static void gemv_q6_k(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
-{
-    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_Q6_K);
-}
-
 RR_INLINE void row_any(float *y, const void *w, int k, enum rr_type type)
 {
     int i = 0;
@@ -251,68 +173,83 @@ static void row_f32_q6_k(float *y, const void *w, int k)
     row_any(y, w, k, RR_TYPE_Q6_K);
 }
 
+/* ---- products ---- */
+
+#define LANES 16
 #define TILE_M 6
-#define TILE_N 4
-#define BLOCK_M 48 /* rows of x that stay in the second-level cache while a panel of W passes */
+#define vec __m512
+#define v_zero _mm512_setzero_ps
+#define v_load _mm512_loadu_ps
+#define v_store _mm512_storeu_ps
+#define v_set1 _mm512_set1_ps
+#define v_fma _mm512_fmadd_ps
+#define v_add _mm512_add_ps
 
-/* y[mr,nr] of one register tile. mr and nr are constants where this is inlined. */
-RR_INLINE void tile(const struct rr_gemm *g, int i0, int j0, int mr, int nr)
+RR_INLINE __m512 v_load_n(const float *p, int n)
 {
-    const float *x = g->x + (size_t)i0 * g->ldx, *w = g->w + (size_t)j0 * g->ldw;
-    __m512 acc[TILE_M][TILE_N];
-    for (int i = 0; i < mr; i++)
-        for (int j = 0; j < nr; j++)
-            acc[i][j] = _mm512_setzero_ps();
-    int k = 0;
-    for (; k + 16 <= g->k; k += 16) {
-        __m512 wv[TILE_N];
-        for (int j = 0; j < nr; j++)
-            wv[j] = _mm512_loadu_ps(w + (size_t)j * g->ldw + k);
-        for (int i = 0; i < mr; i++) {
-            __m512 xv = _mm512_loadu_ps(x + (size_t)i * g->ldx + k);
-            for (int j = 0; j < nr; j++)
-                acc[i][j] = _mm512_fmadd_ps(wv[j], xv, acc[i][j]);
-        }
+    return _mm512_maskz_loadu_ps(tail_mask(n), p);
+}
+
+RR_INLINE void v_store_n(float *p, __m512 v, int n)
+{
+    _mm512_mask_storeu_ps(p, tail_mask(n), v);
+}
+
+/* Sixteen numbers of a Q6_K row from element k, a multiple of 16. */
+RR_INLINE __m512 load_q6_k(const unsigned char *row, int k)
+{
+    const int half = k % RR_QK / 16;
+    const int8_t *scales;
+    const unsigned char *p = row + (size_t)(k / RR_QK_K) * sizeof(struct rr_block_q6_k);
+    const __m256i q = q6_k_part(p, k, &scales);
+    const __m512 d = block_scale(p + sizeof(struct rr_block_q6_k) - 2);
+    return int8_16(half ? _mm256_extracti128_si256(q, 1) : _mm256_castsi256_si128(q),
+                   _mm512_mul_ps(d, _mm512_set1_ps((float)scales[half])));
+}
+
+RR_INLINE __m512 load_lanes(const unsigned char *row, int k, int n, enum rr_type type)
+{
+    if (type > RR_TYPE_BF16)
+        return load_q6_k(row, k);
+    if (n < 16)
+        return load_tail(row, k, tail_mask(n), type);
+    if (type == RR_TYPE_F32)
+        return _mm512_loadu_ps(row + 4 * (size_t)k);
+    const __m256i v = load256(row + 2 * (size_t)k);
+    return type == RR_TYPE_F16 ? _mm512_cvtph_ps(v) : bf16_16(v);
+}
+
+RR_INLINE void transpose(__m512 *t)
+{
+    __m512 b[16];
+    for (int i = 0; i < 16; i += 4) {
+        const __m512 lo01 = _mm512_unpacklo_ps(t[i], t[i + 1]),
+                     hi01 = _mm512_unpackhi_ps(t[i], t[i + 1]),
+                     lo23 = _mm512_unpacklo_ps(t[i + 2], t[i + 3]),
+                     hi23 = _mm512_unpackhi_ps(t[i + 2], t[i + 3]);
+        const __m512d a = _mm512_castps_pd(lo01), c = _mm512_castps_pd(lo23),
+                      d = _mm512_castps_pd(hi01), e = _mm512_castps_pd(hi23);
+        b[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+        b[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+        b[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(d, e));
+        b[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(d, e));
     }
-    if (k < g->k) {
-        __mmask16 mask = tail_mask(g->k - k);
-        __m512 wv[TILE_N];
-        for (int j = 0; j < nr; j++)
-            wv[j] = _mm512_maskz_loadu_ps(mask, w + (size_t)j * g->ldw + k);
-        for (int i = 0; i < mr; i++) {
-            __m512 xv = _mm512_maskz_loadu_ps(mask, x + (size_t)i * g->ldx + k);
-            for (int j = 0; j < nr; j++)
-                acc[i][j] = _mm512_fmadd_ps(wv[j], xv, acc[i][j]);
-        }
-    }
-    for (int i = 0; i < mr; i++) {
-        float *y = g->y + (size_t)(i0 + i) * g->ldy + j0;
-        if (nr == 4)
-            _mm_storeu_ps(y, sum16x4(acc[i][0], acc[i][1], acc[i][2], acc[i][3]));
-        else
-            y[0] = sum16(acc[i][0]);
+    /* b[i + j] has columns j, 4 + j, 8 + j and 12 + j of rows i .. i + 3. */
+    for (int j = 0; j < 4; j++) {
+        const __m512 even0 = _mm512_shuffle_f32x4(b[j], b[4 + j], 0x88),
+                     odd0 = _mm512_shuffle_f32x4(b[j], b[4 + j], 0xDD),
+                     even8 = _mm512_shuffle_f32x4(b[8 + j], b[12 + j], 0x88),
+                     odd8 = _mm512_shuffle_f32x4(b[8 + j], b[12 + j], 0xDD);
+        t[j] = _mm512_shuffle_f32x4(even0, even8, 0x88);
+        t[4 + j] = _mm512_shuffle_f32x4(odd0, odd8, 0x88);
+        t[8 + j] = _mm512_shuffle_f32x4(even0, even8, 0xDD);
+        t[12 + j] = _mm512_shuffle_f32x4(odd0, odd8, 0xDD);
     }
 }
 
-static void gemm_f32(const struct rr_gemm *g)
-{
-    for (int b = 0; b < g->m; b += BLOCK_M) {
-        const int end = g->m - b < BLOCK_M ? g->m : b + BLOCK_M;
-        int j = 0;
-        for (; j + TILE_N <= g->n; j += TILE_N) {
-            int i = b;
-            for (; i + TILE_M <= end; i += TILE_M)
-                tile(g, i, j, TILE_M, TILE_N);
-            for (; i + 2 <= end; i += 2)
-                tile(g, i, j, 2, TILE_N);
-            if (i < end)
-                tile(g, i, j, 1, TILE_N);
-        }
-        for (; j < g->n; j++)
-            for (int i = b; i < end; i++)
-                tile(g, i, j, 1, 1);
-    }
-}
+#include "engine/kernel/gemm_panel.h"
+
+/* ---- attention ---- */
 
 /* Panels p .. p + np - 1: with two, twice as many sums are under way, as the adders want it. */
 RR_INLINE void scores_panels(const struct rr_attn_scores *a, int p, int np, int nq)
@@ -499,20 +436,42 @@ static void tile_f32(float *c, size_t ldc, const float *a, const float *b, int k
         }
 }
 
+/* ---- rows of x ---- */
+
+static void quantise(const struct rr_quantised *out, const float *x, int k)
+{
+    const __m512i magnitude = _mm512_set1_epi32(0x7FFFFFFF);
+    for (int b = 0; b < k / RR_QK; b++, x += RR_QK) {
+        const __m512 v0 = _mm512_loadu_ps(x), v1 = _mm512_loadu_ps(x + 16);
+        /* As integers, so that a NaN is the greatest. */
+        const int bits = _mm512_reduce_max_epi32(
+            _mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(v0), magnitude),
+                             _mm512_and_si512(_mm512_castps_si512(v1), magnitude)));
+        float most;
+        memcpy(&most, &bits, sizeof most);
+        const bool some = most >= RR_Q_LEAST && most <= FLT_MAX;
+        const __mmask16 mask = some ? (__mmask16)0xFFFF : 0;
+        const __m512 inverse = _mm512_set1_ps(some ? 127.0f / most : 0.0f);
+        const __m512i q0 = _mm512_cvtps_epi32(_mm512_maskz_mul_ps(mask, v0, inverse)),
+                      q1 = _mm512_cvtps_epi32(_mm512_maskz_mul_ps(mask, v1, inverse));
+        _mm_storeu_si128((__m128i *)(void *)(out->q + (size_t)b * RR_QK),
+                         _mm512_cvtsepi32_epi8(q0));
+        _mm_storeu_si128((__m128i *)(void *)(out->q + (size_t)b * RR_QK + 16),
+                         _mm512_cvtsepi32_epi8(q1));
+        out->d[b] = most < RR_Q_LEAST ? 0.0f : most / 127.0f;
+        out->sum[b] = _mm512_reduce_add_epi32(_mm512_add_epi32(q0, q1));
+    }
+}
+
 void rr_kernels_init_avx512(struct rr_kernels *k)
 {
+    k->quantise = quantise;
     k->row_f32[RR_TYPE_F16] = row_f32_f16;
     k->row_f32[RR_TYPE_BF16] = row_f32_bf16;
     k->row_f32[RR_TYPE_Q8_0] = row_f32_q8_0;
     k->row_f32[RR_TYPE_Q4_0] = row_f32_q4_0;
     k->row_f32[RR_TYPE_Q6_K] = row_f32_q6_k;
-    k->gemv[RR_TYPE_F32] = gemv_f32;
-    k->gemv[RR_TYPE_F16] = gemv_f16;
-    k->gemv[RR_TYPE_BF16] = gemv_bf16;
-    k->gemv[RR_TYPE_Q8_0] = gemv_q8_0;
-    k->gemv[RR_TYPE_Q4_0] = gemv_q4_0;
-    k->gemv[RR_TYPE_Q6_K] = gemv_q6_k;
-    k->gemm_f32 = gemm_f32;
+    init_gemm(k);
     k->attn_scores = attn_scores;
     k->attn_values = attn_values;
     k->softmax_exp = softmax_exp;

@@ -7,8 +7,7 @@
 #include <string.h>
 
 #define LANES 8
-#define CHUNK                                                                                      \
-    256 /* weights converted at a time by gemv; a multiple of every block size and of LANES */
+#define CHUNK 256 /* weights converted at a time; a multiple of every block size and of LANES */
 
 float rr_f16_to_f32(uint16_t h)
 {
@@ -139,56 +138,56 @@ static float lanes_sum(const float acc[LANES])
     return ((acc[0] + acc[4]) + (acc[2] + acc[6])) + ((acc[1] + acc[5]) + (acc[3] + acc[7]));
 }
 
-static void gemv_any(float *y, const float *x, const void *w, size_t row_bytes, int n, int k,
-                     enum rr_type type, void (*row_f32)(float *, const void *, int))
+#define BLOCK_M 64 /* rows of x that one unpacked stretch of weights serves */
+
+static void gemm_any(const struct rr_gemm *g, enum rr_type type,
+                     void (*row_f32)(float *, const void *, int))
 {
-    float part[CHUNK];
     const size_t chunk_bytes = rr_row_bytes(type, CHUNK);
-    for (int j = 0; j < n; j++) {
-        const unsigned char *row = (const unsigned char *)w + (size_t)j * row_bytes;
-        float acc[LANES] = {0};
-        for (int i = 0; i < k; i += CHUNK, row += chunk_bytes) {
-            int len = k - i < CHUNK ? k - i : CHUNK;
-            row_f32(part, row, len);
-            dot_add(acc, x + i, part, len);
+    for (int j = 0; j < g->n; j++)
+        for (int i0 = 0; i0 < g->m; i0 += BLOCK_M) {
+            const unsigned char *row =
+                (const unsigned char *)g->w + (size_t)(g->rows ? g->rows[j] : j) * g->row_bytes;
+            const int m = g->m - i0 < BLOCK_M ? g->m - i0 : BLOCK_M;
+            float part[CHUNK], acc[BLOCK_M][LANES] = {{0}};
+            for (int k = 0; k < g->k; k += CHUNK, row += chunk_bytes) {
+                const int n = g->k - k < CHUNK ? g->k - k : CHUNK;
+                row_f32(part, row, n);
+                for (int i = 0; i < m; i++)
+                    dot_add(acc[i], g->x + (size_t)(i0 + i) * g->ldx + k, part, n);
+            }
+            for (int i = 0; i < m; i++)
+                g->y[(size_t)(i0 + i) * g->ldy + (size_t)j] = lanes_sum(acc[i]);
         }
-        y[j] = lanes_sum(acc);
-    }
 }
 
-static void gemv_f32(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
+static void gemm_f32(const struct rr_gemm *g, void *scratch)
 {
-    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_F32, row_f32_f32);
+    (void)scratch;
+    gemm_any(g, RR_TYPE_F32, row_f32_f32);
 }
 
-static void gemv_f16(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
+static void gemm_f16(const struct rr_gemm *g, void *scratch)
 {
-    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_F16, row_f32_f16);
+    (void)scratch;
+    gemm_any(g, RR_TYPE_F16, row_f32_f16);
 }
 
-static void gemv_bf16(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
+static void gemm_bf16(const struct rr_gemm *g, void *scratch)
 {
-    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_BF16, row_f32_bf16);
+    (void)scratch;
+    gemm_any(g, RR_TYPE_BF16, row_f32_bf16);
 }
 
-static void gemv_q8_0(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
+static void gemm_q6_k(const struct rr_gemm *g, void *scratch)
 {
-    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_Q8_0, row_f32_q8_0);
-}
-
-static void gemv_q4_0(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
-{
-    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_Q4_0, row_f32_q4_0);
-}
-
-static void gemv_q6_k(float *y, const float *x, const void *w, size_t row_bytes, int n, int k)
-{
-    gemv_any(y, x, w, row_bytes, n, k, RR_TYPE_Q6_K, row_f32_q6_k);
+    (void)scratch;
+    gemm_any(g, RR_TYPE_Q6_K, row_f32_q6_k);
 }
 
 /* ---- in integers ---- */
 
-void rr_quantise_reference(const struct rr_quantised *out, const float *x, int k)
+static void quantise(const struct rr_quantised *out, const float *x, int k)
 {
     for (int b = 0; b < k / RR_QK; b++, x += RR_QK) {
         float most = 0;
@@ -216,7 +215,7 @@ static float block_q(int q[RR_QK], const unsigned char *p, enum rr_type type)
     return rr_f16_to_f32(load_u16(p - 2));
 }
 
-void rr_gemm_q_reference(const struct rr_gemm_q *g, enum rr_type type)
+static void gemm_ints(const struct rr_gemm *g, enum rr_type type)
 {
     const size_t n_blocks = (size_t)(g->k / RR_QK);
     for (int j = 0; j < g->n; j++) {
@@ -232,22 +231,23 @@ void rr_gemm_q_reference(const struct rr_gemm_q *g, enum rr_type type)
                 float *y = &g->y[(size_t)i * g->ldy + (size_t)j];
                 int sum = 0;
                 for (int e = 0; e < RR_QK; e++)
-                    sum += q[e] * g->x.q[at * RR_QK + (size_t)e];
-                *y = fmaf((float)sum, d * g->x.d[at], *y);
+                    sum += q[e] * g->xq.q[at * RR_QK + (size_t)e];
+                *y = fmaf((float)sum, d * g->xq.d[at], *y);
             }
         }
     }
 }
 
-static void gemm_f32(const struct rr_gemm *g)
+static void gemm_q8_0(const struct rr_gemm *g, void *scratch)
 {
-    for (int i = 0; i < g->m; i++) {
-        for (int j = 0; j < g->n; j++) {
-            float acc[LANES] = {0};
-            dot_add(acc, g->x + (size_t)i * g->ldx, g->w + (size_t)j * g->ldw, g->k);
-            g->y[(size_t)i * g->ldy + (size_t)j] = lanes_sum(acc);
-        }
-    }
+    (void)scratch;
+    gemm_ints(g, RR_TYPE_Q8_0);
+}
+
+static void gemm_q4_0(const struct rr_gemm *g, void *scratch)
+{
+    (void)scratch;
+    gemm_ints(g, RR_TYPE_Q4_0);
 }
 
 static void attn_scores(const struct rr_attn_scores *a)
@@ -354,8 +354,9 @@ void rr_kernels_init_c(struct rr_kernels *k)
         .level = RR_CPU_C,
         .row_f32 = {row_f32_f32, row_f32_f16, row_f32_bf16, row_f32_q8_0, row_f32_q4_0,
                     row_f32_q6_k},
-        .gemv = {gemv_f32, gemv_f16, gemv_bf16, gemv_q8_0, gemv_q4_0, gemv_q6_k},
-        .gemm_f32 = gemm_f32,
+        .gemm = {gemm_f32, gemm_f16, gemm_bf16, gemm_q8_0, gemm_q4_0, gemm_q6_k},
+        .integers = {[RR_TYPE_Q8_0] = true, [RR_TYPE_Q4_0] = true},
+        .quantise = quantise,
         .attn_scores = attn_scores,
         .attn_values = attn_values,
         .softmax_exp = softmax_exp,
