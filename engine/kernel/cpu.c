@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const level_names[RR_CPU_COUNT] = {"c", "avx2", "avx512", "avx512vnni"};
+static const char *const level_names[RR_CPU_COUNT] = {"c", "avx2", "avxvnni", "avx512",
+                                                      "avx512vnni"};
 
 const char *rr_cpu_level_name(enum rr_cpu_level level)
 {
@@ -36,6 +37,20 @@ static uint64_t xcr0(void)
     return (uint64_t)hi << 32 | lo;
 }
 
+/* Of the processor; that the system saves its registers is what AVX2 asks. */
+bool rr_cpu_has_avxvnni(void)
+{
+    uint32_t max[4], seven[4];
+    cpuid(0, 0, max);
+    if (max[0] < 7)
+        return false;
+    cpuid(7, 0, seven);
+    if (seven[0] < 1)
+        return false;
+    cpuid(7, 1, seven);
+    return seven[0] >> 4 & 1;
+}
+
 enum rr_cpu_level rr_cpu_best(void)
 {
     enum { OSXSAVE = 1u << 27, FMA = 1u << 12, F16C = 1u << 29, AVX = 1u << 28 };
@@ -58,7 +73,7 @@ enum rr_cpu_level rr_cpu_best(void)
         return RR_CPU_C;
     const uint32_t need7 = (uint32_t)AVX512F | AVX512DQ | AVX512BW | avx512vl;
     if ((seven[1] & need7) != need7 || (xcr0() & 0xE6) != 0xE6)
-        return RR_CPU_AVX2;
+        return rr_cpu_has_avxvnni() ? RR_CPU_AVXVNNI : RR_CPU_AVX2;
     return seven[2] & AVX512VNNI ? RR_CPU_AVX512VNNI : RR_CPU_AVX512;
 }
 
@@ -77,6 +92,11 @@ void rr_cpu_brand(char *out, size_t size)
     snprintf(out, size, "%s", brand);
 }
 #else
+bool rr_cpu_has_avxvnni(void)
+{
+    return false;
+}
+
 enum rr_cpu_level rr_cpu_best(void)
 {
     return RR_CPU_C;

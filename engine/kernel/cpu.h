@@ -5,12 +5,14 @@
 #ifndef RR_CPU_H
 #define RR_CPU_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
-/* Levels in ascending order per architecture; a level implies those below it. */
+/* Levels in ascending order per architecture; a level implies those below it, but for AVX-VNNI. */
 enum rr_cpu_level {
     RR_CPU_C,
     RR_CPU_AVX2,       /* AVX2, FMA, F16C */
+    RR_CPU_AVXVNNI,    /* AVX2 with integer dot products: beside AVX-512, not below it */
     RR_CPU_AVX512,     /* AVX-512 F, BW, DQ, VL */
     RR_CPU_AVX512VNNI, /* with integer dot products */
     RR_CPU_COUNT
@@ -19,11 +21,12 @@ enum rr_cpu_level {
 /* The highest level of this machine: CPUID bits, and XCR0 for what the system saves.
  * Thread-safe. */
 enum rr_cpu_level rr_cpu_best(void);
+bool rr_cpu_has_avxvnni(void);
 
-/* "c", "avx2", "avx512", "avx512vnni". */
+/* "c", "avx2", "avxvnni", ... */
 const char *rr_cpu_level_name(enum rr_cpu_level level);
-/* All of them for a message: "c, avx2, avx512 or avx512vnni". */
-#define RR_CPU_LEVEL_NAMES "c, avx2, avx512 or avx512vnni"
+/* All of them for a message: "c, avx2, avxvnni, avx512 or avx512vnni". */
+#define RR_CPU_LEVEL_NAMES "c, avx2, avxvnni, avx512 or avx512vnni"
 /* -1 when the name is unknown. */
 int rr_cpu_level_from_name(const char *name);
 

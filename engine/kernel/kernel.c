@@ -23,6 +23,8 @@ void rr_kernels_init(struct rr_kernels *k, enum rr_cpu_level level)
 #if RR_X86
     if (level >= RR_CPU_AVX2)
         rr_kernels_init_avx2(k);
+    if (level >= RR_CPU_AVXVNNI && rr_cpu_has_avxvnni())
+        rr_kernels_init_avxvnni(k);
     if (level >= RR_CPU_AVX512)
         rr_kernels_init_avx512(k);
     if (level >= RR_CPU_AVX512VNNI)

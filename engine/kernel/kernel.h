@@ -103,6 +103,7 @@ void rr_kernels_init(struct rr_kernels *k, enum rr_cpu_level level);
 /* The levels' own parts, called by rr_kernels_init in this order. */
 void rr_kernels_init_c(struct rr_kernels *k);
 void rr_kernels_init_avx2(struct rr_kernels *k);
+void rr_kernels_init_avxvnni(struct rr_kernels *k);
 void rr_kernels_init_avx512(struct rr_kernels *k);
 void rr_kernels_init_avx512vnni(struct rr_kernels *k);
 

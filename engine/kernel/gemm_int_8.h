@@ -1,0 +1,70 @@
+/* What gemm_int.h wants, for vectors of eight words: AVX2 and, with another dot product, AVX-VNNI.
+ * The including file says INT_PREFIX and OFFSET, has i_dot, and includes gemm_int.h behind this. */
+
+#define OUTS 8
+#define ivec __m256i
+#define fvec __m256
+#define INT_TILE_M 3
+#define i_set1 _mm256_set1_epi32
+#define i_add _mm256_add_epi32
+#define i_float _mm256_cvtepi32_ps
+#define f_zero _mm256_setzero_ps
+#define f_set1 _mm256_set1_ps
+#define f_mul _mm256_mul_ps
+#define f_fma _mm256_fmadd_ps
+
+RR_INLINE __m256i lanes_below(int n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+RR_INLINE __m256 f_load_n(const float *p, int n)
+{
+    return n >= OUTS ? _mm256_loadu_ps(p) : _mm256_maskload_ps(p, lanes_below(n));
+}
+
+RR_INLINE void f_store_n(float *p, __m256 v, int n)
+{
+    if (n >= OUTS)
+        _mm256_storeu_ps(p, v);
+    else
+        _mm256_maskstore_ps(p, lanes_below(n), v);
+}
+
+RR_INLINE __m256 f_halves(const uint16_t *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
+/* 32 numbers of a block; with OFFSET as unsigned bytes. */
+RR_INLINE __m256i block_bytes_of(const unsigned char *p, enum rr_type type)
+{
+    if (type == RR_TYPE_Q8_0)
+        return _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(const void *)p),
+                                _mm256_set1_epi8(OFFSET ? (char)0x80 : 0));
+    const __m128i q = _mm_loadu_si128((const __m128i *)(const void *)p);
+    const __m256i both =
+        _mm256_inserti128_si256(_mm256_castsi128_si256(q), _mm_srli_epi16(q, 4), 1);
+    return _mm256_sub_epi8(_mm256_and_si256(both, _mm256_set1_epi8(15)),
+                           _mm256_set1_epi8(OFFSET ? 0 : 8));
+}
+
+RR_INLINE void unpack(ivec *words, const unsigned char *const *rows, size_t at, enum rr_type type)
+{
+    __m256i part[2][4];
+    for (int h = 0; h < 2; h++) { /* rows 4 h .. 4 h + 3 */
+        __m256i r[4];
+        for (int i = 0; i < 4; i++)
+            r[i] = block_bytes_of(rows[4 * h + i] + at + 2, type);
+        const __m256i a = _mm256_unpacklo_epi32(r[0], r[1]), b = _mm256_unpackhi_epi32(r[0], r[1]),
+                      c = _mm256_unpacklo_epi32(r[2], r[3]), d = _mm256_unpackhi_epi32(r[2], r[3]);
+        part[h][0] = _mm256_unpacklo_epi64(a, c);
+        part[h][1] = _mm256_unpackhi_epi64(a, c);
+        part[h][2] = _mm256_unpacklo_epi64(b, d);
+        part[h][3] = _mm256_unpackhi_epi64(b, d);
+    }
+    for (int g = 0; g < 4; g++) {
+        words[g] = _mm256_permute2x128_si256(part[0][g], part[1][g], 0x20);
+        words[g + 4] = _mm256_permute2x128_si256(part[0][g], part[1][g], 0x31);
+    }
+}
