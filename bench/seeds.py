@@ -5,7 +5,8 @@ usage: seeds.py DIR
 
 DIR holds files SETTING.SEED.tsv, the --per-user output of `recrank evaluate`. Printed for every setting and row: the mean over
 seeds of HR@5, NDCG@5 and NDCG@10 with their deviation, and the gain in NDCG@5 over the candidates' own order with a 95 % bootstrap
-interval over users, each user's gain being the mean over the seeds. Standard library and NumPy.
+interval over users, each user's gain being the mean over the seeds. Then, for settings BACKBONE-K-HISTORY, the mean gain over all
+backbones. Standard library and NumPy.
 """
 import collections
 import glob
@@ -42,6 +43,7 @@ def main():
         setting = os.path.basename(path).rsplit(".", 2)[0]
         files[setting].append(read(path))
     rng = np.random.default_rng(1)
+    all_gains = collections.defaultdict(list)  # {(k and history, row): gains by user, of each backbone}
     for setting, seeds in files.items():
         print(f"\n{setting}: {len(seeds)} seeds, {len(seeds[0])} users")
         print(f"{'row':12} {'HR@5':>15} {'NDCG@5':>15} {'NDCG@10':>15}  gain in NDCG@5")
@@ -56,9 +58,19 @@ def main():
                 means = [np.mean([value(p) for p in seed]) for seed in places]
                 cells.append(f"{np.mean(means):.4f} +-{np.std(means, ddof=1) if len(means) > 1 else 0:.4f}")
             gains = (np.array([[ndcg(p, 5) for p in seed] for seed in places]) - base).mean(axis=0)
+            if "-" in setting:
+                all_gains[setting.split("-", 1)[1], row].append((dict(zip(users, gains)), base.mean()))
             low, high = interval(gains, rng)
             share = 100 * gains.mean() / base.mean()
             print(f"{row:12} {cells[0]:>15} {cells[1]:>15} {cells[2]:>15}  {gains.mean():+.4f} [{low:+.4f}, {high:+.4f}] {share:+.0f} %")
+    for (setting, row), parts in all_gains.items():
+        if len(parts) < 2 or row in ("backbone", "random", "ceiling"):
+            continue
+        users = sorted(set.intersection(*(set(p[0]) for p in parts)))
+        gains = np.mean([[p[0][u] for u in users] for p in parts], axis=0)
+        low, high = interval(gains, rng)
+        share = 100 * gains.mean() / np.mean([p[1] for p in parts])
+        print(f"mean of {len(parts)} backbones, {setting}, {row}: {gains.mean():+.4f} [{low:+.4f}, {high:+.4f}] {share:+.0f} %")
 
 
 main()
