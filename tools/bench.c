@@ -199,17 +199,23 @@ int bench_print(const struct bench *b, const struct bench_case *cases, int n, co
         print_json(b, cases, n, extra, brand);
         return tool_finish();
     }
-    printf("# %s; %s, %d thread%s; recrank %s, commit %s; medians of %lld\n", brand,
+    const bool best = strcmp(b->what, "limits") == 0;
+    printf("# %s; %s, %d thread%s; recrank %s, commit %s; ", brand,
            rr_cpu_level_name(b->engine.kernels.level), rr_pool_size(b->engine.pool),
-           rr_pool_size(b->engine.pool) > 1 ? "s" : "", rr_version(), RR_COMMIT, b->rounds);
+           rr_pool_size(b->engine.pool) > 1 ? "s" : "", rr_version(), RR_COMMIT);
+    printf(best ? "the best of many tries\n" : "medians of %lld\n", b->rounds);
     printf("suite\tcase\tvalue\tunit\tspread\tshare\tlimit\tof\n");
     for (int i = 0; i < n; i++) {
         const struct bench_case *c = &cases[i];
-        printf("%s%s%s\t%s\t%.6g\t%s\t%.1f%%", b->what, b->shape ? "-" : "",
-               b->model   ? "file"
-               : b->shape ? b->shape
-                          : "",
-               c->name, c->value, c->unit, 100 * c->spread);
+        if (b->model)
+            printf("%s-file", b->what);
+        else if (b->shape)
+            printf("%s-%s-%s", b->what, b->shape, b->type);
+        else
+            printf("%s", b->what);
+        printf("\t%s\t%.6g\t%s\t", c->name, c->value, c->unit);
+        if (!best)
+            printf("%.1f%%", 100 * c->spread);
         if (c->limit > 0)
             printf("\t%.1f%%\t%.6g\t%s\n", 100 * share_of(c), c->limit, c->of);
         else

@@ -5,12 +5,13 @@
 #include "engine/base/number.h"
 #include "tools/bench.h"
 
-#define WORSE 0.03 /* from here on a row is marked */
+#define WORSE 0.03 /* from here on a row is marked, if both spreads together are less */
 
 struct line {
     char name[100]; /* suite and case */
     char unit[16];
     double value;
+    double spread; /* of it, as a share; 0: none is given */
 };
 
 struct result {
@@ -30,17 +31,31 @@ static size_t field(const char **p, const char *end, const char **text)
     return n;
 }
 
+/* Names go to a terminal. */
+static bool printable(const char *begin, const char *end)
+{
+    for (const char *p = begin; p < end; p++)
+        if ((unsigned char)*p < ' ' && *p != '\t')
+            return false;
+    return true;
+}
+
 static int add_line(struct result *r, const char *begin, const char *end, const char *path,
                     size_t offset, struct rr_error *err)
 {
-    const char *suite, *name, *value, *unit, *p = begin;
+    const char *suite, *name, *value, *unit, *spread, *p = begin;
     const size_t n_suite = field(&p, end, &suite), n_name = field(&p, end, &name),
-                 n_value = field(&p, end, &value), n_unit = field(&p, end, &unit);
-    struct line l;
+                 n_value = field(&p, end, &value), n_unit = field(&p, end, &unit),
+                 n_spread = field(&p, end, &spread);
+    struct line l = {.spread = 0};
     if (!n_suite || !n_name || n_suite + n_name + 2 > sizeof l.name || !n_unit ||
-        n_unit >= sizeof l.unit || !rr_parse_double(&l.value, value, n_value))
+        n_unit >= sizeof l.unit || !rr_parse_double(&l.value, value, n_value) || l.value <= 0 ||
+        !printable(begin, end))
         return rr_fail(err, RR_ERR_DATA, "BENCH", RR_AT_BYTE(path, NULL, offset),
-                       "no line of a benchmark's TSV: suite, case, value, unit");
+                       "no line of a benchmark's TSV: suite, case, value above 0, unit");
+    if (n_spread > 1 &&
+        rr_parse_double(&l.spread, spread, n_spread - 1)) /* less its percent sign */
+        l.spread /= 100;
     snprintf(l.name, sizeof l.name, "%.*s %.*s", (int)n_suite, suite, (int)n_name, name);
     snprintf(l.unit, sizeof l.unit, "%.*s", (int)n_unit, unit);
     if (!rr_grow(&r->lines, &r->cap, r->n + 1, sizeof *r->lines))
@@ -86,7 +101,8 @@ static int print(const struct result *before, const struct result *after)
         }
         const bool cost = strcmp(a->unit, "ns") == 0 || strcmp(a->unit, "s") == 0;
         const double change = b->value / a->value - 1;
-        const bool bad = cost ? change > WORSE : change < -WORSE;
+        const double noise = a->spread + b->spread, least = noise > WORSE ? noise : WORSE;
+        const bool bad = cost ? change > least : change < -least;
         worse += bad;
         printf("%s\t%.6g\t%.6g\t%s\t%+.1f%%%s\n", a->name, a->value, b->value, a->unit,
                100 * change, bad ? " WORSE" : "");

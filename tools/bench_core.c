@@ -172,6 +172,10 @@ static int open_core(struct core *c)
         return rc;
     c->user = middle_user(&c->d->split);
     request(c);
+    if (!c->request.request.n_candidates)
+        return rr_fail(&c->err, RR_ERR_DATA, "NO_CANDIDATES",
+                       RR_AT_OBJECT(d->path, d->user_ids[c->user]),
+                       "this user has no candidates: the data set is too small to measure on");
     prompt(c);
     return c->rc ? c->rc : make_text(c);
 }

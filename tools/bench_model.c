@@ -55,9 +55,13 @@ static int open_model(struct bed *bed)
     return random_model_make(&bed->random, shape, (enum rr_type)type, &bed->err);
 }
 
-static int open_bed(struct bed *bed, int n_cells)
+static int open_bed(struct bed *bed, int n_cells, int longest)
 {
     int rc = open_model(bed);
+    if (!rc && longest > bed->model->h.n_context)
+        rc = rr_fail(&bed->err, RR_ERR_USAGE, "CONTEXT", RR_NOWHERE,
+                     "%d tokens one behind the other; this model's context holds %d", longest,
+                     bed->model->h.n_context);
     const struct rr_session_options o = {.n_context = n_cells,
                                          .n_cells = n_cells,
                                          .n_batch = 512,
@@ -191,7 +195,7 @@ static void profile(struct bed *bed, const struct bench_case *cases, int n)
 int bench_model(struct bench *b)
 {
     struct bed bed = {.b = b};
-    int rc = open_bed(&bed, 512 + 64);
+    int rc = open_bed(&bed, 512 + 64, 512);
     if (rc == RR_OK) {
         const double peak = bench_peak(b, bench_fastest(b));
         const double bytes = sum_layers(bed.model, bytes_of) + bytes_of(&bed.model->head);
@@ -257,7 +261,8 @@ int bench_rank(struct bench *b)
 {
     struct bed bed = {.b = b};
     const int each = (int)rr_round_up((size_t)b->leaf_tokens, RR_PANEL);
-    int rc = open_bed(&bed, (int)b->trunk + RR_PANEL + each * (int)b->leaves + each);
+    int rc = open_bed(&bed, (int)b->trunk + RR_PANEL + each * (int)b->leaves + each,
+                      (int)(b->trunk + b->leaf_tokens));
     if (rc == RR_OK && 2 * b->leaves > bed.model->h.n_vocab)
         rc = rr_fail(&bed.err, RR_ERR_USAGE, "LEAVES", RR_NOWHERE,
                      "%lld leaves; this vocabulary allows %d", b->leaves, bed.model->h.n_vocab / 2);
@@ -266,13 +271,13 @@ int bench_rank(struct bench *b)
         const double ops =
             ops_of(bed.model, 0, (double)b->trunk) +
             (double)b->leaves * ops_of(bed.model, (double)b->trunk, (double)b->leaf_tokens);
-        struct bench_case c = {.name = "rank",
-                               .run = rank,
+        struct bench_case c = {.run = rank,
                                .arg = &bed,
                                .unit = "tokens/s",
                                .work = tokens,
                                .limit = tokens / (ops / bench_peak(b, bench_fastest(b))),
                                .of = rr_unit_name(bench_fastest(b))};
+        snprintf(c.name, sizeof c.name, "rank-%lld+%lldx%lld", b->trunk, b->leaves, b->leaf_tokens);
         bench_run(b, &c, 1);
         profile(&bed, &c, 1);
         char extra[200];

@@ -49,6 +49,8 @@ static int check(const struct command *c, struct bench *b, const struct args *a,
         return args_misuse(c, "a MODEL has its own shape and type");
     if (args_given(opts, n, "data") && strcmp(b->what, "core") != 0)
         return args_misuse(c, "--data has no effect on %s", b->what);
+    if (strcmp(b->what, "limits") == 0 && args_given(opts, n, "rounds"))
+        return args_misuse(c, "--rounds has no effect on limits: the best of many tries is given");
     if (strcmp(b->what, "kernels") == 0) {
         if (args_given(opts, n, "threads"))
             return args_misuse(c, "--threads has no effect on kernels: each runs on one");
@@ -92,6 +94,9 @@ static int run(const struct command *c, int argc, char **argv)
     if (rc >= 0)
         return rc;
     b.what = a.positional[0];
+    for (size_t i = 0; i < COUNT(opts) && strcmp(b.what, "compare") == 0; i++)
+        if (opts[i].given)
+            return args_misuse(c, "--%s has no effect on compare", opts[i].name);
     if (strcmp(b.what, "compare") == 0)
         return a.n == 3 ? bench_compare(a.positional[1], a.positional[2])
                         : args_misuse(c, "compare needs two files of TSV: before and after");
@@ -113,7 +118,8 @@ static int run(const struct command *c, int argc, char **argv)
 
 const struct command cmd_bench = {
     .name = "bench",
-    .synopsis = "limits|kernels|model|rank|core [MODEL] [--shape 1.1b --type q8_0]",
+    .synopsis = "limits|kernels|model|rank|core [MODEL] [--shape 1.1b --type q8_0], or compare "
+                "BEFORE AFTER",
     .summary = "measure this machine, and the engine beside its limits",
     .examples = "  recrank bench limits\n"
                 "  recrank bench model --shape 1.1b --type q8_0 --threads 2 --json\n"
@@ -121,13 +127,15 @@ const struct command cmd_bench = {
                 "  recrank bench kernels > before.tsv; ...; recrank bench compare before.tsv "
                 "after.tsv\n",
     .notes =
-        "limits: bandwidth of each memory and peak of each unit. kernels: every entry of the "
-        "kernel table, checked against plain C\nand timed. model: prefill of 128 and 512 tokens, "
-        "decode. rank: a trunk and the questions behind it, two logits of each.\ncore: what "
-        "ranking costs without a model. Every row stands beside its limit: the peak of the level's "
-        "fastest unit, or the\nbandwidth of a memory as large as the weights. compare: two "
-        "results, "
-        "rows worse by more than 3 % are marked (exit code 1).\n",
+        "limits: bandwidth of memories of each size, and peak of each unit. kernels: every entry "
+        "of "
+        "the kernel table, checked against\nplain C and timed. model: prefill of 128 and 512 "
+        "tokens, decode. rank: a trunk and the questions behind it, two logits of each.\ncore: "
+        "what ranking costs without a model. Rows of kernels, model and rank stand beside their "
+        "limit (share: value / limit): the peak\nof the level's fastest unit, or the bandwidth of "
+        "a memory as large as the weights. compare: rows of two results; those worse by more\nthan "
+        "3 % and by more than both spreads are marked (exit code 1). On a busy machine, more "
+        "--rounds.\n",
     .min_args = 1,
     .max_args = 3,
     .run = run,

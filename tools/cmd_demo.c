@@ -188,13 +188,15 @@ static int run(const struct command *c, int argc, char **argv)
         return rc;
     if ((rc = show_example(&s, c)) >= 0)
         return rc;
-    printf("\nYour own data, in three commands (a folder of MovieLens, BookCrossing or RecBole "
-           "files, or a CSV with\nuser,item,rating,timestamp and a title column):\n\n"
-           "  recrank learn --data DATA -o model.gguf        # minutes on a laptop\n"
-           "  recrank evaluate model.gguf --data DATA        # does it help?\n"
-           "  recrank rank model.gguf --data DATA --user U   # use it\n\n"
-           "The demonstration itself is \":demo\", as model and as data: recrank rank :demo --data "
-           ":demo --user 42\n");
+    printf(
+        "\nYour own data, in three commands (a folder of MovieLens, BookCrossing or RecBole "
+        "files, or a CSV with\nuser,item,rating,timestamp and a title column):\n\n"
+        "  %s learn --data DATA -o model.gguf        # minutes on a laptop\n"
+        "  %s evaluate model.gguf --data DATA        # does it help?\n"
+        "  %s rank model.gguf --data DATA --user U   # use it\n\n"
+        "The demonstration itself is \":demo\", as model and as data: %s rank :demo --data :demo "
+        "--user 42\n",
+        tool_program, tool_program, tool_program, tool_program);
     return tool_finish();
 }
 

@@ -322,6 +322,9 @@ static int check(const struct command *c, struct settings *s, const struct optio
         return args_misuse(c, "--protocol official knows no likelihood");
     if (s->protocol && (s->ablate || s->source.hint_scores))
         return args_misuse(c, "--protocol official goes with neither --ablate nor --hint-scores");
+    if (s->fit_weights && s->source.history && source_retrieves(&s->source))
+        return args_misuse(c, "--fit-weights with --history train+valid needs validation items "
+                              "among the candidates: another --backbone than likelihood");
     if (s->fit_weights && s->task != TASK_ALL)
         return args_misuse(c, "--fit-weights needs --task all");
     const int rc =

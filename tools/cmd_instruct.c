@@ -159,6 +159,11 @@ static int instruct(const struct settings *s, struct opened_data *d)
         rc = rr_instruct(&report, &d->split, d->backbone.users, d->backbone.dim, &o,
                          write_instruction, &w, &err);
     progress_end(&p);
+    if (!rc && !(report.n[0] + report.n[1] + report.n[2]))
+        rc = rr_fail(&err, RR_ERR_DATA, "NO_INSTRUCTIONS", RR_AT_FILE(s->data.dir),
+                     "none of the %d users drawn (%d different ones) has enough likes to make an "
+                     "instruction of",
+                     report.sampling.n, report.sampling.n_distinct);
     if (!rc)
         rc = tool_commit(&w.out, &err);
     else if (w.out.f)

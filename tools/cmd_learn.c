@@ -266,8 +266,8 @@ static int learn(const struct settings *s, struct opened_data *d)
     if (!rc)
         rc = write_model(&l);
     if (!rc && !s->training.json) {
-        fprintf(stderr, "%.0f s; next: recrank evaluate %s --data %s\n", tool_seconds() - start,
-                s->output, s->data.dir);
+        fprintf(stderr, "%.0f s; next: %s evaluate %s --data %s\n", tool_seconds() - start,
+                tool_program, s->output, s->data.dir);
         printf("%s\n", s->output);
     }
     for (int t = 0; t < RR_N_TASKS; t++)
@@ -322,7 +322,9 @@ static int run(const struct command *c, int argc, char **argv)
         {"users", 0, OPT_INT, &s.users, "N",
          "rank validation items of N users after every pass, 0: of all", 0, 1e9, false},
         SCHOOL_OPTION_ROWS(s.school),
-        TRAINING_OPTION_ROWS(s.training),
+        TRAINING_OPTION_ROWS(s.training,
+                             "of pretraining, 0: as many as make 20 million tokens, 8 to 60",
+                             "peak learning rate of pretraining"),
         DATA_OPTION_ROWS(s.data),
         SOURCE_OPTION_ROWS(s.source),
         ENGINE_OPTION_ROWS(s.engine),
@@ -344,6 +346,11 @@ static int run(const struct command *c, int argc, char **argv)
     if (s.type && (s.school.dim % 32 || s.school.ff % 32))
         return args_misuse(c,
                            "--type q8_0 rounds blocks of 32: dim and ff must be multiples of it");
+    if (s.source.history)
+        return args_misuse(c, "--history has no effect: what is measured are the validation items");
+    if (s.no_pretraining &&
+        (args_given(opts, COUNT(opts), "rate") || args_given(opts, COUNT(opts), "passes")))
+        return args_misuse(c, "--rate and --passes are of pretraining: --tune-rate, --tune-passes");
     tool_catch_interrupt();
     if (rr_out_check(s.output, &err) != 0) /* before the work, not after it */
         return tool_fail(&err);
@@ -362,9 +369,12 @@ const struct command cmd_learn = {
     .name = "learn",
     .synopsis = "--data PATH -o model.gguf [--seed S] [--shape dim=64,layers=2,...]",
     .summary = "make a model that ranks, from a data set alone",
-    .examples = "  recrank learn --data ml-100k -o model.gguf --seed 1\n"
-                "  recrank evaluate model.gguf --data ml-100k\n",
-    .notes = "Without --passes, pretraining reads as many as make 20 million tokens, 8 to 60. A "
+    .examples =
+        "  recrank learn --data ml-100k -o model.gguf --seed 1\n"
+        "  recrank evaluate model.gguf --data ml-100k\n"
+        "  recrank learn --data ml-100k -o quick.gguf --passes 3 --draws 1000   # a quick try: "
+        "ranks worse\n",
+    .notes = "A "
              "vocabulary is learned from the titles, a small LLaMA pretrained on what is liked "
              "after what, and tuned on instructions whose\nhints come from models that have not "
              "seen the answers, while it goes on reading. The wordings go into the file. A run "

@@ -52,7 +52,7 @@ static int run(const struct command *c, int argc, char **argv)
     struct option opts[] = {
         {"output", 'o', OPT_TEXT, &s.output, "FILE", "where to write the GGUF model", 0, 0, false},
         SCHOOL_OPTION_ROWS(s.school),
-        TRAINING_OPTION_ROWS(s.training),
+        TRAINING_OPTION_ROWS(s.training, "passes over what is learned", "peak learning rate"),
         DATA_OPTION_ROWS(s.data),
         ENGINE_OPTION_ROWS(s.engine),
     };

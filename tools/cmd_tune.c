@@ -47,7 +47,7 @@ static bool parse_lora(struct settings *s)
     const char *names = strstr(s->lora, "modules=");
     char head[200];
     size_t n = names ? (size_t)(names - s->lora) : strlen(s->lora);
-    while (n && s->lora[n - 1] == ',')
+    if (names && n && s->lora[n - 1] == ',')
         n--;
     if (n >= sizeof head)
         return false;
@@ -62,13 +62,15 @@ static bool parse_lora(struct settings *s)
             m++;
         if (m == RR_LM_N)
             return false;
+        if (s->modules >> m & 1)
+            return false;
         s->modules |= 1u << m;
         p = comma ? comma + 1 : NULL;
     }
     if (!s->modules)
         s->modules = 1u << RR_LM_Q | 1u << RR_LM_V;
     return (!names || strlen(names) > strlen("modules=")) &&
-           training_parse_parts(head, parts, COUNT(parts));
+           (names && !n ? true : training_parse_parts(head, parts, COUNT(parts)));
 }
 
 static struct rr_lm_options lm_options(const struct settings *s)
@@ -243,6 +245,8 @@ static int open_and_tune(struct settings *s, const struct command *c, const char
 static int check(const struct command *c, struct settings *s, const struct option *opts, size_t n)
 {
     static const char *const about_data[] = {"rehearse", "users"};
+    static const char *const measured[] = {"answers", "pair-rounds", "lists",    "per-token",
+                                           "no-hint", "no-shift",    "disliked", "history-order"};
     int rc;
     if (!s->output || !s->instructions)
         return args_misuse(c, "--instructions and --output are needed");
@@ -254,8 +258,14 @@ static int check(const struct command *c, struct settings *s, const struct optio
     for (size_t i = 0; i < COUNT(about_data) && !s->data.dir; i++)
         if (args_given(opts, n, about_data[i]))
             return args_misuse(c, "--%s has no effect without --data", about_data[i]);
-    if (!s->data.dir && (rc = data_unused(c, opts, n)) >= 0)
+    for (size_t i = 0; i < COUNT(measured) && !s->data.dir; i++)
+        if (args_given(opts, n, measured[i]))
+            return args_misuse(c, "--%s has no effect without --data", measured[i]);
+    if ((!s->data.dir && (rc = data_unused(c, opts, n)) >= 0) ||
+        (rc = asking_check(c, &s->asking, RR_ASK_ALL, opts, n)) >= 0)
         return rc;
+    if (s->source.history)
+        return args_misuse(c, "--history has no effect: what is measured are the validation items");
     const size_t len = strlen(s->output);
     s->adapter = s->lora && !(len > 5 && strcmp(s->output + len - 5, ".gguf") == 0);
     if (s->adapter && s->model.adapter)
@@ -287,7 +297,8 @@ static int run(const struct command *c, int argc, char **argv)
         {"users", 0, OPT_INT, &s.users, "N",
          "with --data: rank validation items of N users after every pass, 0: of all", 0, 1e9,
          false},
-        TRAINING_OPTION_ROWS(s.training),
+        TRAINING_OPTION_ROWS(s.training, "passes over the instructions",
+                             "peak learning rate, 0: 0.0005, with --lora 0.001"),
         DATA_OPTION_ROWS(s.data),
         SOURCE_OPTION_ROWS(s.source),
         ASKING_OPTION_ROWS(s.asking),
@@ -302,8 +313,11 @@ static int run(const struct command *c, int argc, char **argv)
     if (s.training.rate <= 0)
         s.training.rate = s.lora ? 1e-3 : 5e-4;
     tool_catch_interrupt();
+    const bool made = s.adapter && !rr_path_exists(s.output);
     rc = s.adapter ? rr_adapter_check(s.output, &err) : rr_out_check(s.output, &err);
     rc = rc ? tool_fail(&err) : open_and_tune(&s, c, a.positional[0]);
+    if (rc && made)
+        remove(s.output); /* unless there is something in it by now */
     asking_close(&s.asking);
     return rc;
 }

@@ -59,6 +59,8 @@ int tool_load(struct loaded *l, const char *path, const struct model_options *o,
     int rc = rr_engine_init(&l->engine, (int)o->threads, (enum rr_cpu_level)level, &err);
     if (!rc)
         rc = demo_weights(&l->weights, path, o->tokenizer, &err);
+    if (!rc && o->adapter && !o->adapter[0])
+        rc = rr_fail(&err, RR_ERR_OPEN, "NOT_A_FILE", RR_NOWHERE, "an empty name for --adapter");
     if (!rc && o->adapter)
         rc = merge_adapter(l, o->adapter, &err);
     if (!rc && need_tokenizer)

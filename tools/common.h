@@ -78,6 +78,9 @@ int tool_commit(struct rr_out *out, struct rr_error *err);
 void tool_release_interrupt(void);
 bool tool_interrupted(void);
 
+/* What the program was called as, for commands that are printed to be copied. */
+extern const char *tool_program;
+
 extern const struct command cmd_inspect, cmd_tokenize, cmd_logits, cmd_generate, cmd_score,
     cmd_split, cmd_rank, cmd_evaluate, cmd_data, cmd_fit, cmd_candidates, cmd_prompt, cmd_instruct,
     cmd_audit, cmd_vocab, cmd_pretrain, cmd_tune, cmd_learn, cmd_demo, cmd_bench;

@@ -55,8 +55,8 @@ struct source_options {
     }
 #define SOURCE_OPTION_ROWS(o)                                                                      \
     {"backbone", 0, OPT_TEXT, &(o).backbone, "NAME|FILE",                                          \
-     "what proposes candidates: pop|mf|itemknn|ease|lightgcn, a file of 'recrank fit', or "         \
-     "likelihood: the model itself [mf]",                                                          \
+     "what proposes candidates: pop|mf|itemknn|ease|lightgcn, or a file of 'recrank fit'; to rank "  \
+     "and evaluate also likelihood: the model itself [mf]",                                                          \
      0, 0, false},                                                                                 \
     {"candidates", 0, OPT_TEXT, &(o).lists, "FILE",                                                \
      "import candidates and scores (TSV, TREC run, JSONL) instead of a backbone's", 0, 0, false},  \

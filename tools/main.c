@@ -36,6 +36,8 @@ static void print_version(void)
            brand, rr_cpu_level_name(rr_cpu_best()), rr_pool_default_threads());
 }
 
+const char *tool_program = "recrank";
+
 int main(int argc, char **argv)
 {
     /* A closed pipe on stdout is reported by the write, not by a silent death. */
@@ -43,6 +45,7 @@ int main(int argc, char **argv)
 #ifdef SIGXFSZ
     signal(SIGXFSZ, SIG_IGN); /* so is a file that may not grow further */
 #endif
+    tool_program = argc ? argv[0] : tool_program;
     if (argc < 2) {
         usage(stderr);
         return 2;

@@ -11,11 +11,12 @@ int school_check(const struct command *c, struct school_options *o)
                                           {"heads=", &o->heads, 1, MOST},
                                           {"kv=", &o->kv_heads, 1, MOST},
                                           {"ff=", &o->ff, 1, MOST}};
-    if (training_parse_parts(o->shape, parts, COUNT(parts)) && o->dim % o->heads == 0)
+    if (training_parse_parts(o->shape, parts, COUNT(parts)) && o->dim % o->heads == 0 &&
+        o->heads % o->kv_heads == 0 && o->dim / o->heads % 2 == 0 && o->layers <= 1024)
         return -1;
     return args_misuse(c,
                        "--shape is '%s'; expected dim=128,layers=4,heads=4,kv=2,ff=384 or a "
-                       "part of it, heads dividing dim",
+                       "part of it: heads dividing dim into even parts, kv dividing heads",
                        o->shape ? o->shape : "");
 }
 

@@ -89,6 +89,8 @@ static void on_pass(void *arg, const struct rr_train_log *l)
     if (t->progress.on)
         fprintf(stderr, "\r\033[K");
     t->progress.last_permille = -1;
+    if (t->failure.status)
+        return;
     if (t->json)
         log_json(l, &m);
     else
@@ -120,6 +122,9 @@ void training_describe(struct rr_buf *out, const struct training_options *o)
 
 bool training_parse_parts(const char *text, const struct training_part *parts, size_t n_parts)
 {
+    unsigned seen = 0;
+    if (text && !*text)
+        return false;
     for (const char *p = text; p && *p;) {
         const char *comma = strchr(p, ',');
         const size_t n = comma ? (size_t)(comma - p) : strlen(p);
@@ -129,6 +134,9 @@ bool training_parse_parts(const char *text, const struct training_part *parts, s
             int64_t v;
             if (n <= len || memcmp(p, parts[i].name, len) != 0)
                 continue;
+            if (seen >> i & 1 || (comma && !comma[1])) /* twice, or nothing behind the comma */
+                return false;
+            seen |= 1u << i;
             if (!rr_parse_i64(&v, p + len, n - len, parts[i].least, parts[i].most))
                 return false;
             *parts[i].value = (int)v;

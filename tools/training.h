@@ -14,10 +14,10 @@ struct training_options {
     bool json;
 };
 /* clang-format off */
-#define TRAINING_OPTION_ROWS(o)                                                                    \
-    {"passes", 0, OPT_INT, &(o).passes, "N", "passes over what is learned", 1, 100000, false},     \
+#define TRAINING_OPTION_ROWS(o, passes_are, rate_is)                                                                    \
+    {"passes", 0, OPT_INT, &(o).passes, "N", passes_are, 1, 100000, false},     \
     {"rows", 0, OPT_INT, &(o).rows, "N", "tokens of a step", 64, 1 << 20, false},                  \
-    {"rate", 0, OPT_REAL, &(o).rate, "R", "peak learning rate", 1e-9, 10, false},                  \
+    {"rate", 0, OPT_REAL, &(o).rate, "R", rate_is, 1e-9, 10, false},                  \
     {"warmup", 0, OPT_INT, &(o).warmup, "N", "steps until the peak", 1, 1e6, false},               \
     {"decay", 0, OPT_REAL, &(o).decay, "R", "weight decay, 0: none", 0, 10, false},                \
     {"dropout", 0, OPT_REAL, &(o).dropout, "R", "dropout", 0, 0.9, false},                         \

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "engine/base/mem.h"
+#include "engine/base/number.h"
 
 static int fail_errno(struct rr_error *err, int status, const char *code, const char *path,
                       const char *doing)
@@ -102,11 +103,42 @@ static int open_temporary(struct rr_out *out, size_t n_path)
     return -1;
 }
 
+/* The open descriptor that a name stands for, or -1: what is behind it may be anything, and must
+ * not be replaced or written from its beginning. */
+static int descriptor_of(const char *path)
+{
+    static const char *const folders[] = {"/dev/fd/", "/proc/self/fd/"};
+    if (strcmp(path, "/dev/stdout") == 0)
+        return STDOUT_FILENO;
+    if (strcmp(path, "/dev/stderr") == 0)
+        return STDERR_FILENO;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        const size_t n = strlen(folders[i]);
+        uint64_t fd;
+        if (strncmp(path, folders[i], n) == 0 &&
+            rr_parse_u64(&fd, path + n, strlen(path + n), INT_MAX))
+            return (int)fd;
+    }
+    return -1;
+}
+
+static int not_open(const char *path, struct rr_error *err)
+{
+    return rr_fail(err, RR_ERR_OPEN, "CANNOT_WRITE", RR_AT_FILE(path),
+                   "this descriptor is not open for writing");
+}
+
 int rr_out_check(const char *path, struct rr_error *err)
 {
     struct rr_out out;
-    if (rr_path_is_special(path))
-        return RR_OK;
+    struct stat st;
+    const int descriptor = descriptor_of(path);
+    if (descriptor >= 0) {
+        const int flags = fcntl(descriptor, F_GETFL);
+        return flags >= 0 && (flags & O_ACCMODE) != O_RDONLY ? RR_OK : not_open(path, err);
+    }
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+        return RR_OK; /* opening a pipe would wait for its reader */
     int rc = rr_out_open(&out, path, err);
     if (!rc)
         rr_out_close(&out);
@@ -143,9 +175,10 @@ int rr_out_open(struct rr_out *out, const char *path, struct rr_error *err)
     *out = (struct rr_out){0};
     if (!path[0])
         return rr_fail(err, RR_ERR_OPEN, "NOT_A_FILE", RR_NOWHERE, "an empty name for an output");
-    if (follow_links(target, path))
+    const int descriptor = descriptor_of(path);
+    if (descriptor < 0 && follow_links(target, path))
         path = target;
-    bool exists = stat(path, &st) == 0;
+    bool exists = descriptor < 0 && stat(path, &st) == 0;
     if (exists && S_ISDIR(st.st_mode))
         return rr_fail(err, RR_ERR_OPEN, "NOT_A_FILE", RR_AT_FILE(path),
                        "is a directory; name a file to write");
@@ -161,18 +194,23 @@ int rr_out_open(struct rr_out *out, const char *path, struct rr_error *err)
     memcpy(out->path, path, n + 1);
     memcpy(out->temporary, path, n);
     int fd;
-    if (exists && !S_ISREG(st.st_mode)) {
+    const bool through = descriptor >= 0 || (exists && !S_ISREG(st.st_mode));
+    if (descriptor >= 0) {
+        fd = dup(descriptor);
+    } else if (through) {
         /* A pipe or a device has no old content to protect: write through. */
         fd = open(path, O_WRONLY | O_CLOEXEC);
     } else {
         fd = open_temporary(out, n);
     }
-    if (fd < 0 || (exists && !S_ISREG(st.st_mode))) {
+    if (fd < 0 || through) {
         rr_free(out->temporary);
         out->temporary = NULL;
     }
     if (fd < 0) {
-        int rc = fail_errno(err, RR_ERR_OPEN, "CANNOT_WRITE", path, "cannot create a file there");
+        int rc = descriptor >= 0 ? not_open(path, err)
+                                 : fail_errno(err, RR_ERR_OPEN, "CANNOT_WRITE", path,
+                                              "cannot create a file there");
         rr_out_close(out);
         return rc;
     }

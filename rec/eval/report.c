@@ -144,8 +144,10 @@ static void text_notes(struct rr_buf *out, const struct rr_evaluation *e, const 
             out, "note: the history of %lld users was cut, oldest first, to fit the context.\n",
             e->n_cut);
     if (e->like_random)
-        rr_buf_puts(out, "note: no order of the model lies more than two standard errors from the "
-                         "random floor: that is what one gives that was not tuned for ranking.\n");
+        rr_buf_puts(
+            out, "note: no order of the model lies more than two standard errors from the "
+                 "random floor: it was not tuned for ranking, or too little, or there are too few "
+                 "users to tell.\n");
 }
 
 void rr_evaluation_clock(struct rr_buf *out, const struct rr_evaluation *e, double seconds)

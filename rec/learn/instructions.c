@@ -80,10 +80,12 @@ int rr_instructions_add(struct rr_instructions *s, const struct rr_tokenizer *t,
     const size_t n = s->n_ids - from;
     if (n > (size_t)n_context) {
         s->n_ids = from;
-        return rr_fail(err, RR_ERR_DATA, "TOO_LONG", where,
-                       "question and answer take %zu tokens; the context holds %d: show less "
-                       "history, or raise it (--context)",
-                       n, n_context);
+        return rr_fail(
+            err, RR_ERR_DATA, "TOO_LONG", where,
+            "question and answer take %zu tokens; the context holds %d: make the instructions "
+            "with less history (recrank instruct --max-history), or raise it "
+            "(--context)",
+            n, n_context);
     }
     s->all[s->n++] = (struct rr_instruction_tokens){from, (int)n, (int)(first + same), valid};
     s->n_valid += valid;

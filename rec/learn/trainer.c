@@ -79,7 +79,9 @@ static int diverged(struct trainer *t, const char *what, long long step)
     const bool kept = t->o.checkpoint && t->saved;
     memcpy(t->lm->values, t->best, t->lm->n_values * sizeof *t->best);
     return rr_fail(t->err, RR_ERR_DATA, "DIVERGED", RR_NOWHERE,
-                   "the %s of step %lld is not finite: lower the learning rate%s%s%s", what, step,
+                   "the %s of step %lld is not finite: %s%s%s%s", what, step,
+                   step > 1 ? "lower the learning rate"
+                            : "the weights are damaged, or the learning rate is too high",
                    kept ? ", and remove " : "", kept ? t->o.checkpoint : "",
                    kept ? ", which has the last good weights" : "");
 }
@@ -148,8 +150,10 @@ static int run_batches(struct trainer *t, long long *rows)
     }
     l->end(l->arg);
     if (!rc && !at)
-        rc = rr_fail(t->err, RR_ERR_DATA, "NOTHING_TO_LEARN", RR_NOWHERE,
-                     "nothing to learn from: there is no sequence for training");
+        rc = rr_fail(
+            t->err, RR_ERR_DATA, "NOTHING_TO_LEARN", RR_NOWHERE,
+            "nothing to learn from: there is no sequence for training (of a data set, a user "
+            "needs three likes; see: recrank data)");
     return rc;
 }
 
@@ -205,6 +209,9 @@ static int open_trainer(struct trainer *t)
     rc = resume(t);
     if (!rc && o->judge_start && !t->adam.step) {
         const double valid = validate(t);
+        if (t->has_valid && !isfinite(valid))
+            return rr_fail(t->err, RR_ERR_DATA, "NONFINITE_LOGITS", RR_NOWHERE,
+                           "the loss before the first step is not finite; the weights are damaged");
         if (t->has_valid)
             tell(t, valid, keep_best(t, valid), 0);
     }

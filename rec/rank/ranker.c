@@ -25,8 +25,11 @@ static int check_options(const struct rr_ranker_options *o, struct rr_error *err
                        RR_MAX_PAIR_ROUNDS, o->list_shuffles, RR_MAX_LISTS);
     if (o->generate && o->tasks & RR_ASK(RR_PAIRWISE) &&
         o->style.templates[RR_PAIRWISE]->title_answer)
-        return rr_fail(err, RR_ERR_USAGE, "RANKER", RR_NOWHERE,
-                       "pairs that are answered by titles are scored, not generated");
+        return rr_fail(
+            err, RR_ERR_USAGE, "RANKER", RR_NOWHERE,
+            "this model's pairs are answered by titles, which are scored, not generated: leave "
+            "pairwise out, or give it a wording that is answered by Yes or No "
+            "(--template-pairwise)");
     return RR_OK;
 }
 

@@ -25,7 +25,7 @@ code 0 "" rank --shape 15m --type q4_0 --trunk 40 --leaves 3 --leaf-tokens 5 --t
 grep -qE '"seconds":[0-9.e-]+,"tokens_computed":55,"share_of_limit":[0-9.]+}$' "$d/out" || bad "rank: $(cat "$d/out")"
 # On a file, and where the time goes.
 code 0 "waiting for threads" rank :demo --rounds 1 --profile --trunk 40
-grep -q '	rank	' "$d/out" || bad "rank :demo: $(cat "$d/out")"
+grep -q '	rank-40+10x30	' "$d/out" || bad "rank :demo: $(cat "$d/out")"
 code 0 "" model :demo --rounds 1 --cpu c
 [ "$(grep -c 'tokens/s' "$d/out")" = 3 ] && grep -q '; c, ' "$d/out" || bad "model :demo: $(cat "$d/out")"
 for type in f32 f16 BF16 q6_k; do
@@ -53,6 +53,13 @@ code 0 "" compare "$d/before" "$d/before"
 printf 'x\ta\t96\tGop/s\n' >"$d/2"
 code 1 "" compare "$d/1" "$d/2"
 [ "$(grep -c missing "$d/out")" = 2 ] || bad "compare: $(cat "$d/out")"
+printf 'x\ta\t100\tGop/s\t2.5%%\n' >"$d/1"
+printf 'x\ta\t96\tGop/s\t2.0%%\n' >"$d/2"
+code 0 "" compare "$d/1" "$d/2" # within the spread of both
+printf 'x\ta\t0\tGop/s\n' >"$d/2"
+code 65 'value above 0' compare "$d/1" "$d/2"
+printf 'x\ta\033[1m\t1\tGop/s\n' >"$d/2"
+code 65 'error[BENCH]' compare "$d/1" "$d/2"
 printf 'x\ta\tfast\tGop/s\n' >"$d/2"
 code 65 'error[BENCH]' compare "$d/1" "$d/2"
 : >"$d/2"
@@ -61,6 +68,8 @@ code 66 "" compare "$d/1" "$d/none"
 # Misuse.
 code 2 "expected limits, kernels" speed
 code 2 "needs two files" compare "$d/1"
+code 2 "--json has no effect on compare" compare "$d/1" "$d/1" --json
+code 2 "--rounds has no effect on limits" limits --rounds 5
 code 2 "--trunk has no effect on model" model --shape 15m --trunk 5
 code 2 "--shape has no effect on limits" limits --shape 15m
 code 2 "has its own shape" model :demo --type f16
@@ -69,4 +78,9 @@ code 2 "expected 15m|110m|1.1b|7b" model --shape 3m
 code 2 "expected f32, f16" model --type q9
 code 2 "has no effect" core :demo
 code 66 "" model "$d/none.gguf"
+# Beyond what a model was made for; too little to measure on.
+code 2 'error[CONTEXT]' rank :demo --trunk 3000 --leaves 1 --leaf-tokens 1
+code 2 'error[CONTEXT]' rank --shape 15m --trunk 1000 --leaves 1 --leaf-tokens 25
+printf 'user,item,rating,time,title\nu0,i0,5,0,A\nu0,i1,2,1,B\n' >"$d/one.csv"
+code 65 'error[NO_CANDIDATES]' core --data "$d/one.csv"
 [ "$fails" = 0 ]

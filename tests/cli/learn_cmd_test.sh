@@ -16,7 +16,7 @@ learn() { # in a subshell, so that what is killed is the program itself
     exec "$r" learn --data "$d/ml" --shape $shape --vocab 400 --window 8 --rows 512 --rate 0.01 --warmup 10 --passes 200 --draws 300 --tune-passes 25 --users 3 "$@"
 }
 (learn --threads 1 -o "$d/whole.gguf") >"$d/out" 2>"$d/said" || bad "exit $?: $(cat "$d/said")"
-[ "$(cat "$d/out")" = "$d/whole.gguf" ] && grep -q "next: recrank evaluate $d/whole.gguf --data $d/ml" "$d/said" || bad "what to do next is not said: $(tail -1 "$d/said")"
+[ "$(cat "$d/out")" = "$d/whole.gguf" ] && grep -q "recrank evaluate $d/whole.gguf --data $d/ml" "$d/said" || bad "what to do next is not said: $(tail -1 "$d/said")"
 grep -q '^[0-9]* instructions, [0-9]* of them to validate on$' "$d/said" || bad "how many instructions is not said"
 (learn --threads 2 -o "$d/threads.gguf" --json) >"$d/log" 2>"$d/said" || bad "--json: $(cat "$d/said")"
 cmp -s "$d/whole.gguf" "$d/threads.gguf" || bad "threads change the bytes"
