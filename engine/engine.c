@@ -95,7 +95,7 @@ static void quantise_task(void *arg, int task, int worker)
     for (int i = task * job->rows_each; i < end; i++) {
         const size_t at = (size_t)i * blocks;
         const struct rr_quantised row = {job->out->q + at * RR_QK, job->out->d + at,
-                                         job->out->sum + at};
+                                         job->out->sum + 2 * at};
         job->kernels->quantise(&row, job->x + at * RR_QK, job->k);
     }
 }

@@ -50,7 +50,7 @@ static void quantise_row(const struct stage *stage, const float *in, int i, int 
     const struct rr_session *s = stage->s;
     if (stage->quantise) {
         const size_t at = (size_t)i * (size_t)(n_cols / RR_QK);
-        const struct rr_quantised row = {s->xq.q + at * RR_QK, s->xq.d + at, s->xq.sum + at};
+        const struct rr_quantised row = {s->xq.q + at * RR_QK, s->xq.d + at, s->xq.sum + 2 * at};
         s->engine->kernels.quantise(&row, in, n_cols);
     }
 }

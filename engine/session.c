@@ -65,7 +65,7 @@ static void lay_out(struct rr_session *s, struct carver *c)
     s->up = carve(c, rows, (size_t)h->n_ff * sizeof(float));
     s->xq.q = carve(c, rows, widest);
     s->xq.d = carve(c, rows, widest / RR_QK * sizeof(float));
-    s->xq.sum = carve(c, rows, widest / RR_QK * sizeof(int32_t));
+    s->xq.sum = carve(c, rows, 2 * (widest / RR_QK) * sizeof(int16_t));
     s->panels = carve(c, threads, RR_GEMM_SCRATCH);
     s->scores = carve(c, threads, RR_ATTN_ROWS * s->score_stride * sizeof(float));
     s->logits = carve(c, RR_HEAD_ROWS, (size_t)h->n_vocab * sizeof(float));

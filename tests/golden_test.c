@@ -155,7 +155,8 @@ Test(golden, logits_of_gguf_types)
     static const struct {
         const char *name;
         double limit;
-    } types[] = {{"F16", 1e-4}, {"BF16", 0.008}, {"Q8_0", 0.026}, {"Q4_0", 0.035}};
+    } types[] = {{"F16", 1e-4},   {"BF16", 0.008}, {"Q8_0", 0.026},
+                 {"Q4_0", 0.035}, {"Q6_K", 0.035}, {"Q4_K_M", 0.035}};
     SKIP_WITHOUT(dir, "golden/gguf");
     struct tokens t;
     read_tokens(&t, path_in(dir, "expected.json"));

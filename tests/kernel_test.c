@@ -108,6 +108,16 @@ static double stored_value(const unsigned char *row, int type, int i)
         return (double)rr_f16_to_f32(d) * (p[2 + at] < 128 ? p[2 + at] : p[2 + at] - 256);
     case RR_TYPE_Q4_0:
         return (double)rr_f16_to_f32(d) * ((at < 16 ? p[2 + at] & 15 : p[2 + at - 16] >> 4) - 8);
+    case RR_TYPE_Q4_K: {
+        const int j = at / 32;
+        uint16_t d_min;
+        memcpy(&d_min, p + 2, 2);
+        const int scale = j < 4 ? p[4 + j] & 63 : (p[8 + j] & 15) + 16 * (p[j] >> 6);
+        const int least = j < 4 ? p[8 + j] & 63 : (p[8 + j] >> 4) + 16 * (p[4 + j] >> 6);
+        const int q = p[16 + 32 * (j / 2) + at % 32] >> 4 * (j % 2) & 15;
+        return (double)(rr_f16_to_f32(d) * (float)scale * (float)q -
+                        rr_f16_to_f32(d_min) * (float)least);
+    }
     default: {
         const int half = at / 128, j = at % 128 / 32, l = at % 32;
         const int low = p[64 * half + 32 * (j % 2) + l] >> (j < 2 ? 0 : 4) & 15;

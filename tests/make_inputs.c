@@ -122,6 +122,8 @@ void any_row(unsigned char *p, int type, int k, struct rr_rng *r)
         unsigned char *high = type == RR_TYPE_Q6_K ? p + t->block_bytes - 1 : p + 1;
         if (t->block > 1 && (*high & 0x7C) == 0x7C)
             *high &= 0xBF;
+        if (type == RR_TYPE_Q4_K && (p[3] & 0x7C) == 0x7C)
+            p[3] &= 0xBF;
     }
 }
 
@@ -130,11 +132,11 @@ const struct rr_quantised *quantised(const struct rr_kernels *k, const float *x,
 {
     static int8_t q[9 * 16384];
     static float d[9 * 16384 / RR_QK];
-    static int32_t sum[9 * 16384 / RR_QK];
+    static int16_t sum[2 * 9 * 16384 / RR_QK];
     static const struct rr_quantised all = {q, d, sum};
     for (int i = 0; i < m && len % RR_QK == 0; i++) {
         const struct rr_quantised row = {q + (size_t)i * (size_t)len, d + i * len / RR_QK,
-                                         sum + i * len / RR_QK};
+                                         sum + 2 * (i * len / RR_QK)};
         k->quantise(&row, x + (size_t)i * (size_t)len, len);
     }
     return &all;

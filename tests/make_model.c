@@ -57,6 +57,11 @@ void random_row(void *out, enum rr_type type, int k, float size, struct rr_rng *
             random_bytes(p, t->block_bytes, r);
             put_u16(p + t->block_bytes - 2, random_scale(r, size / (127 * 32)));
             break;
+        case RR_TYPE_Q4_K: /* at most 63 * 15 of the one, 63 of the other */
+            random_bytes(p, t->block_bytes, r);
+            put_u16(p, random_scale(r, size / (63 * 8)));
+            put_u16(p + 2, random_scale(r, size / 63));
+            break;
         default:
             random_plain(p, type, size, r);
         }

@@ -24,6 +24,7 @@ static const struct model_shape shapes[] = {
     {"BF16 gqa2 dim64 tied", 1, 96, 2, 1, 64, 300, 77, 256, RR_TYPE_BF16, true, false},
     {"Q6_K gqa2 dim64", 1, 256, 4, 2, 64, 256, 90, 256, RR_TYPE_Q6_K, false, true},
     {"F32 one head dim2", 1, 7, 1, 1, 2, 5, 11, 256, RR_TYPE_F32, false, true},
+    {"Q4_K gqa2 dim64", 1, 256, 4, 2, 64, 256, 90, 256, RR_TYPE_Q4_K, true, false},
 };
 enum { N_SHAPES = sizeof shapes / sizeof shapes[0] };
 

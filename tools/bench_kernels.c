@@ -43,7 +43,7 @@ static void run_quantise(void *arg)
     struct ground *g = arg;
     for (int i = 0; i < M; i++) {
         const struct rr_quantised row = {g->xq.q + i * COLS, g->xq.d + i * COLS / RR_QK,
-                                         g->xq.sum + i * COLS / RR_QK};
+                                         g->xq.sum + 2 * (i * COLS / RR_QK)};
         g->k.quantise(&row, g->x + (size_t)i * COLS, COLS);
     }
 }
@@ -254,6 +254,8 @@ static void fill(struct ground *g, unsigned char *const rows[RR_TYPE_COUNT])
                 memcpy(rows[t] + i, (const unsigned char *)&v + 2, 2); /* little-endian: its top */
             else
                 memcpy(rows[t] + i + (t == RR_TYPE_Q6_K ? info->block_bytes - 2 : 0), &half, 2);
+            if (t == RR_TYPE_Q4_K)
+                memcpy(rows[t] + i + 2, &half, 2);
         }
     }
 }
@@ -279,7 +281,7 @@ int bench_kernels(struct bench *b)
     g.scratch = rr_arena_alloc(&arena, RR_GEMM_SCRATCH, 1);
     g.xq = (struct rr_quantised){rr_arena_alloc(&arena, numbers, 1),
                                  rr_arena_alloc(&arena, numbers / RR_QK, sizeof *g.xq.d),
-                                 rr_arena_alloc(&arena, numbers / RR_QK, sizeof *g.xq.sum)};
+                                 rr_arena_alloc(&arena, 2 * numbers / RR_QK, sizeof *g.xq.sum)};
     if (!room || !g.x || !g.y || !g.z || !g.scratch || !g.xq.q || !g.xq.d || !g.xq.sum) {
         struct rr_error err = {0};
         (void)rr_fail_memory(&err, "kernels", numbers * sizeof *g.x);

@@ -50,7 +50,8 @@ static int open_model(struct bed *bed)
                        "--shape is '%s'; expected " RANDOM_MODEL_SHAPES, b->shape);
     if (type < 0)
         return rr_fail(&bed->err, RR_ERR_USAGE, "TYPE", RR_NOWHERE,
-                       "--type is '%s'; expected f32, f16, bf16, q8_0, q4_0 or q6_k", b->type);
+                       "--type is '%s'; expected f32, f16, bf16, q8_0, q4_0, q6_k or q4_k",
+                       b->type);
     bed->model = &bed->random.model;
     return random_model_make(&bed->random, shape, (enum rr_type)type, &bed->err);
 }

@@ -74,7 +74,7 @@ static int run(const struct command *c, int argc, char **argv)
     struct option opts[] = {
         {"shape", 0, OPT_TEXT, &b.shape, "15m|110m|1.1b|7b", "random weights of this shape", 0, 0,
          false},
-        {"type", 0, OPT_TEXT, &b.type, "f32|f16|bf16|q8_0|q4_0|q6_k", "and of this type", 0, 0,
+        {"type", 0, OPT_TEXT, &b.type, "f32|f16|bf16|q8_0|q4_0|q6_k|q4_k", "and of this type", 0, 0,
          false},
         {"trunk", 0, OPT_INT, &b.trunk, "N", "rank: tokens that all questions share", 1, 100000,
          false},

@@ -238,7 +238,7 @@ int rr_bind_tensors(struct rr_model *m, struct rr_arena *arena, struct rr_stored
         if (b.n_left_out)
             rr_buf_printf(&b.problems, "; and %d more", b.n_left_out);
         if (b.unsupported)
-            rr_buf_puts(&b.problems, ". Supported are F32, F16, BF16, Q8_0, Q4_0, Q6_K");
+            rr_buf_puts(&b.problems, ". Supported are F32, F16, BF16, Q8_0, Q4_0, Q6_K, Q4_K");
         if (b.out_of_memory || b.problems.failed)
             rc = rr_fail_memory(err, "tensors", 0);
         else if (b.n_problems)

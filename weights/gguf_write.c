@@ -12,8 +12,8 @@ enum { U32 = 4, I32 = 5, F32 = 6, BOOL = 7, STRING = 8, ARRAY = 9 };
 
 /* Numbers of GGUF's tensor types. */
 static const uint32_t type_numbers[RR_TYPE_COUNT] = {
-    [RR_TYPE_F32] = 0,  [RR_TYPE_F16] = 1,  [RR_TYPE_BF16] = 30,
-    [RR_TYPE_Q8_0] = 8, [RR_TYPE_Q4_0] = 2, [RR_TYPE_Q6_K] = 14,
+    [RR_TYPE_F32] = 0,  [RR_TYPE_F16] = 1,   [RR_TYPE_BF16] = 30, [RR_TYPE_Q8_0] = 8,
+    [RR_TYPE_Q4_0] = 2, [RR_TYPE_Q6_K] = 14, [RR_TYPE_Q4_K] = 12,
 };
 
 struct writer {

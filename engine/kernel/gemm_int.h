@@ -7,50 +7,111 @@
  *     i_set1(v) i_dot(acc, w, x)    acc + the sum of four products of bytes in each word
  *     i_add(a, b) i_float(v)
  *     f_zero() f_set1(f) f_mul(a, b) f_fma(a, b, c) f_load_n(p, n) f_store_n(p, v, n)
- *     f_halves(p)                   OUTS halves as floats
- *     unpack(words, rows, at, type) words[w], lane r = bytes 4 w .. 4 w + 3 of a block's numbers,
- *                                   the block at byte `at` of rows[r]
- *     INT_TILE_M                    rows of x in registers at once
+ *     f_halves(p), f_bytes(p)       OUTS halves, or signed bytes, as floats
+ *     unpack(words, rows, b, type)  words[w], lane r = bytes 4 w .. 4 w + 3 of the numbers of block
+ * b of rows[r] INT_TILE_M                    rows of x in registers at once
  *
  * A vector of sums is OUTS outputs, so no sum crosses lanes: what rr_gemm_reference says, bit for
  * bit. */
 
 #define WORDS (RR_QK / 4) /* vectors of a block */
-#define CHUNK_BLOCKS                                                                               \
-    32                  /* of a row in a panel: two panels of them stay in the first-level cache   \
-                         */
-#define DIRECT_BLOCKS 8 /* whose scales are read ahead, where weights are used at once */
-#define MAX_DIRECT_M 3  /* up to so many rows of x use a block where it was unpacked */
+#define CHUNK_BLOCKS 24   /* of a row in a panel: two panels stay in the first-level cache */
+#define DIRECT_BLOCKS 8   /* whose scales are read ahead, where weights are used at once */
+#define MAX_DIRECT_M 3    /* up to so many rows of x use a block where it was unpacked */
 
 struct int_panel {
     ivec words[CHUNK_BLOCKS][WORDS];
     fvec scales[CHUNK_BLOCKS];
-    int first, n; /* blocks of the rows that it holds */
+    fvec more[CHUNK_BLOCKS]; /* Q6_K: scales of second halves; Q4_K: what is added to each number */
+    int first, n;            /* blocks of the rows that it holds */
 };
 _Static_assert(2 * sizeof(struct int_panel) + 64 <= RR_GEMM_SCRATCH, "two panels and alignment");
 
 RR_INLINE int offset_of(enum rr_type type)
 {
-    return !OFFSET ? 0 : type == RR_TYPE_Q8_0 ? 128 : 8;
+    return !OFFSET || type == RR_TYPE_Q4_K ? 0
+           : type == RR_TYPE_Q8_0          ? 128
+           : type == RR_TYPE_Q4_0          ? 8
+                                           : 32;
 }
 
-RR_INLINE size_t block_bytes(enum rr_type type)
+/* Bytes of the numbers that one scale of 16 bits belongs to, and how many blocks of RR_QK they
+ * are. */
+RR_INLINE size_t stored_bytes(enum rr_type type)
 {
-    return type == RR_TYPE_Q8_0 ? sizeof(struct rr_block_q8_0) : sizeof(struct rr_block_q4_0);
+    return type == RR_TYPE_Q8_0   ? sizeof(struct rr_block_q8_0)
+           : type == RR_TYPE_Q4_0 ? sizeof(struct rr_block_q4_0)
+           : type == RR_TYPE_Q6_K ? sizeof(struct rr_block_q6_k)
+                                  : sizeof(struct rr_block_q4_k);
+}
+
+RR_INLINE int stored_blocks(enum rr_type type)
+{
+    return type == RR_TYPE_Q8_0 || type == RR_TYPE_Q4_0 ? 1 : RR_QK_K / RR_QK;
+}
+
+/* Six-bit scales and least values of a Q4_K block, eight each, four in a word at once. */
+RR_INLINE void q4_k_groups(int8_t *scale, int8_t *least, const uint8_t *packed)
+{
+    uint32_t p[3], out[4];
+    memcpy(p, packed, sizeof p);
+    out[0] = p[0] & 0x3F3F3F3Fu;
+    out[1] = (p[2] & 0x0F0F0F0Fu) | (p[0] >> 6 & 0x03030303u) << 4;
+    out[2] = p[1] & 0x3F3F3F3Fu;
+    out[3] = (p[2] >> 4 & 0x0F0F0F0Fu) | (p[1] >> 6 & 0x03030303u) << 4;
+    memcpy(scale, out, 8);
+    memcpy(least, out + 2, 8);
+}
+
+/* Of eight blocks at p, for output r: the two 16-bit scales, and the two bytes of each block. */
+RR_INLINE void k_scales(uint16_t (*d)[OUTS], int8_t (*bytes)[2][OUTS], int r,
+                        const unsigned char *p, enum rr_type type)
+{
+    int8_t scale[8], least[8];
+    if (type == RR_TYPE_Q6_K) {
+        memcpy(&d[0][r], p + sizeof(struct rr_block_q6_k) - 2, 2);
+        d[1][r] = d[0][r];
+        for (int j = 0; j < 8; j++)
+            for (int h = 0; h < 2; h++)
+                bytes[j][h][r] = (int8_t)p[RR_QK_K / 2 + RR_QK_K / 4 + 2 * j + h];
+        return;
+    }
+    memcpy(&d[0][r], p, 2);
+    memcpy(&d[1][r], p + 2, 2);
+    q4_k_groups(scale, least, p + 4);
+    for (int j = 0; j < 8; j++) {
+        bytes[j][0][r] = scale[j];
+        bytes[j][1][r] = (int8_t)-least[j];
+    }
 }
 
 /* Scales of n blocks from block b0 on. */
-RR_INLINE void unpack_scales(fvec *scales, const unsigned char *const *rows, int b0, int n,
-                             enum rr_type type)
+RR_INLINE void unpack_scales(fvec *scales, fvec *more, const unsigned char *const *rows, int b0,
+                             int n, enum rr_type type)
 {
-    uint16_t d[CHUNK_BLOCKS][OUTS];
-    for (int r = 0; r < OUTS; r++) {
-        const unsigned char *p = rows[r] + (size_t)b0 * block_bytes(type);
-        for (int b = 0; b < n; b++, p += block_bytes(type))
-            memcpy(&d[b][r], p, sizeof d[b][r]);
+    const int step = stored_blocks(type);
+    if (step == 1) {
+        uint16_t d[CHUNK_BLOCKS][OUTS];
+        for (int r = 0; r < OUTS; r++) {
+            const unsigned char *p = rows[r] + (size_t)b0 * stored_bytes(type);
+            for (int b = 0; b < n; b++, p += stored_bytes(type))
+                memcpy(&d[b][r], p, sizeof d[b][r]);
+        }
+        for (int b = 0; b < n; b++)
+            scales[b] = f_halves(d[b]);
+        return;
     }
-    for (int b = 0; b < n; b++)
-        scales[b] = f_halves(d[b]);
+    for (int b = 0; b < n; b += step) {
+        uint16_t d[2][OUTS];
+        int8_t bytes[8][2][OUTS];
+        for (int r = 0; r < OUTS; r++)
+            k_scales(d, bytes, r, rows[r] + (size_t)((b0 + b) / step) * stored_bytes(type), type);
+        const fvec d0 = f_halves(d[0]), d1 = f_halves(d[1]);
+        for (int j = 0; j < step; j++) {
+            scales[b + j] = f_mul(d0, f_bytes(bytes[j][0]));
+            more[b + j] = f_mul(d1, f_bytes(bytes[j][1]));
+        }
+    }
 }
 
 /* Row pointers of OUTS outputs from j on; behind the last row it is repeated. */
@@ -69,8 +130,8 @@ RR_INLINE ivec word(const int8_t *q)
     return i_set1(v);
 }
 
-/* acc + sum of one block: what a row of x adds to the outputs. */
-RR_INLINE fvec add_block(fvec acc, ivec sum, fvec scale, float d)
+/* acc + a sum of products: what a row of x adds to the outputs. */
+RR_INLINE fvec add_sum(fvec acc, ivec sum, fvec scale, float d)
 {
     return f_fma(i_float(sum), f_mul(scale, f_set1(d)), acc);
 }
@@ -83,37 +144,57 @@ RR_INLINE fvec add_block(fvec acc, ivec sum, fvec scale, float d)
 RR_INLINE void prefetch_next(const unsigned char *first, size_t row_bytes, int block,
                              enum rr_type type)
 {
-    const size_t part = OUTS * block_bytes(type);
+    const size_t part = OUTS * stored_bytes(type) / (size_t)stored_blocks(type);
     const unsigned char *p = first + OUTS * row_bytes + (size_t)block * part;
     for (size_t i = 0; i < part; i += 64)
         _mm_prefetch((const char *)p + i, _MM_HINT_T0);
+}
+
+/* acc plus what block number `block` of a row of x, whose words the weights are, adds. */
+RR_INLINE fvec direct_block(fvec acc, const ivec *words, fvec scale, fvec more,
+                            const struct rr_quantised *x, size_t block, enum rr_type type)
+{
+    const int8_t *q = x->q + block * RR_QK;
+    const int s0 = x->sum[2 * block], s1 = x->sum[2 * block + 1];
+    const float d = x->d[block];
+    if (type == RR_TYPE_Q6_K) {
+        ivec first = i_set1(-offset_of(type) * s0), second = i_set1(-offset_of(type) * s1);
+        for (int w = 0; w < WORDS / 2; w++) {
+            first = i_dot(first, words[w], word(q + 4 * w));
+            second = i_dot(second, words[w + WORDS / 2], word(q + 4 * w + RR_QK / 2));
+        }
+        return add_sum(add_sum(acc, first, scale, d), second, more, d);
+    }
+    ivec even = i_set1(-offset_of(type) * (s0 + s1)), odd = i_set1(0);
+    for (int w = 0; w < WORDS; w += 2) {
+        even = i_dot(even, words[w], word(q + 4 * w));
+        odd = i_dot(odd, words[w + 1], word(q + 4 * w + 4));
+    }
+    acc = add_sum(acc, i_add(even, odd), scale, d);
+    return type == RR_TYPE_Q4_K ? f_fma(f_set1((float)(s0 + s1)), f_mul(more, f_set1(d)), acc)
+                                : acc;
 }
 
 RR_INLINE void direct_outs(const struct rr_gemm *g, int j, int m, enum rr_type type)
 {
     const int n_blocks = g->k / RR_QK;
     const unsigned char *rows[OUTS];
-    fvec acc[MAX_DIRECT_M], scales[DIRECT_BLOCKS];
+    fvec acc[MAX_DIRECT_M], scales[DIRECT_BLOCKS], more[DIRECT_BLOCKS];
     int_rows(rows, g, j);
     for (int i = 0; i < m; i++)
         acc[i] = f_zero();
+    for (int b = 0; b < DIRECT_BLOCKS; b++)
+        more[b] = f_zero();
     for (int b0 = 0; b0 < n_blocks; b0 += DIRECT_BLOCKS) {
         const int n = n_blocks - b0 < DIRECT_BLOCKS ? n_blocks - b0 : DIRECT_BLOCKS;
-        unpack_scales(scales, rows, b0, n, type);
+        unpack_scales(scales, more, rows, b0, n, type);
         for (int b = 0; b < n; b++) {
             ivec words[WORDS];
-            unpack(words, rows, (size_t)(b0 + b) * block_bytes(type), type);
+            unpack(words, rows, b0 + b, type);
             prefetch_next(rows[0], g->row_bytes, b0 + b, type);
-            for (int i = 0; i < m; i++) {
-                const size_t block = (size_t)i * (size_t)n_blocks + (size_t)(b0 + b);
-                const int8_t *q = g->xq.q + block * RR_QK;
-                ivec even = i_set1(-offset_of(type) * g->xq.sum[block]), odd = i_set1(0);
-                for (int w = 0; w < WORDS; w += 2) {
-                    even = i_dot(even, words[w], word(q + 4 * w));
-                    odd = i_dot(odd, words[w + 1], word(q + 4 * w + 4));
-                }
-                acc[i] = add_block(acc[i], i_add(even, odd), scales[b], g->xq.d[block]);
-            }
+            for (int i = 0; i < m; i++)
+                acc[i] = direct_block(acc[i], words, scales[b], more[b], &g->xq,
+                                      (size_t)i * (size_t)n_blocks + (size_t)(b0 + b), type);
         }
     }
     for (int i = 0; i < m; i++)
@@ -128,16 +209,27 @@ RR_INLINE void direct(const struct rr_gemm *g, int m, enum rr_type type)
 
 /* ---- many rows of x ---- */
 
+/* Words w0 .. w0 + n_w - 1 of block b against mr rows of x whose blocks begin at q. */
+RR_INLINE void tile_dots(ivec (*s)[2], const struct int_panel *p, int np, int b, int w0, int n_w,
+                         const int8_t *q, int mr, size_t row)
+{
+#pragma GCC unroll 8
+    for (int w = w0; w < w0 + n_w; w++)
+        for (int i = 0; i < mr; i++) {
+            const ivec x = word(q + (size_t)i * row + 4 * w);
+            for (int c = 0; c < np; c++)
+                s[i][c] = i_dot(s[i][c], p[c].words[b][w], x);
+        }
+}
+
 /* Rows i0 .. i0 + mr - 1 of x against one or two panels; the sums so far come from y, and go
  * there. */
 RR_INLINE void int_tile(const struct rr_gemm *g, const struct int_panel *p, int np, int j, int i0,
-                        int mr, int offset)
+                        int mr, enum rr_type type)
 {
     const size_t n_blocks = (size_t)(g->k / RR_QK),
                  first = (size_t)i0 * n_blocks + (size_t)p->first;
-    const int8_t *q = g->xq.q + first * RR_QK;
-    const float *d = g->xq.d + first;
-    const int32_t *sum = g->xq.sum + first;
+    const int halves = type == RR_TYPE_Q6_K ? 2 : 1, part = WORDS / halves;
     float *y = g->y + (size_t)i0 * g->ldy + j;
     fvec acc[INT_TILE_M][2];
     for (int i = 0; i < mr; i++)
@@ -145,21 +237,27 @@ RR_INLINE void int_tile(const struct rr_gemm *g, const struct int_panel *p, int 
             acc[i][c] = p->first ? f_load_n(y + (size_t)i * g->ldy + OUTS * c, g->n - j - OUTS * c)
                                  : f_zero();
     for (int b = 0; b < p->n; b++) {
-        ivec s[INT_TILE_M][2];
-        for (int i = 0; i < mr; i++)
-            s[i][0] = s[i][1] = i_set1(-offset * sum[(size_t)i * n_blocks + (size_t)b]);
-#pragma GCC unroll 8
-        for (int w = 0; w < WORDS; w++)
+        const int8_t *q = g->xq.q + (first + (size_t)b) * RR_QK;
+        const float *d = g->xq.d + first + b;
+        const int16_t *sum = g->xq.sum + 2 * (first + (size_t)b);
+        for (int h = 0; h < halves; h++) {
+            ivec s[INT_TILE_M][2];
             for (int i = 0; i < mr; i++) {
-                const ivec x =
-                    word(q + ((size_t)i * n_blocks + (size_t)b) * RR_QK + (size_t)(4 * w));
-                for (int c = 0; c < np; c++)
-                    s[i][c] = i_dot(s[i][c], p[c].words[b][w], x);
+                const int16_t *x = sum + 2 * (size_t)i * n_blocks;
+                s[i][0] = s[i][1] = i_set1(-offset_of(type) * (halves == 2 ? x[h] : x[0] + x[1]));
             }
-        for (int i = 0; i < mr; i++)
+            tile_dots(s, p, np, b, h * part, part, q, mr, n_blocks * RR_QK);
+            for (int i = 0; i < mr; i++)
+                for (int c = 0; c < np; c++)
+                    acc[i][c] = add_sum(acc[i][c], s[i][c], h ? p[c].more[b] : p[c].scales[b],
+                                        d[(size_t)i * n_blocks]);
+        }
+        for (int i = 0; i < mr && type == RR_TYPE_Q4_K; i++) {
+            const int16_t *x = sum + 2 * (size_t)i * n_blocks;
             for (int c = 0; c < np; c++)
-                acc[i][c] = add_block(acc[i][c], s[i][c], p[c].scales[b],
-                                      d[(size_t)i * n_blocks + (size_t)b]);
+                acc[i][c] = f_fma(f_set1((float)(x[0] + x[1])),
+                                  f_mul(p[c].more[b], f_set1(d[(size_t)i * n_blocks])), acc[i][c]);
+        }
     }
     for (int i = 0; i < mr; i++)
         for (int c = 0; c < np; c++)
@@ -171,9 +269,9 @@ RR_INLINE void int_tiles(const struct rr_gemm *g, const struct int_panel *p, int
 {
     int i = 0;
     for (; i + INT_TILE_M <= g->m; i += INT_TILE_M)
-        int_tile(g, p, np, j, i, INT_TILE_M, offset_of(type));
+        int_tile(g, p, np, j, i, INT_TILE_M, type);
     for (; i < g->m; i++)
-        int_tile(g, p, np, j, i, 1, offset_of(type));
+        int_tile(g, p, np, j, i, 1, type);
 }
 
 RR_INLINE void gemm_ints(const struct rr_gemm *g, void *scratch, enum rr_type type)
@@ -202,9 +300,9 @@ RR_INLINE void gemm_ints(const struct rr_gemm *g, void *scratch, enum rr_type ty
                 p[c].first = b0;
                 p[c].n = n;
                 int_rows(rows, g, j + OUTS * c);
-                unpack_scales(p[c].scales, rows, b0, n, type);
+                unpack_scales(p[c].scales, p[c].more, rows, b0, n, type);
                 for (int b = 0; b < n; b++)
-                    unpack(p[c].words[b], rows, (size_t)(b0 + b) * block_bytes(type), type);
+                    unpack(p[c].words[b], rows, b0 + b, type);
             }
             if (np == 2)
                 int_tiles(g, p, 2, j, type);
@@ -224,8 +322,20 @@ static void INT_PREFIX(q4_0)(const struct rr_gemm *g, void *scratch)
     gemm_ints(g, scratch, RR_TYPE_Q4_0);
 }
 
+static void INT_PREFIX(q6_k)(const struct rr_gemm *g, void *scratch)
+{
+    gemm_ints(g, scratch, RR_TYPE_Q6_K);
+}
+
+static void INT_PREFIX(q4_k)(const struct rr_gemm *g, void *scratch)
+{
+    gemm_ints(g, scratch, RR_TYPE_Q4_K);
+}
+
 static void INT_PREFIX(init)(struct rr_kernels *k)
 {
     k->gemm[RR_TYPE_Q8_0] = INT_PREFIX(q8_0);
     k->gemm[RR_TYPE_Q4_0] = INT_PREFIX(q4_0);
+    k->gemm[RR_TYPE_Q6_K] = INT_PREFIX(q6_k);
+    k->gemm[RR_TYPE_Q4_K] = INT_PREFIX(q4_k);
 }

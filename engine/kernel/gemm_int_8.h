@@ -1,5 +1,6 @@
 /* What gemm_int.h wants, for vectors of eight words: AVX2 and, with another dot product, AVX-VNNI.
  * The including file says INT_PREFIX and OFFSET, has i_dot, and includes gemm_int.h behind this. */
+#include "engine/kernel/int_block.h"
 
 #define OUTS 8
 #define ivec __m256i
@@ -36,26 +37,19 @@ RR_INLINE __m256 f_halves(const uint16_t *p)
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
 
-/* 32 numbers of a block; with OFFSET as unsigned bytes. */
-RR_INLINE __m256i block_bytes_of(const unsigned char *p, enum rr_type type)
+RR_INLINE __m256 f_bytes(const int8_t *p)
 {
-    if (type == RR_TYPE_Q8_0)
-        return _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(const void *)p),
-                                _mm256_set1_epi8(OFFSET ? (char)0x80 : 0));
-    const __m128i q = _mm_loadu_si128((const __m128i *)(const void *)p);
-    const __m256i both =
-        _mm256_inserti128_si256(_mm256_castsi128_si256(q), _mm_srli_epi16(q, 4), 1);
-    return _mm256_sub_epi8(_mm256_and_si256(both, _mm256_set1_epi8(15)),
-                           _mm256_set1_epi8(OFFSET ? 0 : 8));
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
 }
 
-RR_INLINE void unpack(ivec *words, const unsigned char *const *rows, size_t at, enum rr_type type)
+RR_INLINE void unpack(ivec *words, const unsigned char *const *rows, int block, enum rr_type type)
 {
     __m256i part[2][4];
     for (int h = 0; h < 2; h++) { /* rows 4 h .. 4 h + 3 */
         __m256i r[4];
         for (int i = 0; i < 4; i++)
-            r[i] = block_bytes_of(rows[4 * h + i] + at + 2, type);
+            r[i] = block_numbers(rows[4 * h + i], block, type);
         const __m256i a = _mm256_unpacklo_epi32(r[0], r[1]), b = _mm256_unpackhi_epi32(r[0], r[1]),
                       c = _mm256_unpacklo_epi32(r[2], r[3]), d = _mm256_unpackhi_epi32(r[2], r[3]);
         part[h][0] = _mm256_unpacklo_epi64(a, c);

@@ -201,15 +201,9 @@ static void gemm_bf16(const struct rr_gemm *g, void *scratch)
     gemm_floats(g, scratch, RR_TYPE_BF16);
 }
 
-static void gemm_q6_k(const struct rr_gemm *g, void *scratch)
-{
-    gemm_floats(g, scratch, RR_TYPE_Q6_K);
-}
-
 static void init_gemm(struct rr_kernels *k)
 {
     k->gemm[RR_TYPE_F32] = gemm_f32;
     k->gemm[RR_TYPE_F16] = gemm_f16;
     k->gemm[RR_TYPE_BF16] = gemm_bf16;
-    k->gemm[RR_TYPE_Q6_K] = gemm_q6_k;
 }

@@ -10,6 +10,7 @@ static const struct rr_type_info types[RR_TYPE_COUNT] = {
     [RR_TYPE_Q8_0] = {"Q8_0", RR_QK, sizeof(struct rr_block_q8_0)},
     [RR_TYPE_Q4_0] = {"Q4_0", RR_QK, sizeof(struct rr_block_q4_0)},
     [RR_TYPE_Q6_K] = {"Q6_K", RR_QK_K, sizeof(struct rr_block_q6_k)},
+    [RR_TYPE_Q4_K] = {"Q4_K", RR_QK_K, sizeof(struct rr_block_q4_k)},
 };
 
 const struct rr_type_info *rr_type_info(enum rr_type type)

@@ -6,7 +6,7 @@
  * products of one output in the same order, so a row alone, in a batch, or on another thread has
  * the same bits.
  *
- * Weights in blocks of RR_QK are multiplied in integers (`integers`): by rows of x that are
+ * Quantised weights are multiplied in integers (`integers`): by rows of x that are
  * quantised to eight bits, block by block.
  *
  * Tolerance against C, checked by tests/kernel_test.c: products within 1e-5 * sum |x w| + 1e-6;
@@ -27,13 +27,14 @@
 struct rr_quantised {
     int8_t *q;    /* [M, K] */
     float *d;     /* [M, K / RR_QK] greatest |x| of the block / 127 */
-    int32_t *sum; /* [M, K / RR_QK] of the block's q */
+    int16_t *sum; /* [M, 2 K / RR_QK] of q in each half of a block */
 };
 #define RR_Q_LEAST 1e-30f /* a block of smaller numbers is zeros */
 
 /* y[M,N] = x[M,K] W[N,K]^T, W as it is stored with rows row_bytes apart; leading dimensions in
- * elements. In integers, for every output, block by block in order: y = fma(float(sum of q_w q_x),
- * d_w * d_x, y), the sum exact. */
+ * elements. In integers, for every output, block of RR_QK by block in order: y = fma(float(sum of
+ * q_w q_x), d_w * d_x, y), the sum exact. Of Q6_K, which has a scale for 16, half a block at a
+ * time; of Q4_K, y = fma(float(sum of q_x), -least * d_x, y) behind each block. */
 struct rr_gemm {
     float *y;
     size_t ldy;
@@ -45,7 +46,7 @@ struct rr_gemm {
     size_t row_bytes;
     int m, n, k;
 };
-#define RR_GEMM_SCRATCH (38u << 10) /* bytes */
+#define RR_GEMM_SCRATCH (40u << 10) /* bytes */
 
 /* s[Q,16 P] = scale * q[Q,D] K^T with keys in panels: k[P][D][16]. n_q in 1..RR_ATTN_ROWS. */
 struct rr_attn_scores {

@@ -203,23 +203,8 @@ RR_INLINE void v_store_n(float *p, __m256 v, int n)
         _mm256_maskstore_ps(p, tail_mask(n), v);
 }
 
-/* Eight numbers of a Q6_K row from element k, a multiple of 8. */
-RR_INLINE __m256 load_q6_k(const unsigned char *row, int k)
-{
-    const int at = k % RR_QK;
-    const int8_t *scales;
-    const unsigned char *p = row + (size_t)(k / RR_QK_K) * sizeof(struct rr_block_q6_k);
-    const __m256i q = q6_k_part(p, k, &scales);
-    const __m128i half = at < 16 ? _mm256_castsi256_si128(q) : _mm256_extracti128_si256(q, 1);
-    const __m256 d = _mm256_mul_ps(block_scale(p + sizeof(struct rr_block_q6_k) - 2),
-                                   _mm256_set1_ps((float)scales[at / 16]));
-    return int8_8(at % 16 ? _mm_srli_si128(half, 8) : half, d);
-}
-
 RR_INLINE __m256 load_lanes(const unsigned char *row, int k, int n, enum rr_type type)
 {
-    if (type > RR_TYPE_BF16)
-        return load_q6_k(row, k);
     if (n < 8)
         return load_tail(row, k, n, type);
     if (type == RR_TYPE_F32)
@@ -446,7 +431,7 @@ static void quantise(const struct rr_quantised *out, const float *x, int k)
 {
     const __m256i magnitude = _mm256_set1_epi32(0x7FFFFFFF);
     for (int b = 0; b < k / RR_QK; b++, x += RR_QK) {
-        __m256i most = _mm256_setzero_si256(), sum = most, q[4];
+        __m256i most = _mm256_setzero_si256(), q[4];
         float v;
         /* As integers, so that a NaN is the greatest. */
         for (int i = 0; i < 4; i++)
@@ -457,11 +442,9 @@ static void quantise(const struct rr_quantised *out, const float *x, int k)
         const bool some = v >= RR_Q_LEAST && v <= FLT_MAX;
         const __m256 inverse = _mm256_set1_ps(some ? 127.0f / v : 0.0f),
                      mask = _mm256_castsi256_ps(_mm256_set1_epi32(some ? -1 : 0));
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < 4; i++)
             q[i] = _mm256_cvtps_epi32(
                 _mm256_and_ps(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), inverse), mask));
-            sum = _mm256_add_epi32(sum, q[i]);
-        }
         /* Packing works within halves: 0 1 2 3 of the eights become 0 2 4 6, 1 3 5 7 of the fours.
          */
         const __m256i packed =
@@ -470,7 +453,8 @@ static void quantise(const struct rr_quantised *out, const float *x, int k)
             (__m256i *)(void *)(out->q + (size_t)b * RR_QK),
             _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
         out->d[b] = v < RR_Q_LEAST ? 0.0f : v / 127.0f;
-        out->sum[b] = total(sum);
+        out->sum[2 * b] = (int16_t)total(_mm256_add_epi32(q[0], q[1]));
+        out->sum[2 * b + 1] = (int16_t)total(_mm256_add_epi32(q[2], q[3]));
     }
 }
 

@@ -195,22 +195,8 @@ RR_INLINE void v_store_n(float *p, __m512 v, int n)
     _mm512_mask_storeu_ps(p, tail_mask(n), v);
 }
 
-/* Sixteen numbers of a Q6_K row from element k, a multiple of 16. */
-RR_INLINE __m512 load_q6_k(const unsigned char *row, int k)
-{
-    const int half = k % RR_QK / 16;
-    const int8_t *scales;
-    const unsigned char *p = row + (size_t)(k / RR_QK_K) * sizeof(struct rr_block_q6_k);
-    const __m256i q = q6_k_part(p, k, &scales);
-    const __m512 d = block_scale(p + sizeof(struct rr_block_q6_k) - 2);
-    return int8_16(half ? _mm256_extracti128_si256(q, 1) : _mm256_castsi256_si128(q),
-                   _mm512_mul_ps(d, _mm512_set1_ps((float)scales[half])));
-}
-
 RR_INLINE __m512 load_lanes(const unsigned char *row, int k, int n, enum rr_type type)
 {
-    if (type > RR_TYPE_BF16)
-        return load_q6_k(row, k);
     if (n < 16)
         return load_tail(row, k, tail_mask(n), type);
     if (type == RR_TYPE_F32)
@@ -459,7 +445,8 @@ static void quantise(const struct rr_quantised *out, const float *x, int k)
         _mm_storeu_si128((__m128i *)(void *)(out->q + (size_t)b * RR_QK + 16),
                          _mm512_cvtsepi32_epi8(q1));
         out->d[b] = most < RR_Q_LEAST ? 0.0f : most / 127.0f;
-        out->sum[b] = _mm512_reduce_add_epi32(_mm512_add_epi32(q0, q1));
+        out->sum[2 * b] = (int16_t)_mm512_reduce_add_epi32(q0);
+        out->sum[2 * b + 1] = (int16_t)_mm512_reduce_add_epi32(q1);
     }
 }
 

@@ -22,6 +22,8 @@ RR_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 #define f_mul _mm512_mul_ps
 #define f_fma _mm512_fmadd_ps
 
+#include "engine/kernel/int_block.h"
+
 RR_INLINE __mmask16 outputs(int n)
 {
     return n >= OUTS ? (__mmask16)0xFFFF : (__mmask16)((1u << n) - 1u);
@@ -42,24 +44,30 @@ RR_INLINE __m512 f_halves(const uint16_t *p)
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 
-/* 32 unsigned bytes of row a in the low half and of row b in the high one. */
-RR_INLINE __m512i two_rows(const unsigned char *a, const unsigned char *b, enum rr_type type)
+RR_INLINE __m512 f_bytes(const int8_t *p)
 {
-    if (type == RR_TYPE_Q8_0) {
-        __m512i v = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)a));
-        v = _mm512_inserti64x4(v, _mm256_loadu_si256((const __m256i *)(const void *)b), 1);
-        return _mm512_xor_si512(v, _mm512_set1_epi8((char)0x80));
-    }
+    return _mm512_cvtepi32_ps(
+        _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+}
+
+/* A block of row a in the low half and of row b in the high one. */
+RR_INLINE __m512i two_rows(const unsigned char *a, const unsigned char *b, int block,
+                           enum rr_type type)
+{
+    if (type != RR_TYPE_Q4_0)
+        return _mm512_inserti64x4(_mm512_castsi256_si512(block_numbers(a, block, type)),
+                                  block_numbers(b, block, type), 1);
+    const size_t at = (size_t)block * sizeof(struct rr_block_q4_0) + 2;
     const __m512i shift = _mm512_set_epi64(4, 4, 0, 0, 4, 4, 0, 0);
-    __m512i v = _mm512_castsi256_si512(
-        _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)a)));
-    v = _mm512_inserti64x4(
-        v, _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)b)), 1);
+    const __m512i v = _mm512_inserti64x4(
+        _mm512_castsi256_si512(
+            _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)(a + at)))),
+        _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)(b + at))), 1);
     return _mm512_and_si512(_mm512_srlv_epi64(v, shift), _mm512_set1_epi8(15));
 }
 
-/* words[g], lane r = bytes 4 g .. 4 g + 3 of the block at rows[r] + at. */
-RR_INLINE void unpack(ivec *words, const unsigned char *const *rows, size_t at, enum rr_type type)
+/* words[g], lane r = bytes 4 g .. 4 g + 3 of a block of rows[r]. */
+RR_INLINE void unpack(ivec *words, const unsigned char *const *rows, int block, enum rr_type type)
 {
     const __m512i low = _mm512_set_epi64(13, 12, 5, 4, 9, 8, 1, 0),
                   high = _mm512_set_epi64(15, 14, 7, 6, 11, 10, 3, 2);
@@ -67,7 +75,7 @@ RR_INLINE void unpack(ivec *words, const unsigned char *const *rows, size_t at, 
     for (int h = 0; h < 2; h++) { /* rows 4 h .. 4 h + 3 with those eight behind */
         __m512i r[4];
         for (int i = 0; i < 4; i++)
-            r[i] = two_rows(rows[4 * h + i] + at + 2, rows[4 * h + i + 8] + at + 2, type);
+            r[i] = two_rows(rows[4 * h + i], rows[4 * h + i + 8], block, type);
         const __m512i a = _mm512_unpacklo_epi32(r[0], r[1]), b = _mm512_unpackhi_epi32(r[0], r[1]),
                       c = _mm512_unpacklo_epi32(r[2], r[3]), d = _mm512_unpackhi_epi32(r[2], r[3]);
         part[h][0] = _mm512_unpacklo_epi64(a, c);

@@ -4,6 +4,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #define LANES 8
@@ -179,60 +180,116 @@ static void gemm_bf16(const struct rr_gemm *g, void *scratch)
     gemm_any(g, RR_TYPE_BF16, row_f32_bf16);
 }
 
-static void gemm_q6_k(const struct rr_gemm *g, void *scratch)
-{
-    (void)scratch;
-    gemm_any(g, RR_TYPE_Q6_K, row_f32_q6_k);
-}
-
 /* ---- in integers ---- */
 
 static void quantise(const struct rr_quantised *out, const float *x, int k)
 {
     for (int b = 0; b < k / RR_QK; b++, x += RR_QK) {
+        int sum[2] = {0};
         float most = 0;
         for (int i = 0; i < RR_QK; i++)
             most = fabsf(x[i]) <= most || isnan(most) ? most : fabsf(x[i]); /* a NaN stays */
         const float inverse = most >= RR_Q_LEAST && most <= FLT_MAX ? 127.0f / most : 0;
         out->d[b] = most < RR_Q_LEAST ? 0 : most / 127.0f;
-        out->sum[b] = 0;
         for (int i = 0; i < RR_QK; i++) {
             const int q = inverse > 0 ? (int)rintf(x[i] * inverse) : 0;
             out->q[b * RR_QK + i] = (int8_t)q;
-            out->sum[b] += q;
+            sum[i / 16] += q;
         }
+        out->sum[2 * b] = (int16_t)sum[0];
+        out->sum[2 * b + 1] = (int16_t)sum[1];
     }
 }
 
-/* q of 32 stored numbers; returns their scale. */
-static float block_q(int q[RR_QK], const unsigned char *p, enum rr_type type)
+/* Scale and least value of group j of a Q4_K block. */
+static void group_of(int *scale, int *least, const uint8_t *s, int j)
 {
-    p += 2;
+    *scale = j < 4 ? s[j] & 63 : (s[j + 4] & 15) | s[j - 4] >> 6 << 4;
+    *least = j < 4 ? s[j + 4] & 63 : s[j + 4] >> 4 | s[j] >> 6 << 4;
+}
+
+/* Block b of a stored row as integers: number i is scale[i / 16] * q[i] + offset. */
+struct int_block {
+    int q[RR_QK];
+    float scale[2], offset;
+};
+
+static void read_plain(struct int_block *out, const unsigned char *row, size_t b, enum rr_type type)
+{
+    const unsigned char *p = row + b * rr_type_info(type)->block_bytes;
+    out->scale[0] = out->scale[1] = rr_f16_to_f32(load_u16(p));
     for (int i = 0; i < RR_QK; i++)
-        q[i] = type == RR_TYPE_Q8_0 ? (int8_t)p[i]
-               : i < RR_QK / 2      ? (p[i] & 15) - 8
-                                    : (p[i - RR_QK / 2] >> 4) - 8;
-    return rr_f16_to_f32(load_u16(p - 2));
+        out->q[i] = type == RR_TYPE_Q8_0 ? (int8_t)p[2 + i]
+                    : i < RR_QK / 2      ? (p[2 + i] & 15) - 8
+                                         : (p[2 + i - RR_QK / 2] >> 4) - 8;
+}
+
+static void read_q6_k(struct int_block *out, const unsigned char *row, size_t b)
+{
+    struct rr_block_q6_k k;
+    const int part = (int)(b % 8), half = part / 4, j = part % 4;
+    memcpy(&k, row + b / 8 * sizeof k, sizeof k);
+    for (int i = 0; i < 2; i++)
+        out->scale[i] = rr_f16_to_f32(k.d) * (float)k.scales[2 * part + i];
+    for (int l = 0; l < RR_QK; l++)
+        out->q[l] = ((k.ql[64 * half + 32 * (j % 2) + l] >> 4 * (j / 2) & 15) |
+                     (k.qh[32 * half + l] >> 2 * j & 3) << 4) -
+                    32;
+}
+
+static void read_q4_k(struct int_block *out, const unsigned char *row, size_t b)
+{
+    struct rr_block_q4_k k;
+    const int j = (int)(b % 8);
+    int scale, least;
+    memcpy(&k, row + b / 8 * sizeof k, sizeof k);
+    group_of(&scale, &least, k.scales, j);
+    out->scale[0] = out->scale[1] = rr_f16_to_f32(k.d) * (float)scale;
+    out->offset = rr_f16_to_f32(k.d_min) * (float)-least;
+    for (int l = 0; l < RR_QK; l++)
+        out->q[l] = k.q[32 * (j / 2) + l] >> 4 * (j % 2) & 15;
+}
+
+static void read_block(struct int_block *out, const unsigned char *row, size_t b, enum rr_type type)
+{
+    if (type == RR_TYPE_Q6_K)
+        read_q6_k(out, row, b);
+    else if (type == RR_TYPE_Q4_K)
+        read_q4_k(out, row, b);
+    else
+        read_plain(out, row, b, type);
+}
+
+/* y plus what a block adds to it; half: a scale for each, else the first is that of all. */
+static float add_block(float y, const struct int_block *w, const int8_t *q, float d, bool half)
+{
+    int sum[2] = {0};
+    for (int e = 0; e < RR_QK; e++)
+        sum[e / 16] += w->q[e] * q[e];
+    if (!half)
+        return fmaf((float)(sum[0] + sum[1]), w->scale[0] * d, y);
+    y = fmaf((float)sum[0], w->scale[0] * d, y);
+    return fmaf((float)sum[1], w->scale[1] * d, y);
 }
 
 static void gemm_ints(const struct rr_gemm *g, enum rr_type type)
 {
     const size_t n_blocks = (size_t)(g->k / RR_QK);
     for (int j = 0; j < g->n; j++) {
-        const unsigned char *w =
+        const unsigned char *row =
             (const unsigned char *)g->w + (size_t)(g->rows ? g->rows[j] : j) * g->row_bytes;
         for (int i = 0; i < g->m; i++)
             g->y[(size_t)i * g->ldy + (size_t)j] = 0;
-        for (size_t b = 0; b < n_blocks; b++, w += rr_type_info(type)->block_bytes) {
-            int q[RR_QK];
-            const float d = block_q(q, w, type);
+        for (size_t b = 0; b < n_blocks; b++) {
+            struct int_block w;
+            read_block(&w, row, b, type);
             for (int i = 0; i < g->m; i++) {
                 const size_t at = (size_t)i * n_blocks + b;
                 float *y = &g->y[(size_t)i * g->ldy + (size_t)j];
-                int sum = 0;
-                for (int e = 0; e < RR_QK; e++)
-                    sum += q[e] * g->xq.q[at * RR_QK + (size_t)e];
-                *y = fmaf((float)sum, d * g->xq.d[at], *y);
+                *y = add_block(*y, &w, g->xq.q + at * RR_QK, g->xq.d[at], type == RR_TYPE_Q6_K);
+                if (type == RR_TYPE_Q4_K)
+                    *y = fmaf((float)(g->xq.sum[2 * at] + g->xq.sum[2 * at + 1]),
+                              w.offset * g->xq.d[at], *y);
             }
         }
     }
@@ -248,6 +305,29 @@ static void gemm_q4_0(const struct rr_gemm *g, void *scratch)
 {
     (void)scratch;
     gemm_ints(g, RR_TYPE_Q4_0);
+}
+
+static void gemm_q6_k(const struct rr_gemm *g, void *scratch)
+{
+    (void)scratch;
+    gemm_ints(g, RR_TYPE_Q6_K);
+}
+
+static void gemm_q4_k(const struct rr_gemm *g, void *scratch)
+{
+    (void)scratch;
+    gemm_ints(g, RR_TYPE_Q4_K);
+}
+
+/* By the same reading: what is rounded is the scale, then each number. */
+static void row_f32_q4_k(float *y, const void *w, int k)
+{
+    for (int b = 0; b < k / RR_QK; b++) {
+        struct int_block block;
+        read_q4_k(&block, w, (size_t)b);
+        for (int i = 0; i < RR_QK; i++)
+            y[b * RR_QK + i] = block.scale[0] * (float)block.q[i] + block.offset;
+    }
 }
 
 static void attn_scores(const struct rr_attn_scores *a)
@@ -353,9 +433,12 @@ void rr_kernels_init_c(struct rr_kernels *k)
     *k = (struct rr_kernels){
         .level = RR_CPU_C,
         .row_f32 = {row_f32_f32, row_f32_f16, row_f32_bf16, row_f32_q8_0, row_f32_q4_0,
-                    row_f32_q6_k},
-        .gemm = {gemm_f32, gemm_f16, gemm_bf16, gemm_q8_0, gemm_q4_0, gemm_q6_k},
-        .integers = {[RR_TYPE_Q8_0] = true, [RR_TYPE_Q4_0] = true},
+                    row_f32_q6_k, row_f32_q4_k},
+        .gemm = {gemm_f32, gemm_f16, gemm_bf16, gemm_q8_0, gemm_q4_0, gemm_q6_k, gemm_q4_k},
+        .integers = {[RR_TYPE_Q8_0] = true,
+                     [RR_TYPE_Q4_0] = true,
+                     [RR_TYPE_Q6_K] = true,
+                     [RR_TYPE_Q4_K] = true},
         .quantise = quantise,
         .attn_scores = attn_scores,
         .attn_values = attn_values,

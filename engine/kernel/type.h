@@ -12,6 +12,7 @@ enum rr_type {
     RR_TYPE_Q8_0,
     RR_TYPE_Q4_0,
     RR_TYPE_Q6_K,
+    RR_TYPE_Q4_K,
     RR_TYPE_COUNT
 };
 
@@ -43,6 +44,19 @@ struct rr_block_q6_k {
     uint16_t d;
 };
 _Static_assert(sizeof(struct rr_block_q6_k) == 210, "Q6_K block is 210 bytes");
+
+/* Eight groups of 32, each with a scale and a least value of six bits: value = d * scale * q -
+ * d_min
+ * * least, q of four bits. Group 2 j has the low nibbles of q[32 j ..], group 2 j + 1 the high
+ * ones. Scales and least values of the first four groups are the low six bits of scales[0..3] and
+ * [4..7]; of group 4 + j the scale is the low nibble of scales[8 + j] with the two high bits of
+ * scales[j] above it, the least value its high nibble with those of scales[4 + j]. */
+struct rr_block_q4_k {
+    uint16_t d, d_min;
+    uint8_t scales[12];
+    uint8_t q[RR_QK_K / 2];
+};
+_Static_assert(sizeof(struct rr_block_q4_k) == 144, "Q4_K block is 144 bytes");
 
 struct rr_type_info {
     const char *name;
