@@ -7,7 +7,7 @@ int rr_engine_init(struct rr_engine *e, int n_threads, enum rr_cpu_level level,
                    struct rr_error *err)
 {
     *e = (struct rr_engine){0};
-    if (level > rr_cpu_best())
+    if (!rr_cpu_has(level))
         return rr_fail(err, RR_ERR_USAGE, "CPU_LEVEL", RR_NOWHERE,
                        "this machine has no %s; its best level is %s", rr_cpu_level_name(level),
                        rr_cpu_level_name(rr_cpu_best()));

@@ -26,7 +26,7 @@ void rr_engine_matmul(struct rr_engine *e, const struct rr_matmul *mm, void *scr
 void rr_engine_matmuls(struct rr_engine *e, const struct rr_matmul *mms, int n, void *scratch);
 
 /* The rows of x[M,K], K apart, quantised for rr_matmul's xq, on all threads; K is a multiple of
- * RR_QK. Only where the kernels have quantise. */
+ * RR_QK. */
 void rr_engine_quantise(struct rr_engine *e, const struct rr_quantised *out, const float *x, int m,
                         int k);
 

@@ -37,7 +37,7 @@ static void run_stage(struct stage *stage, int width)
 {
     const int n = stage->s->n_rows, threads = rr_pool_size(stage->s->engine->pool);
     stage->rows_each = n;
-    /* Whole panels of the cache: no two tasks write into the same one. */
+    /* Tasks write different cells; only at their borders two may share a panel of the cache. */
     if (threads > 1 && (long long)n * width >= 2 * MIN_STAGE_NUMBERS)
         stage->rows_each = (int)rr_round_up((size_t)(n / (2 * threads) + 1), RR_PANEL);
     rr_pool_run(stage->s->engine->pool, stage_task, stage,

@@ -89,8 +89,7 @@ enum rr_order {
 /* Zero means the default everywhere. */
 struct rr_recrank_options {
     int n_threads;     /* 0: as many as this process may use */
-    const char *cpu;   /* highest instruction set: "c", "avx2", "avxvnni", "avx512", "avx512vnni";
-                          NULL: the   machine's best */
+    const char *cpu;   /* highest instruction set, as recrank --cpu has them; NULL: the best */
     int n_context;     /* tokens of the longest prompt; 0: the model's own, at least 1024 */
     int max_history;   /* newest rated titles shown, and newest liked ones; 0: as the model was
                           tuned, else 50 */

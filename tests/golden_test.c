@@ -14,7 +14,9 @@
 #include "engine/session.h"
 #include "weights/weights.h"
 
-#define EACH_LEVEL(level) for (int level = 0; level <= (int)rr_cpu_best(); level++)
+#define EACH_LEVEL(level)                                                                          \
+    for (int level = 0; level <= (int)rr_cpu_best(); level++)                                      \
+        if (rr_cpu_has((enum rr_cpu_level)level))
 
 static const char *level_name(int level)
 {

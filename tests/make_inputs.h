@@ -17,7 +17,8 @@
 
 #define EACH_LEVEL(k)                                                                              \
     for (int level_ = 0; level_ <= (int)rr_cpu_best(); level_++)                                   \
-        for (struct rr_kernels k = table(level_), *once_ = &k; once_; once_ = NULL)
+        if (rr_cpu_has((enum rr_cpu_level)level_))                                                 \
+            for (struct rr_kernels k = table(level_), *once_ = &k; once_; once_ = NULL)
 
 struct rr_kernels table(int level);
 const char *level_of(const struct rr_kernels *k);

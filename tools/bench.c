@@ -5,6 +5,7 @@
 #include <string.h>
 #include "engine/base/check.h"
 #include "engine/base/json.h"
+#include "engine/base/limits.h"
 #include "rec/recrank.h"
 
 #ifndef RR_COMMIT
@@ -46,18 +47,24 @@ void bench_run(const struct bench *b, struct bench_case *cases, int n)
     double *all = rr_alloc((size_t)n * MAX_ROUNDS, sizeof *all);
     long *times = rr_alloc((size_t)n, sizeof *times);
     struct progress p;
+    if (!all || !times) {
+        struct rr_error err = {0};
+        (void)rr_fail_memory(&err, "measurements", (size_t)n * MAX_ROUNDS * sizeof *all);
+        tool_fail(&err);
+        exit(71);
+    }
     progress_start(&p, "measuring");
-    for (int i = 0; i < n && all && times; i++) {
+    for (int i = 0; i < n; i++) {
         const double once = time_of(&cases[i], 1);
         times[i] = once < LEAST_SECONDS ? (long)(LEAST_SECONDS / (once + 1e-9)) + 1 : 1;
     }
-    for (int r = 0; r < rounds && all && times; r++)
+    for (int r = 0; r < rounds; r++)
         for (int i = 0; i < n; i++) {
             all[i * MAX_ROUNDS + r] = time_of(&cases[i], times[i]);
             progress_step(&p, (long long)r * n + i + 1, (long long)rounds * n);
         }
     progress_end(&p);
-    for (int i = 0; i < n && all && times; i++)
+    for (int i = 0; i < n; i++)
         conclude(&cases[i], all + i * MAX_ROUNDS, rounds);
     rr_free(all);
     rr_free(times);
@@ -70,11 +77,11 @@ struct peak_job {
     enum rr_cpu_level level;
     enum rr_unit unit;
     long rounds;
-    double ops[64];
+    double ops[RR_MAX_THREADS];
     const unsigned char *bytes;
     size_t each;
     long times;
-    uint64_t seen[64];
+    uint64_t seen[RR_MAX_THREADS];
 };
 
 static void peak_task(void *arg, int task, int worker)

@@ -76,7 +76,7 @@ static int read_result(struct result *r, const char *path, struct rr_error *err)
         stop = stop ? stop : end;
         if (*p != '#' && stop > p && (stop - p < 6 || memcmp(p, "suite\t", 6) != 0))
             rc = add_line(r, p, stop, path, (size_t)(p - begin), err);
-        p = stop + 1;
+        p = stop < end ? stop + 1 : end;
     }
     rr_map_close(&map);
     if (!rc && !r->n)

@@ -63,7 +63,7 @@ static int open_bed(struct bed *bed, int n_cells, int longest)
         rc = rr_fail(&bed->err, RR_ERR_USAGE, "CONTEXT", RR_NOWHERE,
                      "%d tokens one behind the other; this model's context holds %d", longest,
                      bed->model->h.n_context);
-    const struct rr_session_options o = {.n_context = n_cells,
+    const struct rr_session_options o = {.n_context = longest,
                                          .n_cells = n_cells,
                                          .n_batch = 512,
                                          .profile = bed->b->profile ? &bed->profile : NULL};

@@ -51,6 +51,11 @@ static int check(const struct command *c, struct bench *b, const struct args *a,
         return args_misuse(c, "--data has no effect on %s", b->what);
     if (strcmp(b->what, "limits") == 0 && args_given(opts, n, "rounds"))
         return args_misuse(c, "--rounds has no effect on limits: the best of many tries is given");
+    if (strcmp(b->what, "core") == 0 &&
+        (args_given(opts, n, "threads") || args_given(opts, n, "cpu")))
+        return args_misuse(c, "--threads and --cpu have no effect on core");
+    if (strcmp(b->what, "core") == 0)
+        b->engine_options.threads = 1;
     if (strcmp(b->what, "kernels") == 0) {
         if (args_given(opts, n, "threads"))
             return args_misuse(c, "--threads has no effect on kernels: each runs on one");

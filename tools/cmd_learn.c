@@ -219,6 +219,8 @@ static int write_model(struct learning *l)
     int rc = training_write_as(l->s->output, l->s->type ? RR_TYPE_Q8_0 : RR_TYPE_F32, &l->school.lm,
                                &l->school.vocab, notes, n, &l->err);
     if (!rc) {
+        rr_out_forget(l->s->output);
+        rr_out_forget(l->base.data);
         remove(l->checkpoint.data);
         remove(l->base.data);
     }

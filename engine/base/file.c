@@ -1,6 +1,7 @@
 /* See file.h. The only file of the library that knows about POSIX files. */
 #include "engine/base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -105,7 +106,7 @@ static int open_temporary(struct rr_out *out, size_t n_path)
 
 /* The open descriptor that a name stands for, or -1: what is behind it may be anything, and must
  * not be replaced or written from its beginning. */
-static int descriptor_of(const char *path)
+static int named_descriptor(const char *path)
 {
     static const char *const folders[] = {"/dev/fd/", "/proc/self/fd/"};
     if (strcmp(path, "/dev/stdout") == 0)
@@ -120,6 +121,41 @@ static int descriptor_of(const char *path)
             return (int)fd;
     }
     return -1;
+}
+
+/* Where a symbolic link ends, link after link, or at the name of a descriptor; false: path is none,
+ * or leads too far. */
+static bool follow_links(char target[PATH_MAX], const char *path)
+{
+    char next[PATH_MAX];
+    struct stat st;
+    size_t n = strlen(path);
+    if (n >= PATH_MAX)
+        return false;
+    memcpy(target, path, n + 1);
+    for (int hops = 0; hops < 16; hops++) {
+        if (lstat(target, &st) != 0 || !S_ISLNK(st.st_mode))
+            return hops > 0;
+        const ssize_t got = readlink(target, next, sizeof next - 1);
+        const char *slash = strrchr(target, '/');
+        const size_t dir = slash && got > 0 && next[0] != '/' ? (size_t)(slash - target) + 1 : 0;
+        if (got <= 0 || dir + (size_t)got >= PATH_MAX)
+            return false;
+        memcpy(target + dir, next, (size_t)got);
+        target[dir + (size_t)got] = 0;
+        if (named_descriptor(target) >= 0)
+            return true;
+    }
+    return false;
+}
+
+/* The descriptor that a name or a link stands for, or -1: what is behind it may be anything, and
+ * must not be replaced or written from its beginning. */
+static int descriptor_of(const char *path)
+{
+    char target[PATH_MAX];
+    const int named = named_descriptor(path);
+    return named < 0 && follow_links(target, path) ? named_descriptor(target) : named;
 }
 
 static int not_open(const char *path, struct rr_error *err)
@@ -143,29 +179,6 @@ int rr_out_check(const char *path, struct rr_error *err)
     if (!rc)
         rr_out_close(&out);
     return rc;
-}
-
-/* Where a symbolic link ends, link after link; false: path is none, or leads too far. */
-static bool follow_links(char target[PATH_MAX], const char *path)
-{
-    char next[PATH_MAX];
-    struct stat st;
-    size_t n = strlen(path);
-    if (n >= PATH_MAX)
-        return false;
-    memcpy(target, path, n + 1);
-    for (int hops = 0; hops < 16; hops++) {
-        if (lstat(target, &st) != 0 || !S_ISLNK(st.st_mode))
-            return hops > 0;
-        const ssize_t got = readlink(target, next, sizeof next - 1);
-        const char *slash = strrchr(target, '/');
-        const size_t dir = slash && got > 0 && next[0] != '/' ? (size_t)(slash - target) + 1 : 0;
-        if (got <= 0 || dir + (size_t)got >= PATH_MAX)
-            return false;
-        memcpy(target + dir, next, (size_t)got);
-        target[dir + (size_t)got] = 0;
-    }
-    return false;
 }
 
 int rr_out_open(struct rr_out *out, const char *path, struct rr_error *err)
@@ -235,7 +248,7 @@ int rr_out_commit(struct rr_out *out, struct rr_error *err)
     if (bad) {
         errno = saved;
         rc = fail_errno(err, RR_ERR_IO, "WRITE_FAILED", out->path,
-                        "writing failed, nothing was changed");
+                        out->temporary ? "writing failed, nothing was changed" : "writing failed");
     } else if (out->temporary && rename(out->temporary, out->path) != 0) {
         rc = fail_errno(err, RR_ERR_IO, "WRITE_FAILED", out->path,
                         "cannot rename the finished file into place");
@@ -256,4 +269,36 @@ void rr_out_close(struct rr_out *out)
     rr_free(out->temporary);
     rr_free(out->path);
     *out = (struct rr_out){0};
+}
+
+/* "-PID-ATTEMPT" behind ".tmp", as open_temporary writes it. */
+static bool is_temporary(const char *rest)
+{
+    static const char digits[] = "0123456789";
+    if (strncmp(rest, ".tmp-", 5) != 0)
+        return false;
+    const size_t pid = strspn(rest + 5, digits);
+    const char *attempt = rest + 5 + pid;
+    const size_t n = *attempt == '-' ? strspn(attempt + 1, digits) : 0;
+    return pid && n && !attempt[1 + n];
+}
+
+void rr_out_forget(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const size_t n_name = strlen(name), n_dir = (size_t)(name - path);
+    struct rr_buf file = {0};
+    rr_buf_add(&file, n_dir ? path : "./", n_dir ? n_dir : 2);
+    const size_t n = file.n;
+    DIR *dir = file.failed ? NULL : opendir(file.data);
+    for (struct dirent *e; dir && (e = readdir(dir)) != NULL;)
+        if (strncmp(e->d_name, name, n_name) == 0 && is_temporary(e->d_name + n_name)) {
+            file.n = n;
+            rr_buf_puts(&file, e->d_name);
+            if (!file.failed)
+                unlink(file.data);
+        }
+    if (dir)
+        closedir(dir);
+    rr_buf_free(&file);
 }

@@ -46,4 +46,8 @@ int rr_out_open(struct rr_out *out, const char *path, struct rr_error *err);
 int rr_out_commit(struct rr_out *out, struct rr_error *err);
 void rr_out_close(struct rr_out *out);
 
+/* Removes what processes that were killed had begun to write beside path. Only where nobody else
+ * writes to that path: under a lock. */
+void rr_out_forget(const char *path);
+
 #endif

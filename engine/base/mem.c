@@ -57,7 +57,7 @@ bool rr_grow(void *p, size_t *cap, size_t need, size_t elem_size)
 
 void *rr_alloc_aligned(size_t n_bytes)
 {
-    if (n_bytes > SIZE_MAX - 64)
+    if (n_bytes > SIZE_MAX / 2)
         return NULL;
 #if defined(MADV_HUGEPAGE)
     if (n_bytes >= HUGE_FROM) {

@@ -107,3 +107,8 @@ void rr_cpu_brand(char *out, size_t size)
     snprintf(out, size, "unknown");
 }
 #endif
+
+bool rr_cpu_has(enum rr_cpu_level level)
+{
+    return level <= rr_cpu_best() && (level != RR_CPU_AVXVNNI || rr_cpu_has_avxvnni());
+}

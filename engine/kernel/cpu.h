@@ -22,6 +22,8 @@ enum rr_cpu_level {
  * Thread-safe. */
 enum rr_cpu_level rr_cpu_best(void);
 bool rr_cpu_has_avxvnni(void);
+/* Whether this machine has all that a level means. */
+bool rr_cpu_has(enum rr_cpu_level level);
 
 /* "c", "avx2", "avxvnni", ... */
 const char *rr_cpu_level_name(enum rr_cpu_level level);

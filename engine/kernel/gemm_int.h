@@ -8,11 +8,10 @@
  *     i_add(a, b) i_float(v)
  *     f_zero() f_set1(f) f_mul(a, b) f_fma(a, b, c) f_load_n(p, n) f_store_n(p, v, n)
  *     f_halves(p), f_bytes(p)       OUTS halves, or signed bytes, as floats
- *     unpack(words, rows, b, type)  words[w], lane r = bytes 4 w .. 4 w + 3 of the numbers of block
- * b of rows[r] INT_TILE_M                    rows of x in registers at once
+ *     unpack(words, rows, b, type)  words[w], lane r = bytes 4 w .. 4 w + 3 of block b of rows[r]
+ *     INT_TILE_M                    rows of x in registers at once
  *
- * A vector of sums is OUTS outputs, so no sum crosses lanes: what rr_gemm_reference says, bit for
- * bit. */
+ * A vector of sums is OUTS outputs, so no sum crosses lanes: what plain C gives, bit for bit. */
 
 #define WORDS (RR_QK / 4) /* vectors of a block */
 #define CHUNK_BLOCKS 24   /* of a row in a panel: two panels stay in the first-level cache */
@@ -191,7 +190,8 @@ RR_INLINE void direct_outs(const struct rr_gemm *g, int j, int m, enum rr_type t
         for (int b = 0; b < n; b++) {
             ivec words[WORDS];
             unpack(words, rows, b0 + b, type);
-            prefetch_next(rows[0], g->row_bytes, b0 + b, type);
+            if (!g->rows)
+                prefetch_next(rows[0], g->row_bytes, b0 + b, type);
             for (int i = 0; i < m; i++)
                 acc[i] = direct_block(acc[i], words, scales[b], more[b], &g->xq,
                                       (size_t)i * (size_t)n_blocks + (size_t)(b0 + b), type);

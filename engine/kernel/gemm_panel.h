@@ -2,7 +2,7 @@
  * Included, inside its target region, by a file that defines
  *
  *     LANES, vec                    numbers of a vector, and its type
- *     v_zero() v_load(p) v_store(p, v) v_set1(f) v_fma(a, b, c) v_add(a, b)
+ *     v_zero() v_set1(f) v_fma(a, b, c) v_add(a, b)
  *     v_load_n(p, n), v_store_n(p, v, n)     the first n numbers, n >= LANES: all
  *     load_lanes(row, k, n, type)   up to LANES numbers of a stored row from k on, zeros behind n
  *     transpose(t)                  t[LANES] vectors as rows of a square, turned
@@ -12,9 +12,8 @@
  * CHUNK_K products, those of even k are added in order, those of odd k beside them, then the two,
  * then the stretches: the same whatever the batch. */
 
-#define CHUNK_K 256 /* of two vectors of outputs: stays in the first-level cache */
-#define MAX_DIRECT                                                                                 \
-    3 /* up to so many rows of x use weights where they were unpacked: in registers */
+#define CHUNK_K 256  /* of two vectors of outputs: stays in the first-level cache */
+#define MAX_DIRECT 3 /* up to so many rows of x use weights where they were unpacked */
 
 struct float_panel {
     vec w[CHUNK_K][2];

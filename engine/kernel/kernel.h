@@ -9,7 +9,7 @@
  * Quantised weights are multiplied in integers (`integers`): by rows of x that are
  * quantised to eight bits, block by block.
  *
- * Tolerance against C, checked by tests/kernel_test.c: products within 1e-5 * sum |x w| + 1e-6;
+ * Tolerance against C, checked by tests/kernel*_test.c: products within 1e-5 * sum |x w| + 1e-6;
  * exp within 4e-6 relative; row_f32, quantise and integer products exactly. All functions touch
  * nothing but their arguments; pointers need no alignment. */
 #ifndef RR_KERNEL_H
@@ -78,7 +78,7 @@ struct rr_attn_values {
 
 struct rr_kernels {
     enum rr_cpu_level level;
-    /* y[K] = one row of stored weights as float32 (exact). */
+    /* y[K] = one row of stored weights as float32: exact, but that of Q4_K the last sum rounds. */
     void (*row_f32[RR_TYPE_COUNT])(float *y, const void *w, int k);
     void (*gemm[RR_TYPE_COUNT])(const struct rr_gemm *g, void *scratch);
     bool integers[RR_TYPE_COUNT]; /* its gemm reads xq, not x; the same at every level */

@@ -179,8 +179,6 @@ static void row_f32_q6_k(float *y, const void *w, int k)
 #define TILE_M 6
 #define vec __m512
 #define v_zero _mm512_setzero_ps
-#define v_load _mm512_loadu_ps
-#define v_store _mm512_storeu_ps
 #define v_set1 _mm512_set1_ps
 #define v_fma _mm512_fmadd_ps
 #define v_add _mm512_add_ps

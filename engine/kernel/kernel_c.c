@@ -319,7 +319,7 @@ static void gemm_q4_k(const struct rr_gemm *g, void *scratch)
     gemm_ints(g, RR_TYPE_Q4_K);
 }
 
-/* By the same reading: what is rounded is the scale, then each number. */
+/* By the same reading: what is rounded is the last sum. */
 static void row_f32_q4_k(float *y, const void *w, int k)
 {
     for (int b = 0; b < k / RR_QK; b++) {

@@ -1,4 +1,5 @@
-/* What a processor could do at most: loops that never leave the registers, and one that only reads.
+/* What a processor could do at most: loops that (but at level c) never leave the registers, and one
+ * that only reads.
  * For benchmarks; nothing here takes time by itself. */
 #ifndef RR_PEAK_H
 #define RR_PEAK_H

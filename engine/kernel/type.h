@@ -45,12 +45,11 @@ struct rr_block_q6_k {
 };
 _Static_assert(sizeof(struct rr_block_q6_k) == 210, "Q6_K block is 210 bytes");
 
-/* Eight groups of 32, each with a scale and a least value of six bits: value = d * scale * q -
- * d_min
- * * least, q of four bits. Group 2 j has the low nibbles of q[32 j ..], group 2 j + 1 the high
- * ones. Scales and least values of the first four groups are the low six bits of scales[0..3] and
- * [4..7]; of group 4 + j the scale is the low nibble of scales[8 + j] with the two high bits of
- * scales[j] above it, the least value its high nibble with those of scales[4 + j]. */
+/* Eight groups of 32, each with a scale s and a least value m of six bits: value = d s q - d_min m,
+ * q of four bits. Group 2 j has the low nibbles of q[32 j ..], group 2 j + 1 the high ones. s and m
+ * of the first four groups are the low six bits of scales[0..3] and [4..7]; s of group 4 + j is the
+ * low nibble of scales[8 + j] with the two high bits of scales[j] above it, m its high nibble with
+ * those of scales[4 + j]. */
 struct rr_block_q4_k {
     uint16_t d, d_min;
     uint8_t scales[12];

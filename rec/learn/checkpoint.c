@@ -1,7 +1,6 @@
 /* See checkpoint.h. */
 #include "rec/learn/checkpoint.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -98,30 +97,6 @@ int rr_checkpoint_load(struct rr_checkpoint *c, struct rr_error *err)
     return rc;
 }
 
-/* What killed runs were writing when they died: nobody else writes beside a path that is locked. */
-static void remove_leftovers(const char *path)
-{
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    const size_t n_name = strlen(name), n_dir = (size_t)(name - path);
-    struct rr_buf file = {0};
-    if (n_dir)
-        rr_buf_add(&file, path, n_dir);
-    else
-        rr_buf_puts(&file, "./");
-    const size_t n = file.n;
-    DIR *dir = file.failed ? NULL : opendir(file.data);
-    for (struct dirent *e; dir && (e = readdir(dir)) != NULL;)
-        if (strncmp(e->d_name, name, n_name) == 0 && strncmp(e->d_name + n_name, ".tmp-", 5) == 0) {
-            file.n = n;
-            rr_buf_puts(&file, e->d_name);
-            if (!file.failed)
-                remove(file.data);
-        }
-    if (dir)
-        closedir(dir);
-    rr_buf_free(&file);
-}
-
 int rr_checkpoint_lock(struct rr_checkpoint_lock *l, const char *path, struct rr_error *err)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -131,24 +106,33 @@ int rr_checkpoint_lock(struct rr_checkpoint_lock *l, const char *path, struct rr
     rr_buf_printf(&l->path, "%s.lock", path);
     if (l->path.failed)
         return rr_fail_memory(err, "file name", l->path.n);
-    for (;;) {
+    for (int attempt = 0; attempt < 100; attempt++) {
         struct stat held, there;
         l->fd = open(l->path.data, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
         if (l->fd < 0)
             return rr_fail(err, RR_ERR_OPEN, "CANNOT_WRITE", RR_AT_FILE(l->path.data),
                            "cannot create a file there: %s", strerror(errno));
-        if (fcntl(l->fd, F_SETLK, &lock) != 0)
-            break;
+        if (fcntl(l->fd, F_SETLK, &lock) != 0) {
+            if (errno == EACCES || errno == EAGAIN)
+                break;
+            const int why = errno;
+            close(l->fd);
+            l->fd = -1;
+            return rr_fail(err, RR_ERR_OPEN, "CANNOT_LOCK", RR_AT_FILE(l->path.data),
+                           "cannot lock this file: %s", strerror(why));
+        }
         /* Whoever held it may have removed the file since it was opened here: that lock is nobody's
          * any more. */
         if (fstat(l->fd, &held) == 0 && stat(l->path.data, &there) == 0 &&
             held.st_ino == there.st_ino && held.st_dev == there.st_dev) {
-            remove_leftovers(path);
+            rr_out_forget(path);
             return RR_OK;
         }
         close(l->fd);
+        l->fd = -1;
     }
-    close(l->fd);
+    if (l->fd >= 0)
+        close(l->fd);
     l->fd = -1;
     return rr_fail(err, RR_ERR_BUSY, "CHECKPOINT_BUSY", RR_AT_FILE(path),
                    "another process is training into it");

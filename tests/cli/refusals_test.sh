@@ -29,6 +29,10 @@ echo precious >"$d/keep"
     bad "/dev/stdout into a pipe"
 "$r" vocab --data "$d/ml" --size 400 -o /proc/self/fd/7 7>"$d/seven" >/dev/null 2>&1
 cmp -s "$d/file" "$d/seven" || bad "/proc/self/fd/7"
+ln -s /dev/stdout "$d/link"
+echo precious >"$d/keep"
+"$r" vocab --data "$d/ml" --size 400 -o "$d/link" >>"$d/keep" 2>/dev/null || bad "vocab -o a link to /dev/stdout"
+[ "$(head -1 "$d/keep")" = precious ] && [ "$(wc -c <"$d/keep")" -gt 2000 ] || bad "a link to /dev/stdout replaced the file behind it"
 code 66 'error[CANNOT_WRITE]' vocab --data "$d/ml" --size 400 -o /dev/fd/9
 code 66 'error[CANNOT_WRITE]' pretrain --data "$d/ml" -o /dev/fd/0 --passes 1
 # Options without an effect.
@@ -64,7 +68,10 @@ head -c 400 /dev/zero | tr '\000' '\377' >>"$d/bad.gguf"
 code 65 "the weights are damaged" tune "$d/bad.gguf" --instructions "$i" -o "$d/t.gguf" --context 4096
 # What a killed run was writing goes with the next one.
 : >"$d/k.gguf.base.checkpoint.tmp-99999-0"
+: >"$d/k.gguf.tmp-99999-3"
+: >"$d/k.gguf.tmp-notes"
 # shellcheck disable=SC2086
 "$r" learn --data "$d/ml" -o "$d/k.gguf" $tiny --draws 60 >/dev/null 2>&1 || bad "learn"
-ls "$d" | grep -q tmp- && bad "left: $(ls "$d")"
+ls "$d" | grep -q tmp-9 && bad "left: $(ls "$d")"
+[ -e "$d/k.gguf.tmp-notes" ] || bad "somebody else's file went, too"
 [ "$fails" = 0 ]
