@@ -99,13 +99,17 @@ $(BUILD)/tests/gradient: tests/train/gradient.c $(wildcard engine/train/*.[ch]) 
 
 ALLOC_TESTS := $(BUILD)/tests/noalloc $(BUILD)/tests/oom $(BUILD)/tests/oom_rank
 
-test: criterion $(BUILD)/tests/unit $(ALLOC_TESTS) $(BUILD)/tests/gradient $(BUILD)/recrank $(FUZZ_REPLAY) ## run all tests (installs Criterion if it may)
+test: test-parts ## run all tests (installs Criterion if it may)
 	$(Q)$(BUILD)/tests/unit
 	$(Q)$(BUILD)/tests/gradient
 	$(Q)$(BUILD)/tests/noalloc
 	$(Q)$(BUILD)/tests/oom
 	$(Q)$(BUILD)/tests/oom_rank
 	$(Q)sh tests/fuzz/replay.sh $(BUILD)/fuzz
+	$(Q)$(if $(NO_CLI),true,sh tests/cli/run.sh $(BUILD)/recrank)
+
+test-parts: criterion $(BUILD)/tests/unit $(ALLOC_TESTS) $(BUILD)/tests/gradient $(BUILD)/recrank $(FUZZ_REPLAY)
+test-cli: $(BUILD)/recrank
 	$(Q)sh tests/cli/run.sh $(BUILD)/recrank
 
 criterion:
@@ -143,9 +147,12 @@ asan: ## the tests under the address and leak sanitizers
 ubsan: ## the tests under the undefined-behaviour sanitizer
 	$(Q)$(SAN_RUN) BUILD=build/ubsan MINI=1 SANITIZE="-fsanitize=undefined -fno-sanitize-recover=all" test
 
+SAN_BOTH = $(SAN_RUN) BUILD=build/sanitize MINI=1 \
+	SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
+# The command line tests beside the others: both use one thread most of the time.
 sanitize: ## the tests under both of these at once
-	$(Q)$(SAN_RUN) BUILD=build/sanitize MINI=1 SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all \
-		-fno-omit-frame-pointer" test
+	$(Q)$(SAN_BOTH) -j2 test-parts
+	$(Q)$(SAN_BOTH) test-cli & cli=$$!; $(SAN_BOTH) test NO_CLI=1; rc=$$?; wait $$cli && [ $$rc = 0 ]
 
 # What threads touch; the rest has no use for this sanitizer and takes minutes under it.
 tsan: ## the tests that use threads under the thread sanitizer
@@ -208,5 +215,5 @@ clean: ## remove everything that was built
 	rm -rf $(BUILD)
 
 .DELETE_ON_ERROR:
-.PHONY: all demo demo-catalogue demo-model test criterion fuzz asan ubsan sanitize tsan lint install uninstall help clean force
+.PHONY: all demo demo-catalogue demo-model test test-parts test-cli criterion fuzz asan ubsan sanitize tsan lint install uninstall help clean force
 -include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TEST_OBJ:.o=.d)

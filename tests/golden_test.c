@@ -16,7 +16,7 @@
 
 #define EACH_LEVEL(level)                                                                          \
     for (int level = 0; level <= (int)rr_cpu_best(); level++)                                      \
-        if (rr_cpu_has((enum rr_cpu_level)level))
+        if (whole_model_level(level))
 
 static const char *level_name(int level)
 {

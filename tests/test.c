@@ -7,6 +7,16 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "engine/kernel/cpu.h"
+
+bool whole_model_level(int level)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return level == 0 || level == (int)rr_cpu_best();
+#else
+    return rr_cpu_has((enum rr_cpu_level)level);
+#endif
+}
 
 const char *shared_path(const char *name)
 {

@@ -4,6 +4,7 @@
 #ifndef TESTS_TEST_H
 #define TESTS_TEST_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #ifndef RR_MINI
@@ -70,5 +71,9 @@ unsigned char *read_file(const char *path, size_t *n);
     const char *path = shared_path(name);                                                          \
     if (!path)                                                                                     \
     SKIP("%s is not beside the project", name)
+
+/* Whether whole models are tried at a CPU level here: at all of the machine's, but under a
+ * sanitizer, which is slow, only at the first and the last; kernels are tried at every one. */
+bool whole_model_level(int level);
 
 #endif
