@@ -132,7 +132,7 @@ const struct command cmd_bench = {
                 "  recrank bench kernels > before.tsv; ...; recrank bench compare before.tsv "
                 "after.tsv\n",
     .notes =
-        "limits: bandwidth of memories of each size, and peak of each unit. kernels: every entry "
+        "limits: bandwidth of memories of each size, and peak of each unit. kernels: the entries "
         "of "
         "the kernel table, checked against\nplain C and timed. model: prefill of 128 and 512 "
         "tokens, decode. rank: a trunk and the questions behind it, two logits of each.\ncore: "

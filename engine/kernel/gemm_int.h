@@ -116,10 +116,8 @@ RR_INLINE void unpack_scales(fvec *scales, fvec *more, const unsigned char *cons
 /* Row pointers of OUTS outputs from j on; behind the last row it is repeated. */
 RR_INLINE void int_rows(const unsigned char **rows, const struct rr_gemm *g, int j)
 {
-    for (int r = 0; r < OUTS; r++) {
-        const int at = j + r < g->n ? j + r : g->n - 1;
-        rows[r] = (const unsigned char *)g->w + (size_t)(g->rows ? g->rows[at] : at) * g->row_bytes;
-    }
+    for (int r = 0; r < OUTS; r++)
+        rows[r] = rr_gemm_row(g, j + r);
 }
 
 RR_INLINE ivec word(const int8_t *q)

@@ -24,10 +24,8 @@ _Static_assert(sizeof(struct float_panel) + 64 <= RR_GEMM_SCRATCH, "a panel and 
 /* Row pointers of LANES outputs from j on; behind the last row it is repeated. */
 RR_INLINE void float_rows(const unsigned char **rows, const struct rr_gemm *g, int j)
 {
-    for (int r = 0; r < LANES; r++) {
-        const int at = j + r < g->n ? j + r : g->n - 1;
-        rows[r] = (const unsigned char *)g->w + (size_t)(g->rows ? g->rows[at] : at) * g->row_bytes;
-    }
+    for (int r = 0; r < LANES; r++)
+        rows[r] = rr_gemm_row(g, j + r);
 }
 
 /* t[i] = number k + i of all rows. */

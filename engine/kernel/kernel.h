@@ -46,6 +46,12 @@ struct rr_gemm {
     size_t row_bytes;
     int m, n, k;
 };
+/* The row of W that output j is of; behind the last output, the last one's again. */
+static inline const unsigned char *rr_gemm_row(const struct rr_gemm *g, int j)
+{
+    const int at = j < g->n ? j : g->n - 1;
+    return (const unsigned char *)g->w + (size_t)(g->rows ? g->rows[at] : at) * g->row_bytes;
+}
 #define RR_GEMM_SCRATCH (40u << 10) /* bytes */
 
 /* s[Q,16 P] = scale * q[Q,D] K^T with keys in panels: k[P][D][16]. n_q in 1..RR_ATTN_ROWS. */

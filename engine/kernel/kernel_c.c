@@ -147,8 +147,7 @@ static void gemm_any(const struct rr_gemm *g, enum rr_type type,
     const size_t chunk_bytes = rr_row_bytes(type, CHUNK);
     for (int j = 0; j < g->n; j++)
         for (int i0 = 0; i0 < g->m; i0 += BLOCK_M) {
-            const unsigned char *row =
-                (const unsigned char *)g->w + (size_t)(g->rows ? g->rows[j] : j) * g->row_bytes;
+            const unsigned char *row = rr_gemm_row(g, j);
             const int m = g->m - i0 < BLOCK_M ? g->m - i0 : BLOCK_M;
             float part[CHUNK], acc[BLOCK_M][LANES] = {{0}};
             for (int k = 0; k < g->k; k += CHUNK, row += chunk_bytes) {
@@ -276,8 +275,7 @@ static void gemm_ints(const struct rr_gemm *g, enum rr_type type)
 {
     const size_t n_blocks = (size_t)(g->k / RR_QK);
     for (int j = 0; j < g->n; j++) {
-        const unsigned char *row =
-            (const unsigned char *)g->w + (size_t)(g->rows ? g->rows[j] : j) * g->row_bytes;
+        const unsigned char *row = rr_gemm_row(g, j);
         for (int i = 0; i < g->m; i++)
             g->y[(size_t)i * g->ldy + (size_t)j] = 0;
         for (size_t b = 0; b < n_blocks; b++) {
