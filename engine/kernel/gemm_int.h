@@ -9,7 +9,11 @@
  *     f_zero() f_set1(f) f_mul(a, b) f_fma(a, b, c) f_load_n(p, n) f_store_n(p, v, n)
  *     f_halves(p), f_bytes(p)       OUTS halves, or signed bytes, as floats
  *     unpack(words, rows, b, type)  words[w], lane r = bytes 4 w .. 4 w + 3 of block b of rows[r]
+ *     load_rows(numbers, rows, b, type)  block b of OUTS rows in NUMBERS vectors, in any order that
+ *     dot_rows(half, numbers, q)         knows: half[h], lane r = sum of the products of half h of
+ *                                        block q and that of rows[r]
  *     INT_TILE_M                    rows of x in registers at once
+ *     ONLY_Q8_0                     perhaps: it wants this type alone
  *
  * A vector of sums is OUTS outputs, so no sum crosses lanes: what plain C gives, bit for bit. */
 
@@ -147,27 +151,21 @@ RR_INLINE void prefetch_next(const unsigned char *first, size_t row_bytes, int b
         _mm_prefetch((const char *)p + i, _MM_HINT_T0);
 }
 
-/* acc plus what block number `block` of a row of x, whose words the weights are, adds. */
-RR_INLINE fvec direct_block(fvec acc, const ivec *words, fvec scale, fvec more,
+/* acc plus what block number `block` of a row of x adds, of which numbers are the weights. */
+RR_INLINE fvec direct_block(fvec acc, const ivec *numbers, fvec scale, fvec more,
                             const struct rr_quantised *x, size_t block, enum rr_type type)
 {
-    const int8_t *q = x->q + block * RR_QK;
     const int s0 = x->sum[2 * block], s1 = x->sum[2 * block + 1];
     const float d = x->d[block];
+    ivec half[2];
+    dot_rows(half, numbers, x->q + block * RR_QK);
     if (type == RR_TYPE_Q6_K) {
-        ivec first = i_set1(-offset_of(type) * s0), second = i_set1(-offset_of(type) * s1);
-        for (int w = 0; w < WORDS / 2; w++) {
-            first = i_dot(first, words[w], word(q + 4 * w));
-            second = i_dot(second, words[w + WORDS / 2], word(q + 4 * w + RR_QK / 2));
-        }
-        return add_sum(add_sum(acc, first, scale, d), second, more, d);
+        half[0] = i_add(half[0], i_set1(-offset_of(type) * s0));
+        half[1] = i_add(half[1], i_set1(-offset_of(type) * s1));
+        return add_sum(add_sum(acc, half[0], scale, d), half[1], more, d);
     }
-    ivec even = i_set1(-offset_of(type) * (s0 + s1)), odd = i_set1(0);
-    for (int w = 0; w < WORDS; w += 2) {
-        even = i_dot(even, words[w], word(q + 4 * w));
-        odd = i_dot(odd, words[w + 1], word(q + 4 * w + 4));
-    }
-    acc = add_sum(acc, i_add(even, odd), scale, d);
+    const ivec sum = i_add(half[0], half[1]);
+    acc = add_sum(acc, i_add(sum, i_set1(-offset_of(type) * (s0 + s1))), scale, d);
     return type == RR_TYPE_Q4_K ? f_fma(f_set1((float)(s0 + s1)), f_mul(more, f_set1(d)), acc)
                                 : acc;
 }
@@ -186,12 +184,12 @@ RR_INLINE void direct_outs(const struct rr_gemm *g, int j, int m, enum rr_type t
         const int n = n_blocks - b0 < DIRECT_BLOCKS ? n_blocks - b0 : DIRECT_BLOCKS;
         unpack_scales(scales, more, rows, b0, n, type);
         for (int b = 0; b < n; b++) {
-            ivec words[WORDS];
-            unpack(words, rows, b0 + b, type);
+            ivec numbers[NUMBERS];
+            load_rows(numbers, rows, b0 + b, type);
             if (!g->rows)
                 prefetch_next(rows[0], g->row_bytes, b0 + b, type);
             for (int i = 0; i < m; i++)
-                acc[i] = direct_block(acc[i], words, scales[b], more[b], &g->xq,
+                acc[i] = direct_block(acc[i], numbers, scales[b], more[b], &g->xq,
                                       (size_t)i * (size_t)n_blocks + (size_t)(b0 + b), type);
         }
     }
@@ -315,6 +313,7 @@ static void INT_PREFIX(q8_0)(const struct rr_gemm *g, void *scratch)
     gemm_ints(g, scratch, RR_TYPE_Q8_0);
 }
 
+#ifndef ONLY_Q8_0
 static void INT_PREFIX(q4_0)(const struct rr_gemm *g, void *scratch)
 {
     gemm_ints(g, scratch, RR_TYPE_Q4_0);
@@ -337,3 +336,4 @@ static void INT_PREFIX(init)(struct rr_kernels *k)
     k->gemm[RR_TYPE_Q6_K] = INT_PREFIX(q6_k);
     k->gemm[RR_TYPE_Q4_K] = INT_PREFIX(q4_k);
 }
+#endif

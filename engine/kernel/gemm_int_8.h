@@ -6,6 +6,7 @@
 #define ivec __m256i
 #define fvec __m256
 #define INT_TILE_M 3
+#define NUMBERS 8
 #define i_set1 _mm256_set1_epi32
 #define i_add _mm256_add_epi32
 #define i_float _mm256_cvtepi32_ps
@@ -61,4 +62,32 @@ RR_INLINE void unpack(ivec *words, const unsigned char *const *rows, int block, 
         words[g] = _mm256_permute2x128_si256(part[0][g], part[1][g], 0x20);
         words[g + 4] = _mm256_permute2x128_si256(part[0][g], part[1][g], 0x31);
     }
+}
+
+RR_INLINE void load_rows(ivec *numbers, const unsigned char *const *rows, int block,
+                         enum rr_type type)
+{
+    for (int r = 0; r < OUTS; r++)
+        numbers[r] = block_numbers(rows[r], block, type);
+}
+
+/* Of four vectors, what the four words in each half of each of them add up to. */
+RR_INLINE __m256i fold_four(const __m256i *v)
+{
+    const __m256i a = _mm256_add_epi32(_mm256_unpacklo_epi32(v[0], v[1]),
+                                       _mm256_unpackhi_epi32(v[0], v[1])),
+                  b = _mm256_add_epi32(_mm256_unpacklo_epi32(v[2], v[3]),
+                                       _mm256_unpackhi_epi32(v[2], v[3]));
+    return _mm256_add_epi32(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
+}
+
+RR_INLINE void dot_rows(ivec *half, const ivec *numbers, const int8_t *q)
+{
+    const __m256i x = load_bytes((const unsigned char *)q);
+    __m256i dots[OUTS];
+    for (int r = 0; r < OUTS; r++)
+        dots[r] = i_dot(_mm256_setzero_si256(), numbers[r], x);
+    const __m256i a = fold_four(dots), b = fold_four(dots + 4);
+    half[0] = _mm256_permute2x128_si256(a, b, 0x20);
+    half[1] = _mm256_permute2x128_si256(a, b, 0x31);
 }

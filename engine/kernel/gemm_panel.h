@@ -6,6 +6,7 @@
  *     v_load_n(p, n), v_store_n(p, v, n)     the first n numbers, n >= LANES: all
  *     load_lanes(row, k, n, type)   up to LANES numbers of a stored row from k on, zeros behind n
  *     transpose(t)                  t[LANES] vectors as rows of a square, turned
+ *     low_half(v, type), high_half(v, type)  the first and the second 16-bit number of every word
  *     TILE_M                        rows of x in registers at once
  *
  * A vector of sums is LANES outputs, so nothing is added across lanes. Per output and stretch of
@@ -46,57 +47,69 @@ RR_INLINE void add_stretch(float *y, vec even, vec odd, bool first, int n)
 
 /* Rows that are read side by side lie in one stretch of memory: too many short streams for the
  * processor to foresee. What comes behind them is asked for in the order of memory. */
-RR_INLINE void ask_ahead(const struct rr_gemm *g, int j, int k)
+RR_INLINE void ask_ahead(const struct rr_gemm *g, int j, int k, int step)
 {
-    const size_t group = 2 * LANES * g->row_bytes, steps = (size_t)(g->k + LANES - 1) / LANES,
-                 part = group / steps + 1;
-    const char *p =
-        (const char *)g->w + (size_t)j * g->row_bytes + group + (size_t)(k / LANES) * part;
+    const size_t group = LANES * g->row_bytes, steps = (size_t)(g->k / step), part = group / steps;
+    const char *p = (const char *)g->w + (size_t)j * g->row_bytes + group + (size_t)(k / step) * part;
     for (size_t i = 0; i < part; i += 64)
         _mm_prefetch(p + i, _MM_HINT_T0);
 }
 
-RR_INLINE void direct_floats(const struct rr_gemm *g, int j, int np, int m, enum rr_type type)
+/* LANES words of every row from number k on, turned: t[i], lane r = word k + i of rows[r], that is
+ * one number of 32 bits or two of 16. */
+RR_INLINE void load_words(vec *t, const unsigned char *const *rows, size_t at)
 {
-    const unsigned char *rows[2][LANES];
-    for (int c = 0; c < np; c++)
-        float_rows(rows[c], g, j + LANES * c);
+    for (int r = 0; r < LANES; r++)
+        t[r] = v_load((const float *)(const void *)(rows[r] + at));
+    transpose(t);
+}
+
+RR_INLINE void direct_floats(const struct rr_gemm *g, int j, int m, enum rr_type type)
+{
+    const int two = type == RR_TYPE_F32 ? 1 : 2, step = LANES * two;
+    const unsigned char *rows[LANES];
+    float_rows(rows, g, j);
     for (int k0 = 0; k0 < g->k; k0 += CHUNK_K) {
         const int n = g->k - k0 < CHUNK_K ? g->k - k0 : CHUNK_K;
-        vec even[MAX_DIRECT][2], odd[MAX_DIRECT][2];
+        vec even[MAX_DIRECT], odd[MAX_DIRECT];
+        int k = 0;
         for (int i = 0; i < m; i++)
-            for (int c = 0; c < np; c++)
-                even[i][c] = odd[i][c] = v_zero();
-        for (int k = 0; k < n; k += LANES) {
-            const int left = n - k < LANES ? n - k : LANES;
-            for (int c = 0; c < np; c++) {
-                vec t[LANES];
-                load_square(t, rows[c], k0 + k, left, type);
-                for (int e = 0; e < left; e += 2)
-                    for (int i = 0; i < m; i++) {
-                        const float *x = g->x + (size_t)i * g->ldx + k0 + k + e;
-                        even[i][c] = v_fma(t[e], v_set1(x[0]), even[i][c]);
-                        if (e + 1 < left)
-                            odd[i][c] = v_fma(t[e + 1], v_set1(x[1]), odd[i][c]);
-                    }
-            }
+            even[i] = odd[i] = v_zero();
+        for (; k + step <= n; k += step) {
+            vec t[LANES];
+            load_words(t, rows, (size_t)(k0 + k) * (4 / (size_t)two));
             if (!g->rows)
-                ask_ahead(g, j, k0 + k);
+                ask_ahead(g, j, k0 + k, step);
+            for (int e = 0; e < step; e += 2) {
+                const vec first = two == 2 ? low_half(t[e / 2], type) : t[e],
+                          second = two == 2 ? high_half(t[e / 2], type) : t[e + 1];
+                for (int i = 0; i < m; i++) {
+                    const float *x = g->x + (size_t)i * g->ldx + k0 + k + e;
+                    even[i] = v_fma(first, v_set1(x[0]), even[i]);
+                    odd[i] = v_fma(second, v_set1(x[1]), odd[i]);
+                }
+            }
+        }
+        for (; k < n; k += LANES) {
+            const int left = n - k < LANES ? n - k : LANES;
+            vec t[LANES];
+            load_square(t, rows, k0 + k, left, type);
+            for (int e = 0; e < left; e++)
+                for (int i = 0; i < m; i++) {
+                    const vec x = v_set1(g->x[(size_t)i * g->ldx + (size_t)(k0 + k + e)]);
+                    vec *sum = e % 2 ? &odd[i] : &even[i];
+                    *sum = v_fma(t[e], x, *sum);
+                }
         }
         for (int i = 0; i < m; i++)
-            for (int c = 0; c < np; c++)
-                add_stretch(g->y + (size_t)i * g->ldy + j + LANES * c, even[i][c], odd[i][c],
-                            k0 == 0, g->n - j - LANES * c);
+            add_stretch(g->y + (size_t)i * g->ldy + j, even[i], odd[i], k0 == 0, g->n - j);
     }
 }
 
 RR_INLINE void direct_all(const struct rr_gemm *g, int m, enum rr_type type)
 {
-    int j = 0;
-    for (; j + LANES < g->n; j += 2 * LANES)
-        direct_floats(g, j, 2, m, type);
-    if (j < g->n)
-        direct_floats(g, j, 1, m, type);
+    for (int j = 0; j < g->n; j += LANES)
+        direct_floats(g, j, m, type);
 }
 
 /* Rows i0 .. i0 + mr - 1 of x against a panel of np vectors of outputs. */

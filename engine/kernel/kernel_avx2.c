@@ -231,6 +231,31 @@ RR_INLINE void transpose(__m256 *t)
     }
 }
 
+RR_INLINE __m256 half_words(__m256i words, enum rr_type type)
+{
+    if (type == RR_TYPE_BF16)
+        return _mm256_castsi256_ps(_mm256_slli_epi32(words, 16));
+    /* Of words below 2^16, packed and then brought together. */
+    const __m256i packed = _mm256_packus_epi32(words, words);
+    return _mm256_cvtph_ps(_mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08)));
+}
+
+RR_INLINE __m256 low_half(__m256 v, enum rr_type type)
+{
+    const __m256i words = _mm256_castps_si256(v);
+    return half_words(
+        type == RR_TYPE_BF16 ? words : _mm256_and_si256(words, _mm256_set1_epi32(0xFFFF)), type);
+}
+
+RR_INLINE __m256 high_half(__m256 v, enum rr_type type)
+{
+    const __m256i words = _mm256_castps_si256(v);
+    if (type == RR_TYPE_BF16)
+        return _mm256_castsi256_ps(
+            _mm256_andnot_si256(_mm256_set1_epi32(0xFFFF), words));
+    return half_words(_mm256_srli_epi32(words, 16), type);
+}
+
 #include "engine/kernel/gemm_panel.h"
 
 /* ---- attention ---- */

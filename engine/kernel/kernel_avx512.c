@@ -179,6 +179,7 @@ static void row_f32_q6_k(float *y, const void *w, int k)
 #define TILE_M 6
 #define vec __m512
 #define v_zero _mm512_setzero_ps
+#define v_load _mm512_loadu_ps
 #define v_set1 _mm512_set1_ps
 #define v_fma _mm512_fmadd_ps
 #define v_add _mm512_add_ps
@@ -229,6 +230,21 @@ RR_INLINE void transpose(__m512 *t)
         t[8 + j] = _mm512_shuffle_f32x4(even0, even8, 0xDD);
         t[12 + j] = _mm512_shuffle_f32x4(odd0, odd8, 0xDD);
     }
+}
+
+RR_INLINE __m512 low_half(__m512 v, enum rr_type type)
+{
+    const __m512i words = _mm512_castps_si512(v);
+    return type == RR_TYPE_BF16 ? _mm512_castsi512_ps(_mm512_slli_epi32(words, 16))
+                                : _mm512_cvtph_ps(_mm512_cvtepi32_epi16(words));
+}
+
+RR_INLINE __m512 high_half(__m512 v, enum rr_type type)
+{
+    const __m512i words = _mm512_castps_si512(v);
+    return type == RR_TYPE_BF16
+               ? _mm512_castsi512_ps(_mm512_andnot_si512(_mm512_set1_epi32(0xFFFF), words))
+               : _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(words, 16)));
 }
 
 #include "engine/kernel/gemm_panel.h"

@@ -13,6 +13,7 @@ RR_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 #define INT_PREFIX(name) gemm_##name
 #define OFFSET 1
 #define INT_TILE_M 4
+#define NUMBERS 8
 #define i_set1 _mm512_set1_epi32
 #define i_dot _mm512_dpbusd_epi32
 #define i_add _mm512_add_epi32
@@ -91,11 +92,52 @@ RR_INLINE void unpack(ivec *words, const unsigned char *const *rows, int block, 
     }
 }
 
+RR_INLINE void load_rows(ivec *numbers, const unsigned char *const *rows, int block,
+                         enum rr_type type)
+{
+    for (int r = 0; r < NUMBERS; r++)
+        numbers[r] = two_rows(rows[r], rows[r + 8], block, type);
+}
+
+/* Of four vectors, what the four words in each quarter of each of them add up to. */
+RR_INLINE __m512i fold_four(const __m512i *v)
+{
+    const __m512i a = _mm512_add_epi32(_mm512_unpacklo_epi32(v[0], v[1]),
+                                       _mm512_unpackhi_epi32(v[0], v[1])),
+                  b = _mm512_add_epi32(_mm512_unpacklo_epi32(v[2], v[3]),
+                                       _mm512_unpackhi_epi32(v[2], v[3]));
+    return _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+}
+
+RR_INLINE void dot_rows(ivec *half, const ivec *numbers, const int8_t *q)
+{
+    const __m512i x = _mm512_broadcast_i64x4(load_bytes((const unsigned char *)q));
+    const __m512i first = _mm512_set_epi64(13, 12, 5, 4, 9, 8, 1, 0),
+                  second = _mm512_set_epi64(15, 14, 7, 6, 11, 10, 3, 2);
+    __m512i dots[NUMBERS];
+    for (int r = 0; r < NUMBERS; r++)
+        dots[r] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), numbers[r], x);
+    /* Quarters: first and second half of rows 0 .. 3, of rows 8 .. 11; b: of those behind. */
+    const __m512i a = fold_four(dots), b = fold_four(dots + 4);
+    half[0] = _mm512_permutex2var_epi64(a, first, b);
+    half[1] = _mm512_permutex2var_epi64(a, second, b);
+}
+
 #include "engine/kernel/gemm_int.h"
+
+/* Rows of bytes, used where they were unpacked, are read faster eight at a time. */
+static void gemm_q8_0_of_any(const struct rr_gemm *g, void *scratch)
+{
+    if (g->m <= MAX_DIRECT_M)
+        rr_gemm_q8_0_by_eights(g, scratch);
+    else
+        gemm_q8_0(g, scratch);
+}
 
 void rr_kernels_init_avx512vnni(struct rr_kernels *k)
 {
     gemm_init(k);
+    k->gemm[RR_TYPE_Q8_0] = gemm_q8_0_of_any;
 }
 
 RR_TARGET_END
