@@ -1,27 +1,158 @@
-/* Attention over paths of the tree, read from the cache in place.
+/* Attention over paths of the tree.
+ *
+ * A task is a span: some rows whose paths are the same but for each one's own node, and one
+ * key-value head. What lies above those nodes is read once for all rows and all heads of the group,
+ * a stretch of cells at a time; then each node's own cells.
  *
  * The scores of one query are laid out by position in one row of scratch, whatever nodes its
  * path crosses, and the weighted sum of values adds positions in ascending order: so the result
- * does not depend on where the path is cut into nodes. */
+ * depends neither on where the path is cut into nodes nor on which rows share a task. */
 #include "engine/session_internal.h"
 
 #include <math.h>
 #include <string.h>
+#include "engine/base/check.h"
 
-void rr_cache_write(struct rr_session *s, int layer, int row)
+struct attention_job {
+    struct rr_session *s;
+    int layer;
+};
+
+/* Queries of one task: rows row0 .. row0 + n - 1, and the group of heads of kv_head. */
+struct task {
+    struct rr_session *s;
+    int layer, kv_head, group;
+    int row0;
+    float *scores;  /* [row][head of the group][score_stride] */
+    float *stretch; /* cells as float32, where the cache holds them otherwise */
+};
+
+/* Up to RR_ATTN_ROWS queries that kernels take at once: rows of one head, or heads of one row. */
+struct tile {
+    int row, head, n;
+    size_t ldq, lds; /* from one query to the next, in s->q (or s->att) and in scores */
+};
+
+/* Goes through the queries of n rows in tiles; begins with *t all zero. */
+static bool next_tile(const struct task *k, int n, struct tile *t)
 {
-    const struct rr_hparams *h = &s->model->h;
-    const size_t hd = (size_t)h->head_dim, kv_dim = (size_t)h->n_kv_heads * hd,
-                 cell = (size_t)s->rows[row].cell;
-    for (int head = 0; head < h->n_kv_heads; head++) {
-        float *keys = s->keys + cache_offset(s, layer, head),
-              *values = s->values + cache_offset(s, layer, head);
-        const size_t from = (size_t)row * kv_dim + (size_t)head * hd;
-        float *panel = keys + cell / RR_PANEL * RR_PANEL * hd + cell % RR_PANEL;
-        for (size_t d = 0; d < hd; d++)
-            panel[d * RR_PANEL] = s->k[from + d];
-        memcpy(values + cell * hd, s->v + from, hd * sizeof(float));
+    const struct rr_hparams *h = &k->s->model->h;
+    if (k->group % RR_ATTN_ROWS == 0) { /* of one row: full, however few the rows */
+        t->head += t->n;
+        t->row += t->head / k->group;
+        t->head %= k->group;
+        t->n = RR_ATTN_ROWS;
+        t->ldq = (size_t)h->head_dim;
+        t->lds = k->s->score_stride;
+        return t->row < n;
     }
+    t->row += t->n;
+    if (t->row == n) {
+        t->row = 0;
+        t->head++;
+    }
+    t->n = rr_min_int(n - t->row, RR_ATTN_ROWS);
+    t->ldq = (size_t)h->n_heads * (size_t)h->head_dim;
+    t->lds = (size_t)k->group * k->s->score_stride;
+    return t->head < k->group;
+}
+
+static size_t query_at(const struct task *k, int row, int head)
+{
+    const struct rr_hparams *h = &k->s->model->h;
+    return ((size_t)row * (size_t)h->n_heads + (size_t)(k->kv_head * k->group + head)) *
+           (size_t)h->head_dim;
+}
+
+static float *scores_at(const struct task *k, int row, int head)
+{
+    return k->scores +
+           ((size_t)(row - k->row0) * (size_t)k->group + (size_t)head) * k->s->score_stride;
+}
+
+/* Scores of rows row .. row + n - 1 with n_cells cells of a node from its first on. A node's last
+ * panel may write a few scores too many; the next node overwrites them, and the row has room. */
+static void node_scores(const struct task *k, int row, int n, const struct node *nd, int n_cells)
+{
+    const struct rr_kernels *kern = &k->s->engine->kernels;
+    const int hd = k->s->model->h.head_dim;
+    for (int c = 0; c < n_cells; c += RR_STRETCH) {
+        const int panels = (rr_min_int(n_cells - c, RR_STRETCH) + RR_PANEL - 1) / RR_PANEL;
+        struct rr_attn_scores a = {
+            .k = rr_cache_keys(k->s, k->layer, k->kv_head, nd->cell + c, panels, k->stretch),
+            .n_panels = panels,
+            .head_dim = hd,
+            .scale = 1.0f / sqrtf((float)hd)};
+        for (struct tile t = {0}; next_tile(k, n, &t);) {
+            a.q = k->s->q + query_at(k, row + t.row, t.head);
+            a.s = scores_at(k, row + t.row, t.head) + nd->start + c;
+            a.ldq = t.ldq;
+            a.lds = t.lds;
+            a.n_q = t.n;
+            kern->attn_scores(&a);
+        }
+    }
+}
+
+/* Adds the values of cells from .. from + n_cells - 1 of a node to the outputs of some rows. */
+static void node_values(const struct task *k, int row, int n, const struct node *nd, int from,
+                        int n_cells)
+{
+    const struct rr_kernels *kern = &k->s->engine->kernels;
+    const int hd = k->s->model->h.head_dim;
+    for (int c = from; c < from + n_cells; c += RR_STRETCH) {
+        struct rr_attn_values b = {
+            .n = rr_min_int(from + n_cells - c, RR_STRETCH), .head_dim = hd, .ldv = (size_t)hd};
+        b.v = rr_cache_values(k->s, k->layer, k->kv_head, nd->cell + c, b.n, k->stretch);
+        for (struct tile t = {0}; next_tile(k, n, &t);) {
+            b.o = k->s->att + query_at(k, row + t.row, t.head);
+            b.p = scores_at(k, row + t.row, t.head) + nd->start + c;
+            b.ldo = t.ldq;
+            b.ldp = t.lds;
+            b.n_q = t.n;
+            kern->attn_values(&b);
+        }
+    }
+}
+
+/* Rows of one node at the end of a span's rows: `n` of them from `row` on. */
+static int rows_of_node(const struct rr_session *s, int row, int end)
+{
+    int n = 1;
+    while (row + n < end && s->rows[row + n].node == s->rows[row].node)
+        n++;
+    return n;
+}
+
+/* In their own node all rows see what the first one sees; then each its own few more, alone: a
+ * damaged value must not reach those before it, not even times zero. */
+static void own_values(const struct task *k, int row, int n)
+{
+    const struct node *nd = &k->s->nodes[k->s->rows[row].node];
+    const int common = k->s->rows[row].position - nd->start + 1;
+    node_values(k, row, n, nd, 0, common);
+    for (int i = 1; i < n; i++)
+        node_values(k, row + i, 1, nd, common, i);
+}
+
+static void normalise(const struct task *k, int row, int head)
+{
+    struct rr_session *s = k->s;
+    const size_t at = query_at(k, row, head);
+    float *p = scores_at(k, row, head);
+    const int n = s->rows[row].position + 1, hd = s->model->h.head_dim;
+    const float norm = 1.0f / s->engine->kernels.softmax_exp(p, n);
+    memset(s->att + at, 0, (size_t)hd * sizeof(float));
+    p[n] = norm; /* for the end: nobody reads a score there any more */
+}
+
+static void scale(const struct task *k, int row, int head)
+{
+    struct rr_session *s = k->s;
+    float *o = s->att + query_at(k, row, head);
+    const float norm = scores_at(k, row, head)[s->rows[row].position + 1];
+    for (int d = 0; d < s->model->h.head_dim; d++)
+        o[d] *= norm;
 }
 
 /* Nodes from the root down to `node`; returns how many. */
@@ -33,72 +164,30 @@ static int path_of(const struct rr_session *s, int node, int path[RR_MAX_DEPTH])
     return n;
 }
 
-struct attention_job {
-    struct rr_session *s;
-    int layer;
-};
-
-/* Up to RR_ATTN_ROWS consecutive rows of one node, one head. */
-static void attend_tile(const struct attention_job *job, const int *path, int n_path, int row0,
-                        int n_q, int head, float *scores)
+static void attend(const struct task *k, int n_rows)
 {
-    struct rr_session *s = job->s;
-    const struct rr_kernels *kern = &s->engine->kernels;
-    const struct rr_hparams *h = &s->model->h;
-    const int hd = h->head_dim, kv_head = head / (h->n_heads / h->n_kv_heads);
-    const size_t q_dim = (size_t)h->n_heads * (size_t)hd,
-                 at = (size_t)row0 * q_dim + (size_t)head * (size_t)hd;
-    const float *keys = s->keys + cache_offset(s, job->layer, kv_head);
-    const float *values = s->values + cache_offset(s, job->layer, kv_head);
-    const int last = s->rows[row0 + n_q - 1].position;
-    struct rr_attn_scores a = {.lds = s->score_stride,
-                               .q = s->q + at,
-                               .ldq = q_dim,
-                               .n_q = n_q,
-                               .head_dim = hd,
-                               .scale = 1.0f / sqrtf((float)hd)};
-    /* A node's last panel may write a few scores too many; the next node overwrites them, and
-     * the row has room. */
-    for (int i = 0; i < n_path; i++) {
-        const struct node *nd = &s->nodes[path[i]];
-        int n = i + 1 < n_path ? nd->n : last - nd->start + 1;
-        a.k = keys + (size_t)nd->cell * (size_t)hd;
-        a.n_panels = (n + RR_PANEL - 1) / RR_PANEL;
-        a.s = scores + nd->start;
-        kern->attn_scores(&a);
+    const struct rr_session *s = k->s;
+    const int end = k->row0 + n_rows;
+    int path[RR_MAX_DEPTH], above = path_of(s, s->rows[k->row0].node, path) - 1;
+    for (int i = 0; i < above; i++)
+        node_scores(k, k->row0, n_rows, &s->nodes[path[i]], s->nodes[path[i]].n);
+    for (int row = k->row0, n; row < end; row += n) {
+        const struct node *nd = &s->nodes[s->rows[row].node];
+        n = rows_of_node(s, row, end);
+        node_scores(k, row, n, nd, s->rows[row + n - 1].position - nd->start + 1);
     }
-    float norm[RR_ATTN_ROWS] = {0};
-    for (int i = 0; i < n_q; i++) {
-        float *row = scores + (size_t)i * s->score_stride;
-        int n = s->rows[row0 + i].position + 1;
-        norm[i] = 1.0f / kern->softmax_exp(row, n);
-        memset(s->att + at + (size_t)i * q_dim, 0, (size_t)hd * sizeof(float));
+    for (int row = k->row0; row < end; row++)
+        for (int head = 0; head < k->group; head++)
+            normalise(k, row, head);
+    for (int i = 0; i < above; i++)
+        node_values(k, k->row0, n_rows, &s->nodes[path[i]], 0, s->nodes[path[i]].n);
+    for (int row = k->row0, n; row < end; row += n) {
+        n = rows_of_node(s, row, end);
+        own_values(k, row, n);
     }
-    /* In the last node all queries see what the first one sees; then each its own few more, alone:
-     * a damaged value must not reach those before it, not even times zero. */
-    struct rr_attn_values b = {
-        .ldo = q_dim, .ldp = s->score_stride, .ldv = (size_t)hd, .head_dim = hd};
-    for (int i = 0; i < n_path; i++) {
-        const struct node *nd = &s->nodes[path[i]];
-        const bool inner = i + 1 < n_path;
-        b.o = s->att + at;
-        b.n_q = n_q;
-        b.n = inner ? nd->n : s->rows[row0].position - nd->start + 1;
-        b.p = scores + nd->start;
-        b.v = values + (size_t)nd->cell * (size_t)hd;
-        kern->attn_values(&b);
-        b.p += b.n;
-        b.v += (size_t)b.n * (size_t)hd;
-        b.n_q = 1;
-        for (b.n = 1; b.n < n_q && !inner; b.n++) {
-            b.o += q_dim;
-            b.p += s->score_stride;
-            kern->attn_values(&b);
-        }
-    }
-    for (int i = 0; i < n_q; i++)
-        for (int d = 0; d < hd; d++)
-            s->att[at + (size_t)i * q_dim + (size_t)d] *= norm[i];
+    for (int row = k->row0; row < end; row++)
+        for (int head = 0; head < k->group; head++)
+            scale(k, row, head);
 }
 
 static void attention_task(void *arg, int task, int worker)
@@ -107,14 +196,16 @@ static void attention_task(void *arg, int task, int worker)
     struct rr_session *s = job->s;
     const int n_kv = s->model->h.n_kv_heads, group = s->model->h.n_heads / n_kv;
     const struct span *sp = &s->spans[task / n_kv];
-    const int kv_head = task % n_kv;
-    float *scores = s->scores + (size_t)worker * RR_ATTN_ROWS * s->score_stride;
-    int path[RR_MAX_DEPTH], n_path = path_of(s, s->rows[sp->row0].node, path);
-    for (int head = kv_head * group; head < (kv_head + 1) * group; head++)
-        for (int i = 0; i < sp->n_rows; i += RR_ATTN_ROWS) {
-            int n_q = sp->n_rows - i < RR_ATTN_ROWS ? sp->n_rows - i : RR_ATTN_ROWS;
-            attend_tile(job, path, n_path, sp->row0 + i, n_q, head, scores);
-        }
+    const struct task k = {.s = s,
+                           .layer = job->layer,
+                           .kv_head = task % n_kv,
+                           .group = group,
+                           .row0 = sp->row0,
+                           .scores = s->scores + (size_t)worker * RR_SPAN_ROWS * (size_t)group *
+                                                     s->score_stride,
+                           .stretch = s->stretch + (size_t)worker * RR_STRETCH *
+                                                       (size_t)s->model->h.head_dim};
+    attend(&k, sp->n_rows);
 }
 
 void rr_attention(struct rr_session *s, int layer)

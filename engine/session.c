@@ -15,7 +15,6 @@
 #define DEFAULT_BATCH 256
 #define DEFAULT_NODES 1024
 #define MAX_BATCH 1024
-#define SPAN_ROWS 16 /* rows of one attention task */
 
 /* Hands out pieces of one block; with base NULL it only counts them. */
 struct carver {
@@ -49,8 +48,9 @@ static void lay_out(struct rr_session *s, struct carver *c)
     widest = (size_t)h->n_ff > widest ? (size_t)h->n_ff : widest;
     s->score_stride = rr_round_up((size_t)s->o.n_context + 2 * RR_PANEL, 16);
     s->nodes = carve(c, (size_t)s->o.n_nodes, sizeof *s->nodes);
-    s->keys = carve(c, cache, hd * sizeof(float));
-    s->values = carve(c, cache, hd * sizeof(float));
+    s->cell_bytes = rr_cache_cell_bytes(s->o.cache, h->head_dim);
+    s->keys = carve(c, cache, s->cell_bytes);
+    s->values = carve(c, cache, s->cell_bytes);
     s->rope_cos = carve(c, (size_t)s->o.n_context, half * sizeof(float));
     s->rope_sin = carve(c, (size_t)s->o.n_context, half * sizeof(float));
     s->rows = carve(c, rows, sizeof *s->rows);
@@ -67,7 +67,9 @@ static void lay_out(struct rr_session *s, struct carver *c)
     s->xq.d = carve(c, rows, widest / RR_QK * sizeof(float));
     s->xq.sum = carve(c, rows, 2 * (widest / RR_QK) * sizeof(int16_t));
     s->panels = carve(c, threads, RR_GEMM_SCRATCH);
-    s->scores = carve(c, threads, RR_ATTN_ROWS * s->score_stride * sizeof(float));
+    s->scores = carve(c, threads * RR_SPAN_ROWS * (size_t)(h->n_heads / h->n_kv_heads),
+                      s->score_stride * sizeof(float));
+    s->stretch = carve(c, threads, RR_STRETCH * hd * sizeof(float));
     s->logits = carve(c, RR_HEAD_ROWS, (size_t)h->n_vocab * sizeof(float));
 }
 
@@ -91,6 +93,13 @@ static int set_options(struct rr_session *s, struct rr_engine *e, const struct r
         return rr_fail(err, RR_ERR_USAGE, "SESSION", RR_NOWHERE,
                        "batch %d (1 to %d), nodes %d (1 to 2^24), cells %d (1 to 2^28)",
                        s->o.n_batch, MAX_BATCH, s->o.n_nodes, s->o.n_cells);
+    if ((s->o.cache != RR_CACHE_F32 && s->o.cache != RR_CACHE_F16 &&
+         s->o.cache != RR_CACHE_Q8_0) ||
+        (s->o.cache == RR_CACHE_Q8_0 && m->h.head_dim % RR_QK != 0))
+        return rr_fail(err, RR_ERR_USAGE, "CACHE", RR_NOWHERE,
+                       "a cache in Q8_0 has blocks of %d numbers; this model's heads have %d: take "
+                       "F16",
+                       RR_QK, m->h.head_dim);
     s->o.n_cells = (int)rr_round_up((size_t)s->o.n_cells, RR_PANEL);
     return RR_OK;
 }
@@ -376,7 +385,9 @@ static void add_row(struct rr_session *s, int node, int token)
     struct node *nd = &s->nodes[node];
     s->rows[s->n_rows] = (struct row){token, node, nd->cell + nd->n, nd->start + nd->n};
     struct span *last = s->n_spans ? &s->spans[s->n_spans - 1] : NULL;
-    if (last && last->n_rows < SPAN_ROWS && s->rows[last->row0].node == node)
+    const int first = last ? s->rows[last->row0].node : -1;
+    if (last && last->n_rows < RR_SPAN_ROWS &&
+        (first == node || (nd->parent >= 0 && s->nodes[first].parent == nd->parent)))
         last->n_rows++;
     else
         s->spans[s->n_spans++] = (struct span){s->n_rows, 1};

@@ -38,6 +38,13 @@ struct rr_profile {
     double mark;    /* when the step began; the session's own */
 };
 
+/* What the keys and values of the cache are stored as. */
+enum rr_cache_type {
+    RR_CACHE_F32,
+    RR_CACHE_F16,
+    RR_CACHE_Q8_0 /* in blocks of 32, which head_dim must be a multiple of */
+};
+
 struct rr_session_options {
     int n_cells;   /* tokens the cache holds; 0: the model's context. Each node rounds its own up
                       to 16. */
@@ -45,6 +52,7 @@ struct rr_session_options {
                       caller's risk */
     int n_batch;   /* rows computed at once, 0: 256 */
     int n_nodes;   /* nodes open at once, 0: 1024 */
+    enum rr_cache_type cache; /* F32 is exact, F16 half and Q8_0 three tenths of its size */
     struct rr_profile *profile; /* is added to while the session computes; NULL: no clock is read */
 };
 

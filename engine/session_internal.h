@@ -20,7 +20,8 @@ struct row {
     int token, node, cell, position;
 };
 
-/* A run of consecutive rows of one node: what one attention task works on. */
+/* A run of consecutive rows of one node or of children of one node: what one attention task works
+ * on. */
 struct span {
     int row0, n_rows;
 };
@@ -35,9 +36,8 @@ struct rr_session {
     int n_nodes, n_cells_used;
     long long n_tokens;
 
-    /* The cache, per layer and key-value head: keys in panels of RR_PANEL cells
-     * [P][head_dim][RR_PANEL], values [cells][head_dim]. */
-    float *keys, *values;
+    unsigned char *keys, *values; /* the cache: see cache.c */
+    size_t cell_bytes;            /* of one layer and key-value head, in either */
     float *rope_cos, *rope_sin; /* [n_context][head_dim/2] */
 
     /* Scratch of one batch; R = n_batch rows. */
@@ -50,27 +50,31 @@ struct rr_session {
     float *gate, *up; /* [R, n_ff] */
     struct rr_quantised xq; /* [R, the widest] the input of a product, where kernels want it so */
     unsigned char *panels;  /* [threads][RR_GEMM_SCRATCH] */
-    float *scores;          /* [threads][RR_ATTN_ROWS][score_stride] */
+    float *scores;          /* [threads][RR_SPAN_ROWS][heads of a group][score_stride] */
+    float *stretch;         /* [threads][RR_STRETCH cells][head_dim] */
     size_t score_stride;
     float *logits; /* [RR_HEAD_ROWS, n_vocab] */
 };
 
 #define RR_HEAD_ROWS 16 /* rows of the head computed at once */
 
-/* Offset of (layer, kv head) in keys or values, in floats. */
-static inline size_t cache_offset(const struct rr_session *s, int layer, int head)
-{
-    const struct rr_hparams *h = &s->model->h;
-    return ((size_t)layer * (size_t)h->n_kv_heads + (size_t)head) * (size_t)s->o.n_cells *
-           (size_t)h->head_dim;
-}
+#define RR_SPAN_ROWS 16 /* rows of one attention task, at most */
+#define RR_STRETCH 64   /* cells that stay in the first-level cache, a multiple of RR_PANEL */
 
 /* What was done since the last call was this step. */
 void rr_session_step(struct rr_session *s, enum rr_step step);
 /* Runs the layers over s->rows; leaves the residual stream in s->x. */
 void rr_forward_rows(struct rr_session *s);
+/* Bytes of the keys, or the values, of one head in one cell. */
+size_t rr_cache_cell_bytes(enum rr_cache_type type, int head_dim);
 /* Writes s->k and s->v of a row into the cache of a layer. */
 void rr_cache_write(struct rr_session *s, int layer, int row);
+/* Up to RR_STRETCH cells from a panel's first on: keys as float32 in panels [P][head_dim][RR_PANEL],
+ * values [n][head_dim]; in the cache itself or in scratch. */
+const float *rr_cache_keys(const struct rr_session *s, int layer, int head, int cell, int n_panels,
+                           float *scratch);
+const float *rr_cache_values(const struct rr_session *s, int layer, int head, int cell, int n,
+                             float *scratch);
 /* s->att = attention of s->q over the cached paths. */
 void rr_attention(struct rr_session *s, int layer);
 

@@ -28,6 +28,7 @@ struct bench {
     struct data_options data;
     struct rr_engine engine;
     const char *shape, *type, *model; /* a shape with a type, or a file; NULL: none */
+    const char *output;               /* of file */
     bool json, profile;
     long long rounds, trunk, leaves, leaf_tokens;
     bool failed; /* a check did */
@@ -54,6 +55,7 @@ int bench_kernels(struct bench *b);
 int bench_model(struct bench *b);
 int bench_rank(struct bench *b);
 int bench_core(struct bench *b, const struct command *c);
+int bench_file(struct bench *b);
 /* Rows of two TSV results side by side; exit code 1 when one is more than 3 % worse. */
 int bench_compare(const char *before, const char *after);
 

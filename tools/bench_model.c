@@ -1,4 +1,6 @@
 /* recrank bench model, recrank bench rank: prefill, decode and the ranking job of a whole model. */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "engine/base/check.h"
 #include "tools/bench.h"
@@ -22,19 +24,6 @@ struct bed {
 /* ---- opening ------------------------------------------------------------------------------------
  */
 
-static int type_from_name(const char *name)
-{
-    for (int t = 0; t < RR_TYPE_COUNT; t++) {
-        const char *of = rr_type_info((enum rr_type)t)->name;
-        size_t i = 0;
-        while (of[i] && name[i] && (of[i] | 32) == (name[i] | 32))
-            i++;
-        if (!of[i] && !name[i])
-            return t;
-    }
-    return -1;
-}
-
 static int open_model(struct bed *bed)
 {
     struct bench *b = bed->b;
@@ -43,17 +32,11 @@ static int open_model(struct bed *bed)
         bed->model = &bed->loaded.weights.model;
         return rc;
     }
-    const struct rr_hparams *shape = random_model_shape(b->shape);
-    const int type = type_from_name(b->type);
-    if (!shape)
-        return rr_fail(&bed->err, RR_ERR_USAGE, "SHAPE", RR_NOWHERE,
-                       "--shape is '%s'; expected " RANDOM_MODEL_SHAPES, b->shape);
-    if (type < 0)
-        return rr_fail(&bed->err, RR_ERR_USAGE, "TYPE", RR_NOWHERE,
-                       "--type is '%s'; expected f32, f16, bf16, q8_0, q4_0, q6_k or q4_k",
-                       b->type);
+    const struct rr_hparams *shape;
+    enum rr_type type;
+    const int rc = random_model_named(b->shape, b->type, &shape, &type, &bed->err);
     bed->model = &bed->random.model;
-    return random_model_make(&bed->random, shape, (enum rr_type)type, &bed->err);
+    return rc ? rc : random_model_make(&bed->random, shape, type, &bed->err);
 }
 
 static int open_bed(struct bed *bed, int n_cells, int longest)
@@ -258,6 +241,25 @@ static void rank(void *arg)
     eval(bed, feeds, (int)b->leaves + 1, wants, (int)b->leaves);
 }
 
+/* A number of bytes that Linux says of this process; 0: it does not. */
+static double process_memory(const char *name)
+{
+    char line[200];
+    double kib = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, name, strlen(name)) == 0)
+            kib = strtod(line + strlen(name), NULL);
+    if (f)
+        fclose(f);
+    return 1024 * kib;
+}
+
+static double all_bytes(const struct rr_model *m)
+{
+    return sum_layers(m, bytes_of) + bytes_of(&m->embed) + (m->tied ? 0 : bytes_of(&m->head));
+}
+
 int bench_rank(struct bench *b)
 {
     struct bed bed = {.b = b};
@@ -281,10 +283,12 @@ int bench_rank(struct bench *b)
         snprintf(c.name, sizeof c.name, "rank-%lld+%lldx%lld", b->trunk, b->leaves, b->leaf_tokens);
         bench_run(b, &c, 1);
         profile(&bed, &c, 1);
-        char extra[200];
+        char extra[400];
         snprintf(extra, sizeof extra,
-                 ",\"seconds\":%.6g,\"tokens_computed\":%.0f,\"share_of_limit\":%.4f", c.seconds,
-                 tokens, c.value / c.limit);
+                 ",\"seconds\":%.6g,\"tokens_computed\":%.0f,\"share_of_limit\":%.4f,"
+                 "\"weights_bytes\":%.0f,\"peak_resident_bytes\":%.0f,\"private_bytes\":%.0f",
+                 c.seconds, tokens, c.value / c.limit, all_bytes(bed.model),
+                 process_memory("VmHWM:"), process_memory("RssAnon:"));
         if (bed.failed)
             rc = bed.err.status;
         else

@@ -12,12 +12,14 @@ static int bench(struct bench *b, const struct command *c)
         return bench_rank(b);
     if (strcmp(b->what, "kernels") == 0)
         return bench_kernels(b);
+    if (strcmp(b->what, "file") == 0)
+        return bench_file(b);
     return bench_core(b, c);
 }
 
 static bool known(const char *what)
 {
-    static const char *const names[] = {"limits", "kernels", "model", "rank", "core"};
+    static const char *const names[] = {"limits", "kernels", "model", "rank", "core", "file"};
     for (size_t i = 0; i < COUNT(names); i++)
         if (strcmp(what, names[i]) == 0)
             return true;
@@ -30,14 +32,16 @@ static int check(const struct command *c, struct bench *b, const struct args *a,
     static const char *const of_models[] = {"shape", "type", "profile"}, *const of_rank[] = {
                                                                              "trunk", "leaves",
                                                                              "leaf-tokens"};
-    const bool models = strcmp(b->what, "model") == 0 || strcmp(b->what, "rank") == 0;
+    static const char *const not_of_file[] = {"profile", "rounds", "json", "threads", "cpu"};
+    const bool file = strcmp(b->what, "file") == 0;
+    const bool models = file || strcmp(b->what, "model") == 0 || strcmp(b->what, "rank") == 0;
     if (!known(b->what))
         return args_misuse(c,
                            "there is no benchmark '%s'; expected limits, kernels, model, rank, "
-                           "core or compare",
+                           "core, file or compare",
                            b->what);
     b->model = a->n > 1 ? a->positional[1] : NULL;
-    if (a->n > 2 || (b->model && !models))
+    if (a->n > 2 || (b->model && (!models || file)))
         return args_misuse(c, "'%s' has no effect", a->positional[a->n - 1]);
     for (size_t i = 0; i < COUNT(of_models) && !models; i++)
         if (args_given(opts, n, of_models[i]))
@@ -45,6 +49,12 @@ static int check(const struct command *c, struct bench *b, const struct args *a,
     for (size_t i = 0; i < COUNT(of_rank) && strcmp(b->what, "rank") != 0; i++)
         if (args_given(opts, n, of_rank[i]))
             return args_misuse(c, "--%s has no effect on %s", of_rank[i], b->what);
+    for (size_t i = 0; i < COUNT(not_of_file) && file; i++)
+        if (args_given(opts, n, not_of_file[i]))
+            return args_misuse(c, "--%s has no effect on file", not_of_file[i]);
+    if (file != (b->output != NULL))
+        return file ? args_misuse(c, "file needs -o FILE")
+                    : args_misuse(c, "--output has no effect on %s", b->what);
     if (b->model && (args_given(opts, n, "shape") || args_given(opts, n, "type")))
         return args_misuse(c, "a MODEL has its own shape and type");
     if (args_given(opts, n, "data") && strcmp(b->what, "core") != 0)
@@ -90,6 +100,7 @@ static int run(const struct command *c, int argc, char **argv)
         {"rounds", 0, OPT_INT, &b.rounds, "N", "measurements of each case, of which the median", 1,
          101, false},
         {"data", 0, OPT_TEXT, &b.data.dir, "PATH", "core: a data set [:demo]", 0, 0, false},
+        {"output", 'o', OPT_TEXT, &b.output, "FILE", "file: where to write it", 0, 0, false},
         {"json", 0, OPT_FLAG, &b.json, NULL, "one JSON object instead of TSV", 0, 0, false},
         ENGINE_OPTION_ROWS(b.engine_options),
     };
@@ -123,8 +134,8 @@ static int run(const struct command *c, int argc, char **argv)
 
 const struct command cmd_bench = {
     .name = "bench",
-    .synopsis = "limits|kernels|model|rank|core [MODEL] [--shape 1.1b --type q8_0], or compare "
-                "BEFORE AFTER",
+    .synopsis = "limits|kernels|model|rank|core [MODEL] [--shape 1.1b --type q8_0], file -o FILE, or "
+                "compare BEFORE AFTER",
     .summary = "measure this machine, and the engine beside its limits",
     .examples = "  recrank bench limits\n"
                 "  recrank bench model --shape 1.1b --type q8_0 --threads 2 --json\n"
@@ -138,7 +149,7 @@ const struct command cmd_bench = {
         "tokens, decode. rank: a trunk and the questions behind it, two logits of each.\ncore: "
         "what ranking costs without a model. Rows of kernels, model and rank stand beside their "
         "limit (share: value / limit): the peak\nof the level's fastest unit, or the bandwidth of "
-        "a memory as large as the weights. compare: rows of two results; those worse by more\nthan "
+        "a memory as large as the weights. file: such a model as GGUF, for timing other engines on the same. compare: rows of two results; those worse by more\nthan "
         "3 % and by more than both spreads are marked (exit code 1). On a busy machine, more "
         "--rounds.\n",
     .min_args = 1,

@@ -61,12 +61,31 @@ static const struct {
       .rope = {.theta = 10000}}},
 };
 
-const struct rr_hparams *random_model_shape(const char *name)
+static bool same_letters(const char *a, const char *b)
 {
+    size_t i = 0;
+    while (a[i] && b[i] && (a[i] | 32) == (b[i] | 32))
+        i++;
+    return !a[i] && !b[i];
+}
+
+int random_model_named(const char *shape, const char *type, const struct rr_hparams **h,
+                       enum rr_type *t, struct rr_error *err)
+{
+    *h = NULL;
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
-        if (strcmp(name, shapes[i].name) == 0)
-            return &shapes[i].h;
-    return NULL;
+        if (strcmp(shape, shapes[i].name) == 0)
+            *h = &shapes[i].h;
+    if (!*h)
+        return rr_fail(err, RR_ERR_USAGE, "SHAPE", RR_NOWHERE,
+                       "--shape is '%s'; expected 15m, 110m, 1.1b or 7b", shape);
+    for (int i = 0; i < RR_TYPE_COUNT; i++)
+        if (same_letters(type, rr_type_info((enum rr_type)i)->name)) {
+            *t = (enum rr_type)i;
+            return RR_OK;
+        }
+    return rr_fail(err, RR_ERR_USAGE, "TYPE", RR_NOWHERE,
+                   "--type is '%s'; expected f32, f16, bf16, q8_0, q4_0, q6_k or q4_k", type);
 }
 
 /* Hands out pieces of one block; with base NULL it only counts. */

@@ -12,10 +12,10 @@ struct random_model {
     size_t bytes;
 };
 
-/* Shapes: "15m" and "110m" (llama2.c's stories), "1.1b" (TinyLlama), "7b" (LLaMA-2). NULL: unknown.
- */
-const struct rr_hparams *random_model_shape(const char *name);
-#define RANDOM_MODEL_SHAPES "15m|110m|1.1b|7b"
+/* The shape "15m" or "110m" (llama2.c's stories), "1.1b" (TinyLlama) or "7b" (LLaMA-2), and the type
+ * of such a name in either case. RR_ERR_USAGE "SHAPE" or "TYPE". */
+int random_model_named(const char *shape, const char *type, const struct rr_hparams **h,
+                       enum rr_type *t, struct rr_error *err);
 
 /* Every matrix of the type, if its rows hold whole blocks, else F32; one embedding for both ends in
  * the two small shapes, as they have it. RR_ERR_MEMORY when it takes more than the machine has. */

@@ -10,7 +10,8 @@
  * quantised to eight bits, block by block.
  *
  * Tolerance against C, checked by tests/kernel*_test.c: products within 1e-5 * sum |x w| + 1e-6;
- * exp within 4e-6 relative; row_f32, quantise and integer products exactly. All functions touch
+ * exp within 4e-6 relative; row_f32, to_f16, those of the cache,
+ * quantise and integer products exactly. All functions touch
  * nothing but their arguments; pointers need no alignment. */
 #ifndef RR_KERNEL_H
 #define RR_KERNEL_H
@@ -92,6 +93,12 @@ struct rr_kernels {
     void (*quantise)(const struct rr_quantised *out, const float *x, int k);
     void (*attn_scores)(const struct rr_attn_scores *a);
     void (*attn_values)(const struct rr_attn_values *a);
+    /* y[n] = x as half floats, as rr_f32_to_f16 rounds. */
+    void (*to_f16)(uint16_t *y, const float *x, int n);
+    /* What a cache in Q8_0 holds, D a multiple of RR_QK: a panel of keys y[D][RR_PANEL] = q[D]
+     * [RR_PANEL] d[D / RR_QK][RR_PANEL], a value y[D] = q[D] d[D / RR_QK]. */
+    void (*keys_q8_0)(float *y, const int8_t *q, const float *d, int head_dim);
+    void (*values_q8_0)(float *y, const int8_t *q, const float *d, int head_dim);
     /* s[i] = exp(s[i] - max s); returns the sum of them. n >= 1. */
     float (*softmax_exp)(float *s, int n);
     /* y[n] = x / sqrt(mean(x^2) + eps) * g */

@@ -325,6 +325,19 @@ static void attn_values(const struct rr_attn_values *a)
     }
 }
 
+/* Rounds to nearest even, as the mode is; a NaN becomes a quiet one with what fits of its bits. */
+static void to_f16(uint16_t *y, const float *x, int n)
+{
+    int i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm_storeu_si128((__m128i *)(void *)(y + i),
+                         _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
+    for (; i < n; i++)
+        y[i] = rr_f32_to_f16(x[i]);
+}
+
+#include "engine/kernel/cache_q8_0.h"
+
 /* exp_c of kernel_c.c, eight at a time. */
 RR_INLINE __m256 exp8(__m256 x)
 {
@@ -510,6 +523,9 @@ void rr_kernels_init_avx2(struct rr_kernels *k)
     init_gemm(k);
     k->attn_scores = attn_scores;
     k->attn_values = attn_values;
+    k->to_f16 = to_f16;
+    k->keys_q8_0 = keys_q8_0;
+    k->values_q8_0 = values_q8_0;
     k->softmax_exp = softmax_exp;
     k->rmsnorm = rmsnorm;
     k->silu_mul = silu_mul;

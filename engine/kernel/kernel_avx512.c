@@ -351,6 +351,8 @@ static void attn_values(const struct rr_attn_values *a)
         values_rows(&one, 1);
 }
 
+#include "engine/kernel/cache_q8_0.h"
+
 /* exp_c of kernel_c.c, sixteen at a time. */
 RR_INLINE __m512 exp16(__m512 x)
 {
@@ -475,6 +477,8 @@ void rr_kernels_init_avx512(struct rr_kernels *k)
     init_gemm(k);
     k->attn_scores = attn_scores;
     k->attn_values = attn_values;
+    k->keys_q8_0 = keys_q8_0;
+    k->values_q8_0 = values_q8_0;
     k->softmax_exp = softmax_exp;
     k->rmsnorm = rmsnorm;
     k->silu_mul = silu_mul;

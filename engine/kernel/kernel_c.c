@@ -381,6 +381,14 @@ static float exp_c(float x)
     return p * scale;
 }
 
+static void to_f16(uint16_t *y, const float *x, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] = rr_f32_to_f16(x[i]);
+}
+
+#include "engine/kernel/cache_q8_0.h"
+
 static float softmax_exp(float *s, int n)
 {
     float max = s[0], acc[LANES] = {0};
@@ -440,6 +448,9 @@ void rr_kernels_init_c(struct rr_kernels *k)
         .quantise = quantise,
         .attn_scores = attn_scores,
         .attn_values = attn_values,
+        .to_f16 = to_f16,
+        .keys_q8_0 = keys_q8_0,
+        .values_q8_0 = values_q8_0,
         .softmax_exp = softmax_exp,
         .rmsnorm = rmsnorm,
         .silu_mul = silu_mul,
