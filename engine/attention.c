@@ -196,15 +196,14 @@ static void attention_task(void *arg, int task, int worker)
     struct rr_session *s = job->s;
     const int n_kv = s->model->h.n_kv_heads, group = s->model->h.n_heads / n_kv;
     const struct span *sp = &s->spans[task / n_kv];
-    const struct task k = {.s = s,
-                           .layer = job->layer,
-                           .kv_head = task % n_kv,
-                           .group = group,
-                           .row0 = sp->row0,
-                           .scores = s->scores + (size_t)worker * RR_SPAN_ROWS * (size_t)group *
-                                                     s->score_stride,
-                           .stretch = s->stretch + (size_t)worker * RR_STRETCH *
-                                                       (size_t)s->model->h.head_dim};
+    const struct task k = {
+        .s = s,
+        .layer = job->layer,
+        .kv_head = task % n_kv,
+        .group = group,
+        .row0 = sp->row0,
+        .scores = s->scores + (size_t)worker * RR_SPAN_ROWS * (size_t)group * s->score_stride,
+        .stretch = s->stretch + (size_t)worker * RR_STRETCH * (size_t)s->model->h.head_dim};
     attend(&k, sp->n_rows);
 }
 

@@ -7,6 +7,21 @@
 
 #include <string.h>
 
+static const char *const names[] = {"f32", "f16", "q8_0"};
+
+const char *rr_cache_name(enum rr_cache_type type)
+{
+    return names[type];
+}
+
+int rr_cache_from_name(const char *name)
+{
+    for (int i = 0; i <= RR_CACHE_Q8_0; i++)
+        if (strcmp(name, names[i]) == 0)
+            return i;
+    return -1;
+}
+
 size_t rr_cache_cell_bytes(enum rr_cache_type type, int head_dim)
 {
     const size_t hd = (size_t)head_dim;

@@ -57,12 +57,17 @@ static void lay_out(struct rr_session *s, struct carver *c)
     s->spans = carve(c, rows, sizeof *s->spans);
     s->x = carve(c, rows, embd * sizeof(float));
     s->h = carve(c, rows, embd * sizeof(float));
+    /* Attention is over when the feed-forward part begins: both use the same memory. */
+    const size_t before = c->used;
     s->q = carve(c, rows, q_dim * sizeof(float));
     s->att = carve(c, rows, q_dim * sizeof(float));
     s->k = carve(c, rows, kv_dim * sizeof(float));
     s->v = carve(c, rows, kv_dim * sizeof(float));
+    const size_t behind = c->used;
+    c->used = before;
     s->gate = carve(c, rows, (size_t)h->n_ff * sizeof(float));
     s->up = carve(c, rows, (size_t)h->n_ff * sizeof(float));
+    c->used = c->used > behind ? c->used : behind;
     s->xq.q = carve(c, rows, widest);
     s->xq.d = carve(c, rows, widest / RR_QK * sizeof(float));
     s->xq.sum = carve(c, rows, 2 * (widest / RR_QK) * sizeof(int16_t));
@@ -93,8 +98,7 @@ static int set_options(struct rr_session *s, struct rr_engine *e, const struct r
         return rr_fail(err, RR_ERR_USAGE, "SESSION", RR_NOWHERE,
                        "batch %d (1 to %d), nodes %d (1 to 2^24), cells %d (1 to 2^28)",
                        s->o.n_batch, MAX_BATCH, s->o.n_nodes, s->o.n_cells);
-    if ((s->o.cache != RR_CACHE_F32 && s->o.cache != RR_CACHE_F16 &&
-         s->o.cache != RR_CACHE_Q8_0) ||
+    if ((s->o.cache != RR_CACHE_F32 && s->o.cache != RR_CACHE_F16 && s->o.cache != RR_CACHE_Q8_0) ||
         (s->o.cache == RR_CACHE_Q8_0 && m->h.head_dim % RR_QK != 0))
         return rr_fail(err, RR_ERR_USAGE, "CACHE", RR_NOWHERE,
                        "a cache in Q8_0 has blocks of %d numbers; this model's heads have %d: take "

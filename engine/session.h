@@ -44,6 +44,10 @@ enum rr_cache_type {
     RR_CACHE_F16,
     RR_CACHE_Q8_0 /* in blocks of 32, which head_dim must be a multiple of */
 };
+#define RR_CACHE_NAMES "f32|f16|q8_0" /* in this order */
+const char *rr_cache_name(enum rr_cache_type type);
+/* -1: no such name. */
+int rr_cache_from_name(const char *name);
 
 struct rr_session_options {
     int n_cells;   /* tokens the cache holds; 0: the model's context. Each node rounds its own up
@@ -52,7 +56,7 @@ struct rr_session_options {
                       caller's risk */
     int n_batch;   /* rows computed at once, 0: 256 */
     int n_nodes;   /* nodes open at once, 0: 1024 */
-    enum rr_cache_type cache; /* F32 is exact, F16 half and Q8_0 three tenths of its size */
+    enum rr_cache_type cache;   /* F32 is exact, F16 half and Q8_0 three tenths of its size */
     struct rr_profile *profile; /* is added to while the session computes; NULL: no clock is read */
 };
 

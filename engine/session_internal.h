@@ -38,7 +38,7 @@ struct rr_session {
 
     unsigned char *keys, *values; /* the cache: see cache.c */
     size_t cell_bytes;            /* of one layer and key-value head, in either */
-    float *rope_cos, *rope_sin; /* [n_context][head_dim/2] */
+    float *rope_cos, *rope_sin;   /* [n_context][head_dim/2] */
 
     /* Scratch of one batch; R = n_batch rows. */
     struct row *rows;
@@ -69,8 +69,8 @@ void rr_forward_rows(struct rr_session *s);
 size_t rr_cache_cell_bytes(enum rr_cache_type type, int head_dim);
 /* Writes s->k and s->v of a row into the cache of a layer. */
 void rr_cache_write(struct rr_session *s, int layer, int row);
-/* Up to RR_STRETCH cells from a panel's first on: keys as float32 in panels [P][head_dim][RR_PANEL],
- * values [n][head_dim]; in the cache itself or in scratch. */
+/* Up to RR_STRETCH cells from a panel's first on: keys as float32 in panels
+ * [P][head_dim][RR_PANEL], values [n][head_dim]; in the cache itself or in scratch. */
 const float *rr_cache_keys(const struct rr_session *s, int layer, int head, int cell, int n_panels,
                            float *scratch);
 const float *rr_cache_values(const struct rr_session *s, int layer, int head, int cell, int n,

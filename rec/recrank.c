@@ -35,11 +35,16 @@ static int open_parts(struct rr_recrank *r, const char *model, const char *token
                                      RR_ASK(RR_LISTWISE), RR_ASK(RR_LIKELIHOOD)};
     if (!rc && ((unsigned)o->order >= sizeof tasks / sizeof tasks[0]))
         rc = rr_fail(err, RR_ERR_USAGE, "ORDER", RR_NOWHERE, "no order has number %d", o->order);
+    const int cache = o->cache ? rr_cache_from_name(o->cache) : RR_CACHE_F32;
+    if (!rc && cache < 0)
+        rc = rr_fail(err, RR_ERR_USAGE, "CACHE", RR_NOWHERE, "'%s'; expected f32, f16 or q8_0",
+                     o->cache);
     if (rc)
         return rc;
     r->order = o->order;
     struct rr_ranker_options ro = {.n_context = o->n_context,
                                    .tasks = tasks[o->order],
+                                   .cache = (enum rr_cache_type)cache,
                                    .style = {.noun = o->noun,
                                              .nouns = o->nouns,
                                              .levels = o->rating_levels,

@@ -97,8 +97,9 @@ struct rr_recrank_options {
     float like,
         dislike; /* ratings from `like` on are likes, up to `dislike` dislikes; both 0: 4, 2 */
     const char *noun, *nouns; /* what an item is called, one and many; NULL: "movie", "movies" */
-    enum rr_order order;      /* only what it needs is asked */
-    uint64_t seed;            /* of what is shuffled */
+    const char *cache; /* what keys and values are stored as: "f32", "f16" or "q8_0"; NULL: "f32" */
+    enum rr_order order; /* only what it needs is asked */
+    uint64_t seed;       /* of what is shuffled */
 };
 
 struct rr_recrank;

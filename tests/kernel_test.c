@@ -810,3 +810,45 @@ Test(kernel, add)
         }
     }
 }
+
+/* What a cache in F16 or Q8_0 holds is written and read at every level as C does it. */
+Test(kernel, small_caches_are_what_c_makes)
+{
+    enum { N = 96 };
+    static float x[N], y[N * RR_PANEL], expected[N * RR_PANEL], d[N / RR_QK * RR_PANEL];
+    static int8_t q[N * RR_PANEL];
+    static uint16_t half[N], expected_half[N];
+    static const float odd[] = {0.0f, -0.0f, INFINITY, -INFINITY, 65520.0f, 65519.0f, 1e-8f, 6e-8f};
+    const struct rr_kernels c = table(RR_CPU_C);
+    struct rr_rng r;
+    rr_rng_seed(&r, 91);
+    EACH_LEVEL(k)
+    for (int round = 0; round < 60; round++) {
+        const int n = 1 + (int)rr_rng_below(&r, N);
+        fill(x, N, (enum kind)(round % N_KINDS), &r);
+        x[round % n] = odd[round % 8];
+        k.to_f16(half, x, n);
+        c.to_f16(expected_half, x, n);
+        CHECK(memcmp(half, expected_half, (size_t)n * sizeof *half) == 0, "%s: to_f16 of %d",
+              level_of(&k), n);
+        x[0] = NAN;
+        k.to_f16(half, x, n);
+        CHECK(isnan(rr_f16_to_f32(half[0])), "%s: NaN becomes %04x", level_of(&k), half[0]);
+        const int hd = RR_QK * (1 + round % 3);
+        for (int i = 0; i < hd * RR_PANEL; i++)
+            q[i] = (int8_t)((int)rr_rng_below(&r, 255) - 127);
+        for (int i = 0; i < hd / RR_QK * RR_PANEL; i++)
+            d[i] = (float)rr_rng_unit(&r);
+        k.keys_q8_0(y, q, d, hd);
+        c.keys_q8_0(expected, q, d, hd);
+        CHECK(same_bits(y, expected, (size_t)hd * RR_PANEL), "%s: keys of %d", level_of(&k), hd);
+        CHECK((double)y[hd * RR_PANEL - 1] ==
+                  (double)(q[hd * RR_PANEL - 1] * d[hd / RR_QK * RR_PANEL - 1]),
+              "%s: the last key of %d", level_of(&k), hd);
+        k.values_q8_0(y, q, d, hd);
+        c.values_q8_0(expected, q, d, hd);
+        CHECK(same_bits(y, expected, (size_t)hd) &&
+                  (double)y[hd - 1] == (double)(q[hd - 1] * d[hd / RR_QK - 1]),
+              "%s: a value of %d", level_of(&k), hd);
+    }
+}

@@ -170,9 +170,10 @@ static int tree_path(const struct tree *t, int node, int *places)
 
 /* The truth: each path in a session of its own, one token per call. */
 static void tree_alone(float *out, const struct tree *t, struct rr_engine *e,
-                       const struct rr_model *m)
+                       const struct rr_model *m, enum rr_cache_type cache)
 {
-    struct rr_session *s = session_open(e, m, (struct rr_session_options){.n_batch = 1});
+    struct rr_session *s =
+        session_open(e, m, (struct rr_session_options){.n_batch = 1, .cache = cache});
     const int n_vocab = m->h.n_vocab;
     for (int node = 0; node < t->n_nodes; node++) {
         int places[MAX_TOKENS], n = tree_path(t, node, places);
@@ -250,7 +251,7 @@ static int node_of(const struct tree *t, int token)
     return -1;
 }
 
-static void check_tree(int level, const struct model_shape *shape)
+static void check_tree(int level, const struct model_shape *shape, enum rr_cache_type cache)
 {
     static const struct {
         enum way way;
@@ -267,14 +268,15 @@ static void check_tree(int level, const struct model_shape *shape)
     tree_make(&t, n_vocab, 5);
     float *expected = logits_new(&t, n_vocab), *got = logits_new(&t, n_vocab);
     engine_open(&e, level, 1);
-    tree_alone(expected, &t, &e, m);
+    tree_alone(expected, &t, &e, m, cache);
     rr_engine_release(&e);
     for (int i = 0; i < t.n_tokens * n_vocab; i++)
         CHECK(isfinite(expected[i]), "%s, %s: logit %d is %g", level_name(level), shape->name, i,
               (double)expected[i]);
     for (size_t i = 0; i < sizeof tries / sizeof tries[0]; i++) {
         engine_open(&e, level, tries[i].n_threads);
-        struct rr_session_options o = {.n_cells = 1024, .n_batch = tries[i].n_batch, .n_nodes = 64};
+        struct rr_session_options o = {
+            .n_cells = 1024, .n_batch = tries[i].n_batch, .n_nodes = 64, .cache = cache};
         struct rr_session *s = session_open(&e, m, o);
         for (int again = 0; again < 2; again++) { /* once in fresh memory, once over old cells */
             memset(got, 0xFF, (size_t)t.n_tokens * (size_t)n_vocab * sizeof *got);
@@ -301,7 +303,47 @@ Test(session, tree_is_its_paths)
 {
     EACH_LEVEL(level)
     for (int i = 0; i < N_SHAPES; i++)
-        check_tree(level, &shapes[i]);
+        check_tree(level, &shapes[i], RR_CACHE_F32);
+}
+
+/* As many bits as the names promise: logits near those of the exact cache, and not they. Products
+ * in integers round to one side or the other for less. */
+static void check_small_cache(int level, const struct model_shape *shape, enum rr_cache_type cache)
+{
+    struct rr_model *m = make_model(shape, 7);
+    struct tree t;
+    struct rr_engine e;
+    double off = 0, size = 0;
+    tree_make(&t, shape->n_vocab, 5);
+    float *exact = logits_new(&t, shape->n_vocab), *got = logits_new(&t, shape->n_vocab);
+    engine_open(&e, level, 1);
+    tree_alone(exact, &t, &e, m, RR_CACHE_F32);
+    tree_alone(got, &t, &e, m, cache);
+    for (int j = 0; j < t.n_tokens * shape->n_vocab; j++) {
+        off += pow((double)got[j] - (double)exact[j], 2);
+        size += pow((double)exact[j], 2);
+    }
+    const bool floats = !e.kernels.integers[shape->type];
+    const double share = sqrt(off / size), most = !floats                 ? 5e-2
+                                                  : cache == RR_CACHE_F16 ? 1e-3
+                                                                          : 2e-2;
+    CHECK(share > 0 && share < most, "%s, %s: a cache in %s is off by %g of the logits",
+          level_name(level), shape->name, rr_cache_name(cache), share);
+    rr_engine_release(&e);
+    free(exact);
+    free(got);
+    free_model(m);
+}
+
+Test(session, a_small_cache_is_nearly_exact_and_the_tree_its_paths)
+{
+    EACH_LEVEL(level)
+    for (int i = 0; i < N_SHAPES; i++)
+        for (int cache = RR_CACHE_F16; cache <= RR_CACHE_Q8_0; cache++)
+            if (cache == RR_CACHE_F16 ? i % 2 == 0 : shapes[i].head_dim % RR_QK == 0) {
+                check_tree(level, &shapes[i], (enum rr_cache_type)cache);
+                check_small_cache(level, &shapes[i], (enum rr_cache_type)cache);
+            }
 }
 
 /* The trunk matters: else the tests above could pass on leaves that see nothing. */
@@ -719,6 +761,8 @@ Test(session, open_refusals_and_sizes)
         {"2^30 nodes", "SESSION", {.n_nodes = 1 << 30}},
         {"negative cells", "SESSION", {.n_cells = -1}},
         {"2^31-1 cells", "SESSION", {.n_cells = INT32_MAX}},
+        {"a cache of no type", "CACHE", {.cache = (enum rr_cache_type)3}},
+        {"blocks of 32 in heads of 8", "CACHE", {.cache = RR_CACHE_Q8_0}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct rr_error err = {0};

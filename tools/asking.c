@@ -132,6 +132,7 @@ struct rr_ranker_options asking_ranker(const struct asking *a, const struct rr_d
                                       .generate = a->answers == 1,
                                       .n_titles = a->titles ? (int)a->titles : 20,
                                       .per_token = a->per_token,
+                                      .cache = (enum rr_cache_type)a->cache,
                                       .style = asking_style(a, d, seed)};
 }
 
@@ -151,6 +152,8 @@ void asking_describe(struct rr_buf *out, const struct rr_ranker_options *o)
     if (o->tasks & RR_ASK(RR_LIKELIHOOD))
         rr_buf_printf(out, ", likelihood behind %d titles%s", o->n_titles,
                       o->per_token ? " per token" : "");
+    if (o->cache != RR_CACHE_F32)
+        rr_buf_printf(out, ", cache in %s", rr_cache_name(o->cache));
     for (int t = 0; t < RR_N_TASKS; t++)
         if (o->tasks >> t & 1)
             rr_buf_printf(out, ", %s wording %s", rr_task_name((enum rr_task)t),

@@ -13,6 +13,7 @@ struct asking {
     struct rr_template templates[RR_N_TASKS];
     /* Not for instruct. */
     int answers; /* 0: from logits, 1: generated */
+    int cache;   /* enum rr_cache_type */
     long long context, pair_rounds, lists, titles;
     bool per_token;
 };
@@ -54,6 +55,11 @@ struct asking {
      "likelihood: the mean over a title's tokens, not their sum", 0, 0, false},                    \
     {"answers", 0, OPT_CHOICE, &(o).answers, "logits|generate",                                    \
      "read probabilities, or let the model write and read that, as the original does [logits]",    \
+     0, 0, false}
+/* Where the model is asked, not only the prompts are made. */
+#define CACHE_OPTION_ROW(o)                                                                        \
+    {"cache", 0, OPT_CHOICE, &(o).cache, RR_CACHE_NAMES,                                           \
+     "what keys and values are stored as: f16 half, q8_0 three tenths of the memory [f32]",        \
      0, 0, false}
 /* clang-format on */
 

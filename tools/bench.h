@@ -29,6 +29,7 @@ struct bench {
     struct rr_engine engine;
     const char *shape, *type, *model; /* a shape with a type, or a file; NULL: none */
     const char *output;               /* of file */
+    int cache;                        /* enum rr_cache_type */
     bool json, profile;
     long long rounds, trunk, leaves, leaf_tokens;
     bool failed; /* a check did */

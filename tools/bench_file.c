@@ -46,7 +46,8 @@ static int write_file(const struct bench *b, const struct rr_hparams *shape, enu
                                : rr_fail_memory(err, "vocabulary", v.n * sizeof *v.pieces);
     if (rc == RR_OK) {
         make_vocab(&v, texts);
-        m.model.h.rope.interleaved = true; /* GGUF's order of rows; no number of them means anything */
+        m.model.h.rope.interleaved =
+            true; /* GGUF's order of rows; no number of them means anything */
         rc = rr_gguf_write_model(b->output, &m.model, &v, b->shape, NULL, 0, err);
     }
     random_model_free(&m);

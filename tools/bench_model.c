@@ -39,7 +39,8 @@ static int open_model(struct bed *bed)
     return rc ? rc : random_model_make(&bed->random, shape, type, &bed->err);
 }
 
-static int open_bed(struct bed *bed, int n_cells, int longest)
+/* n_batch 0: as the ranker has it. */
+static int open_bed(struct bed *bed, int n_cells, int longest, int n_batch)
 {
     int rc = open_model(bed);
     if (!rc && longest > bed->model->h.n_context)
@@ -48,7 +49,8 @@ static int open_bed(struct bed *bed, int n_cells, int longest)
                      bed->model->h.n_context);
     const struct rr_session_options o = {.n_context = longest,
                                          .n_cells = n_cells,
-                                         .n_batch = 512,
+                                         .n_batch = n_batch,
+                                         .cache = (enum rr_cache_type)bed->b->cache,
                                          .profile = bed->b->profile ? &bed->profile : NULL};
     bed->profile.clock = tool_seconds;
     if (!rc)
@@ -179,7 +181,7 @@ static void profile(struct bed *bed, const struct bench_case *cases, int n)
 int bench_model(struct bench *b)
 {
     struct bed bed = {.b = b};
-    int rc = open_bed(&bed, 512 + 64, 512);
+    int rc = open_bed(&bed, 512 + 64, 512, 512);
     if (rc == RR_OK) {
         const double peak = bench_peak(b, bench_fastest(b));
         const double bytes = sum_layers(bed.model, bytes_of) + bytes_of(&bed.model->head);
@@ -265,7 +267,7 @@ int bench_rank(struct bench *b)
     struct bed bed = {.b = b};
     const int each = (int)rr_round_up((size_t)b->leaf_tokens, RR_PANEL);
     int rc = open_bed(&bed, (int)b->trunk + RR_PANEL + each * (int)b->leaves + each,
-                      (int)(b->trunk + b->leaf_tokens));
+                      (int)(b->trunk + b->leaf_tokens), 0);
     if (rc == RR_OK && 2 * b->leaves > bed.model->h.n_vocab)
         rc = rr_fail(&bed.err, RR_ERR_USAGE, "LEAVES", RR_NOWHERE,
                      "%lld leaves; this vocabulary allows %d", b->leaves, bed.model->h.n_vocab / 2);

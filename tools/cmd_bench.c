@@ -29,10 +29,10 @@ static bool known(const char *what)
 static int check(const struct command *c, struct bench *b, const struct args *a,
                  const struct option *opts, size_t n)
 {
-    static const char *const of_models[] = {"shape", "type", "profile"}, *const of_rank[] = {
-                                                                             "trunk", "leaves",
-                                                                             "leaf-tokens"};
-    static const char *const not_of_file[] = {"profile", "rounds", "json", "threads", "cpu"};
+    static const char *const of_models[] = {"shape", "type", "profile", "cache"},
+                             *const of_rank[] = {"trunk", "leaves", "leaf-tokens"};
+    static const char *const not_of_file[] = {"profile", "cache",   "rounds",
+                                              "json",    "threads", "cpu"};
     const bool file = strcmp(b->what, "file") == 0;
     const bool models = file || strcmp(b->what, "model") == 0 || strcmp(b->what, "rank") == 0;
     if (!known(b->what))
@@ -95,6 +95,8 @@ static int run(const struct command *c, int argc, char **argv)
          false},
         {"leaves", 0, OPT_INT, &b.leaves, "N", "rank: questions", 1, 1000, false},
         {"leaf-tokens", 0, OPT_INT, &b.leaf_tokens, "N", "rank: tokens of each", 1, 10000, false},
+        {"cache", 0, OPT_CHOICE, &b.cache, RR_CACHE_NAMES,
+         "what keys and values are stored as [f32]", 0, 0, false},
         {"profile", 0, OPT_FLAG, &b.profile, NULL,
          "where the time goes, on stderr (the clock is read at every step)", 0, 0, false},
         {"rounds", 0, OPT_INT, &b.rounds, "N", "measurements of each case, of which the median", 1,
@@ -134,8 +136,9 @@ static int run(const struct command *c, int argc, char **argv)
 
 const struct command cmd_bench = {
     .name = "bench",
-    .synopsis = "limits|kernels|model|rank|core [MODEL] [--shape 1.1b --type q8_0], file -o FILE, or "
-                "compare BEFORE AFTER",
+    .synopsis =
+        "limits|kernels|model|rank|core [MODEL] [--shape 1.1b --type q8_0], file -o FILE, or "
+        "compare BEFORE AFTER",
     .summary = "measure this machine, and the engine beside its limits",
     .examples = "  recrank bench limits\n"
                 "  recrank bench model --shape 1.1b --type q8_0 --threads 2 --json\n"
@@ -149,7 +152,8 @@ const struct command cmd_bench = {
         "tokens, decode. rank: a trunk and the questions behind it, two logits of each.\ncore: "
         "what ranking costs without a model. Rows of kernels, model and rank stand beside their "
         "limit (share: value / limit): the peak\nof the level's fastest unit, or the bandwidth of "
-        "a memory as large as the weights. file: such a model as GGUF, for timing other engines on the same. compare: rows of two results; those worse by more\nthan "
+        "a memory as large as the weights. file: such a model as GGUF, for timing other engines on "
+        "the same. compare: rows of two results; those worse by more\nthan "
         "3 % and by more than both spreads are marked (exit code 1). On a busy machine, more "
         "--rounds.\n",
     .min_args = 1,

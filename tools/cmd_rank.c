@@ -545,6 +545,7 @@ static int run(const struct command *c, int argc, char **argv)
         DATA_OPTION_ROWS(s.data),
         SOURCE_OPTION_ROWS(s.source),
         ASKING_OPTION_ROWS(s.asking),
+        CACHE_OPTION_ROW(s.asking),
         MODEL_OPTION_ROWS(s.model),
     };
     static struct ranking r; /* too large for some stacks */

@@ -12,8 +12,8 @@ struct random_model {
     size_t bytes;
 };
 
-/* The shape "15m" or "110m" (llama2.c's stories), "1.1b" (TinyLlama) or "7b" (LLaMA-2), and the type
- * of such a name in either case. RR_ERR_USAGE "SHAPE" or "TYPE". */
+/* The shape "15m" or "110m" (llama2.c's stories), "1.1b" (TinyLlama) or "7b" (LLaMA-2), and the
+ * type of such a name in either case. RR_ERR_USAGE "SHAPE" or "TYPE". */
 int random_model_named(const char *shape, const char *type, const struct rr_hparams **h,
                        enum rr_type *t, struct rr_error *err);
 

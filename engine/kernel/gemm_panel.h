@@ -50,7 +50,8 @@ RR_INLINE void add_stretch(float *y, vec even, vec odd, bool first, int n)
 RR_INLINE void ask_ahead(const struct rr_gemm *g, int j, int k, int step)
 {
     const size_t group = LANES * g->row_bytes, steps = (size_t)(g->k / step), part = group / steps;
-    const char *p = (const char *)g->w + (size_t)j * g->row_bytes + group + (size_t)(k / step) * part;
+    const char *p =
+        (const char *)g->w + (size_t)j * g->row_bytes + group + (size_t)(k / step) * part;
     for (size_t i = 0; i < part; i += 64)
         _mm_prefetch(p + i, _MM_HINT_T0);
 }

@@ -251,8 +251,7 @@ RR_INLINE __m256 high_half(__m256 v, enum rr_type type)
 {
     const __m256i words = _mm256_castps_si256(v);
     if (type == RR_TYPE_BF16)
-        return _mm256_castsi256_ps(
-            _mm256_andnot_si256(_mm256_set1_epi32(0xFFFF), words));
+        return _mm256_castsi256_ps(_mm256_andnot_si256(_mm256_set1_epi32(0xFFFF), words));
     return half_words(_mm256_srli_epi32(words, 16), type);
 }
 
@@ -296,33 +295,56 @@ static void attn_scores(const struct rr_attn_scores *a)
         scores_rows(&one, 1);
 }
 
-/* One strip of 8 output dimensions (dims of them in use), n_q rows. */
-RR_INLINE void values_strip(const struct rr_attn_values *a, int d, int nq, __m256i mask)
+#define MAX_STRIPS 2
+
+/* Eight numbers of the head in each of ns strips from d on; the last has n of them. */
+RR_INLINE void values_strips(const struct rr_attn_values *a, int d, int ns, int nq, int n)
 {
-    __m256 acc[RR_ATTN_ROWS];
-    for (int i = 0; i < nq; i++)
-        acc[i] = _mm256_maskload_ps(a->o + (size_t)i * a->ldo + d, mask);
+    /* Every loop over these is unrolled: one that is not keeps them all in memory. */
+    __m256 acc[RR_ATTN_ROWS * MAX_STRIPS], v[MAX_STRIPS];
+    float *o = a->o + d;
+#pragma GCC unroll 8
+    for (int i = 0; i < nq * ns; i++)
+        acc[i] =
+            v_load_n(o + (size_t)(i / ns) * a->ldo + 8 * (i % ns), i % ns + 1 < ns ? LANES : n);
     for (int j = 0; j < a->n; j++) {
-        __m256 v = _mm256_maskload_ps(a->v + (size_t)j * a->ldv + d, mask);
-        for (int i = 0; i < nq; i++)
-            acc[i] = _mm256_fmadd_ps(_mm256_broadcast_ss(a->p + (size_t)i * a->ldp + j), v, acc[i]);
+        const float *from = a->v + (size_t)j * a->ldv + d, *p = a->p + j;
+#pragma GCC unroll 2
+        for (int t = 0; t < ns; t++)
+            v[t] = v_load_n(from + 8 * t, t + 1 < ns ? LANES : n);
+#pragma GCC unroll 8
+        for (int i = 0; i < nq * ns; i++)
+            acc[i] = _mm256_fmadd_ps(_mm256_broadcast_ss(p + (size_t)(i / ns) * a->ldp), v[i % ns],
+                                     acc[i]);
     }
-    for (int i = 0; i < nq; i++)
-        _mm256_maskstore_ps(a->o + (size_t)i * a->ldo + d, mask, acc[i]);
+#pragma GCC unroll 8
+    for (int i = 0; i < nq * ns; i++)
+        v_store_n(o + (size_t)(i / ns) * a->ldo + 8 * (i % ns), acc[i],
+                  i % ns + 1 < ns ? LANES : n);
+}
+
+RR_INLINE void values_rows(const struct rr_attn_values *a, int nq)
+{
+    int d = 0;
+    for (; d + 16 <= a->head_dim; d += 16)
+        values_strips(a, d, 2, nq, LANES);
+    if (d + 8 <= a->head_dim) {
+        values_strips(a, d, 1, nq, LANES);
+        d += 8;
+    }
+    if (d < a->head_dim)
+        values_strips(a, d, 1, nq, a->head_dim - d);
 }
 
 static void attn_values(const struct rr_attn_values *a)
 {
-    for (int d = 0; d < a->head_dim; d += 8) {
-        __m256i mask = tail_mask(a->head_dim - d);
-        if (a->n_q == RR_ATTN_ROWS) {
-            values_strip(a, d, RR_ATTN_ROWS, mask);
-            continue;
-        }
-        struct rr_attn_values one = *a;
-        for (int i = 0; i < a->n_q; i++, one.o += a->ldo, one.p += a->ldp)
-            values_strip(&one, d, 1, mask);
+    if (a->n_q == RR_ATTN_ROWS) {
+        values_rows(a, RR_ATTN_ROWS);
+        return;
     }
+    struct rr_attn_values one = *a;
+    for (int i = 0; i < a->n_q; i++, one.o += a->ldo, one.p += a->ldp)
+        values_rows(&one, 1);
 }
 
 /* Rounds to nearest even, as the mode is; a NaN becomes a quiet one with what fits of its bits. */

@@ -301,26 +301,27 @@ static void attn_scores(const struct rr_attn_scores *a)
 /* Sixteen numbers of the head in each of ns strips from d on; mask is of the last one. */
 RR_INLINE void values_strips(const struct rr_attn_values *a, int d, int ns, int nq, __mmask16 mask)
 {
-    __m512 acc[RR_ATTN_ROWS][MAX_STRIPS];
-    for (int i = 0; i < nq; i++)
-        for (int t = 0; t < ns; t++)
-            acc[i][t] = _mm512_maskz_loadu_ps(t + 1 < ns ? (__mmask16)0xFFFF : mask,
-                                              a->o + (size_t)i * a->ldo + d + 16 * t);
+    /* Every loop over these is unrolled: one that is not keeps them all in memory. */
+    __m512 acc[RR_ATTN_ROWS * MAX_STRIPS], v[MAX_STRIPS];
+    float *o = a->o + d;
+#pragma GCC unroll 16
+    for (int i = 0; i < nq * ns; i++)
+        acc[i] = _mm512_maskz_loadu_ps(i % ns + 1 < ns ? (__mmask16)0xFFFF : mask,
+                                       o + (size_t)(i / ns) * a->ldo + 16 * (i % ns));
     for (int j = 0; j < a->n; j++) {
-        __m512 v[MAX_STRIPS];
+        const float *from = a->v + (size_t)j * a->ldv + d, *p = a->p + j;
+#pragma GCC unroll 4
         for (int t = 0; t < ns; t++)
-            v[t] = _mm512_maskz_loadu_ps(t + 1 < ns ? (__mmask16)0xFFFF : mask,
-                                         a->v + (size_t)j * a->ldv + d + 16 * t);
-        for (int i = 0; i < nq; i++) {
-            const __m512 p = _mm512_set1_ps(a->p[(size_t)i * a->ldp + (size_t)j]);
-            for (int t = 0; t < ns; t++)
-                acc[i][t] = _mm512_fmadd_ps(p, v[t], acc[i][t]);
-        }
+            v[t] = _mm512_maskz_loadu_ps(t + 1 < ns ? (__mmask16)0xFFFF : mask, from + 16 * t);
+#pragma GCC unroll 16
+        for (int i = 0; i < nq * ns; i++)
+            acc[i] =
+                _mm512_fmadd_ps(_mm512_set1_ps(p[(size_t)(i / ns) * a->ldp]), v[i % ns], acc[i]);
     }
-    for (int i = 0; i < nq; i++)
-        for (int t = 0; t < ns; t++)
-            _mm512_mask_storeu_ps(a->o + (size_t)i * a->ldo + d + 16 * t,
-                                  t + 1 < ns ? (__mmask16)0xFFFF : mask, acc[i][t]);
+#pragma GCC unroll 16
+    for (int i = 0; i < nq * ns; i++)
+        _mm512_mask_storeu_ps(o + (size_t)(i / ns) * a->ldo + 16 * (i % ns),
+                              i % ns + 1 < ns ? (__mmask16)0xFFFF : mask, acc[i]);
 }
 
 RR_INLINE void values_rows(const struct rr_attn_values *a, int nq)
