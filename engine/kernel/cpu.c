@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const level_names[RR_CPU_COUNT] = {"c", "avx2", "avxvnni", "avx512",
-                                                      "avx512vnni"};
+static const char *const level_names[RR_CPU_COUNT] = {"c",          "avx2", "avxvnni", "avx512",
+                                                      "avx512vnni", "neon", "dotprod", "i8mm"};
 
 const char *rr_cpu_level_name(enum rr_cpu_level level)
 {
@@ -97,18 +97,32 @@ bool rr_cpu_has_avxvnni(void)
     return false;
 }
 
+#if RR_ARM && defined(__linux__)
+#include <sys/auxv.h>
+
 enum rr_cpu_level rr_cpu_best(void)
 {
-    return RR_CPU_C;
+    const unsigned long dotprod = 1ul << 20 /* HWCAP_ASIMDDP */, i8mm = 1ul << 13; /* HWCAP2_I8MM */
+    if (!(getauxval(AT_HWCAP) & dotprod))
+        return RR_CPU_NEON;
+    return getauxval(AT_HWCAP2) & i8mm ? RR_CPU_I8MM : RR_CPU_DOTPROD;
 }
+#else
+enum rr_cpu_level rr_cpu_best(void)
+{
+    return RR_ARM ? RR_CPU_NEON : RR_CPU_C;
+}
+#endif
 
 void rr_cpu_brand(char *out, size_t size)
 {
-    snprintf(out, size, "unknown");
+    snprintf(out, size, RR_ARM ? "aarch64" : "unknown");
 }
 #endif
 
 bool rr_cpu_has(enum rr_cpu_level level)
 {
-    return level <= rr_cpu_best() && (level != RR_CPU_AVXVNNI || rr_cpu_has_avxvnni());
+    if (level > rr_cpu_best() || (level == RR_CPU_AVXVNNI && !rr_cpu_has_avxvnni()))
+        return false;
+    return level == RR_CPU_C || (level >= RR_CPU_NEON) == (RR_ARM != 0);
 }

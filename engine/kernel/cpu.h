@@ -15,11 +15,14 @@ enum rr_cpu_level {
     RR_CPU_AVXVNNI,    /* AVX2 with integer dot products: beside AVX-512, not below it */
     RR_CPU_AVX512,     /* AVX-512 F, BW, DQ, VL */
     RR_CPU_AVX512VNNI, /* with integer dot products */
+    RR_CPU_NEON,       /* of aarch64, which all of them have */
+    RR_CPU_DOTPROD,    /* with integer dot products */
+    RR_CPU_I8MM,       /* with products of 2 x 8 by 8 x 2 bytes */
     RR_CPU_COUNT
 };
 
-/* The highest level of this machine: CPUID bits, and XCR0 for what the system saves.
- * Thread-safe. */
+/* The highest level of this machine: CPUID bits, and XCR0 for what the system saves; on aarch64
+ * what the kernel says in the auxiliary vector. Thread-safe. */
 enum rr_cpu_level rr_cpu_best(void);
 bool rr_cpu_has_avxvnni(void);
 /* Whether this machine has all that a level means. */
@@ -27,8 +30,12 @@ bool rr_cpu_has(enum rr_cpu_level level);
 
 /* "c", "avx2", "avxvnni", ... */
 const char *rr_cpu_level_name(enum rr_cpu_level level);
-/* All of them for a message: "c, avx2, avxvnni, avx512 or avx512vnni". */
+/* Those of this architecture for a message: "c, avx2, avxvnni, avx512 or avx512vnni". */
+#if defined(__aarch64__)
+#define RR_CPU_LEVEL_NAMES "c, neon, dotprod or i8mm"
+#else
 #define RR_CPU_LEVEL_NAMES "c, avx2, avxvnni, avx512 or avx512vnni"
+#endif
 /* -1 when the name is unknown. */
 int rr_cpu_level_from_name(const char *name);
 
@@ -49,6 +56,12 @@ static inline void rr_cpu_pause(void)
 #define RR_X86 1
 #else
 #define RR_X86 0
+#endif
+/* Little-endian only, as all of ours. */
+#if defined(__aarch64__) && defined(__AARCH64EL__)
+#define RR_ARM 1
+#else
+#define RR_ARM 0
 #endif
 
 /* Code between these two may use the instructions named; code outside may not be given any of

@@ -14,6 +14,7 @@
  *                                        block q and that of rows[r]
  *     INT_TILE_M                    rows of x in registers at once
  *     ONLY_Q8_0                     perhaps: it wants this type alone
+ *     OWN_TILE_DOTS                 perhaps: it has tile_dots itself, and words in its own order
  *
  * A vector of sums is OUTS outputs, so no sum crosses lanes: what plain C gives, bit for bit. */
 
@@ -148,7 +149,7 @@ RR_INLINE void prefetch_next(const unsigned char *first, size_t row_bytes, int b
     const size_t part = OUTS * stored_bytes(type) / (size_t)stored_blocks(type);
     const unsigned char *p = first + OUTS * row_bytes + (size_t)block * part;
     for (size_t i = 0; i < part; i += 64)
-        _mm_prefetch((const char *)p + i, _MM_HINT_T0);
+        __builtin_prefetch(p + i);
 }
 
 /* acc plus what block number `block` of a row of x adds, of which numbers are the weights. */
@@ -205,6 +206,7 @@ RR_INLINE void direct(const struct rr_gemm *g, int m, enum rr_type type)
 
 /* ---- many rows of x ---- */
 
+#ifndef OWN_TILE_DOTS
 /* Words w0 .. w0 + n_w - 1 of block b against mr rows of x whose blocks begin at q. */
 RR_INLINE void tile_dots(ivec (*s)[2], const struct int_panel *p, int np, int b, int w0, int n_w,
                          const int8_t *q, int mr, size_t row)
@@ -217,6 +219,7 @@ RR_INLINE void tile_dots(ivec (*s)[2], const struct int_panel *p, int np, int b,
                 s[i][c] = i_dot(s[i][c], p[c].words[b][w], x);
         }
 }
+#endif
 
 /* Rows i0 .. i0 + mr - 1 of x against one or two panels; the sums so far come from y, and go
  * there. */

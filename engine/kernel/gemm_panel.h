@@ -53,7 +53,7 @@ RR_INLINE void ask_ahead(const struct rr_gemm *g, int j, int k, int step)
     const char *p =
         (const char *)g->w + (size_t)j * g->row_bytes + group + (size_t)(k / step) * part;
     for (size_t i = 0; i < part; i += 64)
-        _mm_prefetch(p + i, _MM_HINT_T0);
+        __builtin_prefetch(p + i);
 }
 
 /* LANES words of every row from number k on, turned: t[i], lane r = word k + i of rows[r], that is

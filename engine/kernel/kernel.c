@@ -30,6 +30,13 @@ void rr_kernels_init(struct rr_kernels *k, enum rr_cpu_level level)
         rr_kernels_init_avx512(k);
     if (level >= RR_CPU_AVX512VNNI)
         rr_kernels_init_avx512vnni(k);
+#elif RR_ARM
+    if (level >= RR_CPU_NEON)
+        rr_kernels_init_neon(k);
+    if (level >= RR_CPU_DOTPROD)
+        rr_kernels_init_dotprod(k);
+    if (level >= RR_CPU_I8MM)
+        rr_kernels_init_i8mm(k);
 #endif
     k->level = level;
 }

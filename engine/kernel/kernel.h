@@ -120,6 +120,9 @@ void rr_kernels_init_avx2(struct rr_kernels *k);
 void rr_kernels_init_avxvnni(struct rr_kernels *k);
 void rr_kernels_init_avx512(struct rr_kernels *k);
 void rr_kernels_init_avx512vnni(struct rr_kernels *k);
+void rr_kernels_init_neon(struct rr_kernels *k);
+void rr_kernels_init_dotprod(struct rr_kernels *k);
+void rr_kernels_init_i8mm(struct rr_kernels *k);
 /* kernel_avx512vnni_8.c's part of the last. */
 void rr_gemm_q8_0_by_eights(const struct rr_gemm *g, void *scratch);
 

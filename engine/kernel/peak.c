@@ -2,6 +2,7 @@
  * few enough to stay in sixteen registers. */
 #include "engine/kernel/peak.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #define CHAINS 12
@@ -163,6 +164,45 @@ static uint64_t read_avx512(const unsigned char *p, size_t n)
     return all;
 }
 RR_TARGET_END
+#elif RR_ARM
+#include <arm_neon.h>
+
+static double f32_neon(long rounds)
+{
+    const float32x4_t m = vdupq_n_f32(0.999f), a = vdupq_n_f32(0.001f);
+    float32x4_t x[CHAINS];
+    for (int i = 0; i < CHAINS; i++)
+        x[i] = vdupq_n_f32(1 + 0.01f * (float)i);
+    for (long t = 0; t < rounds; t++)
+#pragma GCC unroll 12
+        for (int i = 0; i < CHAINS; i++)
+            x[i] = vfmaq_f32(a, x[i], m);
+    use(x);
+    return 2.0 * CHAINS * 4 * (double)rounds;
+}
+
+/* As kernel_dotprod.c and kernel_i8mm.c multiply. */
+static double int8_arm(long rounds, bool squares)
+{
+    const int8x16_t a = vdupq_n_s8(3), b = vdupq_n_s8(5);
+    int32x4_t x[CHAINS];
+    for (int i = 0; i < CHAINS; i++)
+        x[i] = vdupq_n_s32(i);
+    for (long t = 0; t < rounds; t++)
+#pragma GCC unroll 12
+        for (int i = 0; i < CHAINS; i++) {
+            if (squares)
+                __asm__(".arch armv8.2-a+i8mm\n\tsmmla %0.4s, %1.16b, %2.16b"
+                        : "+w"(x[i])
+                        : "w"(a), "w"(b));
+            else
+                __asm__(".arch armv8.2-a+dotprod\n\tsdot %0.4s, %1.16b, %2.16b"
+                        : "+w"(x[i])
+                        : "w"(a), "w"(b));
+        }
+    use(x);
+    return 2.0 * CHAINS * (squares ? 32 : 16) * (double)rounds;
+}
 #endif
 
 double rr_peak_run(enum rr_cpu_level level, enum rr_unit unit, long rounds)
@@ -177,7 +217,13 @@ double rr_peak_run(enum rr_cpu_level level, enum rr_unit unit, long rounds)
         return f32_avx512(rounds);
     if (level >= RR_CPU_AVX2)
         return f32_avx2(rounds);
+#elif RR_ARM
+    if (unit == RR_UNIT_INT8)
+        return level >= RR_CPU_DOTPROD ? int8_arm(rounds, level >= RR_CPU_I8MM) : 0;
+    if (level >= RR_CPU_NEON)
+        return f32_neon(rounds);
 #endif
+    (void)level;
     return unit == RR_UNIT_F32 ? f32_c(rounds) : 0;
 }
 
@@ -189,5 +235,6 @@ uint64_t rr_peak_read(enum rr_cpu_level level, const void *bytes, size_t n)
     if (level >= RR_CPU_AVX2)
         return read_avx2(bytes, n);
 #endif
+    (void)level;
     return read_c(bytes, n);
 }
