@@ -1,4 +1,5 @@
-/* Nodes, batches and wants: see session.h. The layers themselves are in forward.c and attention.c.
+/* Nodes, batches and wants: see session.h. The layers themselves are in forward.c, attention.c and
+ * cache.c.
  *
  * Holds always: nodes are ordered by opening, a parent before its children; a node's cells are
  * contiguous, start on a panel and lie behind those of all earlier nodes, so rewinding is
@@ -98,8 +99,10 @@ static int set_options(struct rr_session *s, struct rr_engine *e, const struct r
         return rr_fail(err, RR_ERR_USAGE, "SESSION", RR_NOWHERE,
                        "batch %d (1 to %d), nodes %d (1 to 2^24), cells %d (1 to 2^28)",
                        s->o.n_batch, MAX_BATCH, s->o.n_nodes, s->o.n_cells);
-    if ((s->o.cache != RR_CACHE_F32 && s->o.cache != RR_CACHE_F16 && s->o.cache != RR_CACHE_Q8_0) ||
-        (s->o.cache == RR_CACHE_Q8_0 && m->h.head_dim % RR_QK != 0))
+    if ((unsigned)s->o.cache > RR_CACHE_Q8_0)
+        return rr_fail(err, RR_ERR_USAGE, "CACHE", RR_NOWHERE, "no cache has number %d",
+                       (int)s->o.cache);
+    if (s->o.cache == RR_CACHE_Q8_0 && m->h.head_dim % RR_QK != 0)
         return rr_fail(err, RR_ERR_USAGE, "CACHE", RR_NOWHERE,
                        "a cache in Q8_0 has blocks of %d numbers; this model's heads have %d: take "
                        "F16",
@@ -285,8 +288,9 @@ static int nonfinite(const struct rr_session *s, const struct rr_want *w, int ro
 {
     return rr_fail(
         err, RR_ERR_DATA, "NONFINITE_LOGITS", RR_NOWHERE,
-        "the logits after token %d (position %d) are not finite; the weights are damaged",
-        w->offset, s->rows[row].position);
+        "the logits after token %d (position %d) are not finite; the weights are damaged%s",
+        w->offset, s->rows[row].position,
+        s->o.cache == RR_CACHE_F16 ? ", or keys and values are too large for a cache in F16" : "");
 }
 
 /* log sum exp in double over float logits; NaN or infinite when one of them is. */

@@ -41,7 +41,7 @@ struct rr_profile {
 /* What the keys and values of the cache are stored as. */
 enum rr_cache_type {
     RR_CACHE_F32,
-    RR_CACHE_F16,
+    RR_CACHE_F16, /* up to 65504: beyond it, logits are not finite */
     RR_CACHE_Q8_0 /* in blocks of 32, which head_dim must be a multiple of */
 };
 #define RR_CACHE_NAMES "f32|f16|q8_0" /* in this order */

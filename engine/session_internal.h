@@ -1,5 +1,5 @@
-/* What session.c (nodes and wants), forward.c (the layers) and attention.c share. Not for other
- * folders. */
+/* What session.c (nodes and wants), forward.c (the layers), attention.c and cache.c share. Not for
+ * other folders. */
 #ifndef RR_SESSION_INTERNAL_H
 #define RR_SESSION_INTERNAL_H
 

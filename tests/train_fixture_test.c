@@ -144,7 +144,7 @@ static void check(const struct reference *r, int threads, int level)
 static void check_everywhere(const struct reference *r)
 {
     for (int level = 0; level <= (int)rr_cpu_best(); level++)
-        for (int threads = 1; threads <= 2; threads++)
+        for (int threads = 1; threads <= 2 && rr_cpu_has((enum rr_cpu_level)level); threads++)
             check(r, threads, level);
 }
 

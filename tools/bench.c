@@ -183,6 +183,8 @@ static void print_json(const struct bench *b, const struct bench_case *cases, in
     } else if (b->shape) {
         rr_buf_printf(&out, ",\"shape\":\"%s\",\"type\":\"%s\"", b->shape, b->type);
     }
+    if (b->model || b->shape)
+        rr_buf_printf(&out, ",\"cache\":\"%s\"", rr_cache_name((enum rr_cache_type)b->cache));
     rr_buf_puts(&out, ",\"rows\":[");
     for (int i = 0; i < n; i++) {
         const struct bench_case *c = &cases[i];
@@ -210,6 +212,8 @@ int bench_print(const struct bench *b, const struct bench_case *cases, int n, co
     printf("# %s; %s, %d thread%s; recrank %s, commit %s; ", brand,
            rr_cpu_level_name(b->engine.kernels.level), rr_pool_size(b->engine.pool),
            rr_pool_size(b->engine.pool) > 1 ? "s" : "", rr_version(), RR_COMMIT);
+    if (b->cache)
+        printf("cache %s; ", rr_cache_name((enum rr_cache_type)b->cache));
     printf(best ? "the best of many tries\n" : "medians of %lld\n", b->rounds);
     printf("suite\tcase\tvalue\tunit\tspread\tshare\tlimit\tof\n");
     for (int i = 0; i < n; i++) {

@@ -291,6 +291,7 @@ static int check(const struct command *c, struct settings *s, const struct optio
                                          "history-order",
                                          "disliked",
                                          "answers",
+                                         "cache",
                                          "pair-rounds",
                                          "lists",
                                          "protocol",

@@ -77,6 +77,15 @@ static inline void rr_cpu_pause(void)
 #define RR_TARGET_END RR_PRAGMA(GCC pop_options)
 #endif
 
+/* Names of what aarch64 may have, for these two. */
+#if defined(__clang__)
+#define RR_DOTPROD "dotprod"
+#define RR_I8MM "dotprod,i8mm"
+#else
+#define RR_DOTPROD "+dotprod"
+#define RR_I8MM "+dotprod+i8mm"
+#endif
+
 #define RR_INLINE static inline __attribute__((always_inline))
 
 #endif

@@ -16,7 +16,8 @@
  *     ONLY_Q8_0                     perhaps: it wants this type alone
  *     OWN_TILE_DOTS                 perhaps: it has tile_dots itself, and words in its own order
  *
- * A vector of sums is OUTS outputs, so no sum crosses lanes: what plain C gives, bit for bit. */
+ * A vector of sums is OUTS outputs: sums of floats never cross lanes, those of integers may, being
+ * exact. So it is what plain C gives, bit for bit. */
 
 #define WORDS (RR_QK / 4) /* vectors of a block */
 #define CHUNK_BLOCKS 24   /* of a row in a panel: two panels stay in the first-level cache */

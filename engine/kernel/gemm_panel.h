@@ -3,7 +3,7 @@
  *
  *     LANES, vec                    numbers of a vector, and its type
  *     v_zero() v_set1(f) v_fma(a, b, c) v_add(a, b)
- *     v_load_n(p, n), v_store_n(p, v, n)     the first n numbers, n >= LANES: all
+ *     v_load(p), v_load_n(p, n), v_store_n(p, v, n)     the first n numbers, n >= LANES: all
  *     load_lanes(row, k, n, type)   up to LANES numbers of a stored row from k on, zeros behind n
  *     transpose(t)                  t[LANES] vectors as rows of a square, turned
  *     low_half(v, type), high_half(v, type)  the first and the second 16-bit number of every word
@@ -56,8 +56,8 @@ RR_INLINE void ask_ahead(const struct rr_gemm *g, int j, int k, int step)
         __builtin_prefetch(p + i);
 }
 
-/* LANES words of every row from number k on, turned: t[i], lane r = word k + i of rows[r], that is
- * one number of 32 bits or two of 16. */
+/* LANES words of every row from byte `at` on, turned: t[i], lane r = word i of rows[r], that is one
+ * number of 32 bits or two of 16. */
 RR_INLINE void load_words(vec *t, const unsigned char *const *rows, size_t at)
 {
     for (int r = 0; r < LANES; r++)

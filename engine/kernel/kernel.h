@@ -93,7 +93,7 @@ struct rr_kernels {
     void (*quantise)(const struct rr_quantised *out, const float *x, int k);
     void (*attn_scores)(const struct rr_attn_scores *a);
     void (*attn_values)(const struct rr_attn_values *a);
-    /* y[n] = x as half floats, as rr_f32_to_f16 rounds. */
+    /* y[n] = x as half floats, as rr_f32_to_f16 rounds; which NaN a NaN becomes is not said. */
     void (*to_f16)(uint16_t *y, const float *x, int n);
     /* What a cache in Q8_0 holds, D a multiple of RR_QK: a panel of keys y[D][RR_PANEL] = q[D]
      * [RR_PANEL] d[D / RR_QK][RR_PANEL], a value y[D] = q[D] d[D / RR_QK]. */
@@ -123,7 +123,7 @@ void rr_kernels_init_avx512vnni(struct rr_kernels *k);
 void rr_kernels_init_neon(struct rr_kernels *k);
 void rr_kernels_init_dotprod(struct rr_kernels *k);
 void rr_kernels_init_i8mm(struct rr_kernels *k);
-/* kernel_avx512vnni_8.c's part of the last. */
+/* kernel_avx512vnni_8.c's part of avx512vnni's. */
 void rr_gemm_q8_0_by_eights(const struct rr_gemm *g, void *scratch);
 
 /* A matrix of weights as it is stored: n_rows rows of n_cols numbers, each row

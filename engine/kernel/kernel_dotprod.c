@@ -6,11 +6,13 @@
 #include <arm_neon.h>
 #include <string.h>
 
+RR_TARGET_BEGIN(RR_DOTPROD)
+
 #define INT_PREFIX(name) gemm_##name
 
 RR_INLINE int32x4_t i_dot(int32x4_t acc, int32x4_t w, int32x4_t x)
 {
-    __asm__(".arch armv8.2-a+dotprod\n\tsdot %0.4s, %1.16b, %2.16b" : "+w"(acc) : "w"(w), "w"(x));
+    __asm__("sdot %0.4s, %1.16b, %2.16b" : "+w"(acc) : "w"(w), "w"(x));
     return acc;
 }
 
@@ -21,4 +23,6 @@ void rr_kernels_init_dotprod(struct rr_kernels *k)
 {
     gemm_init(k);
 }
+
+RR_TARGET_END
 #endif

@@ -5,19 +5,21 @@
 #include <arm_neon.h>
 #include <string.h>
 
+RR_TARGET_BEGIN(RR_I8MM)
+
 #define INT_PREFIX(name) gemm_##name
 #define PAIRS
 
 RR_INLINE int32x4_t i_dot(int32x4_t acc, int32x4_t w, int32x4_t x)
 {
-    __asm__(".arch armv8.2-a+dotprod\n\tsdot %0.4s, %1.16b, %2.16b" : "+w"(acc) : "w"(w), "w"(x));
+    __asm__("sdot %0.4s, %1.16b, %2.16b" : "+w"(acc) : "w"(w), "w"(x));
     return acc;
 }
 
 /* acc, lanes 2 i + j, plus row i of x times row j of w, eight bytes each. */
 RR_INLINE int32x4_t i_square(int32x4_t acc, int8x16_t x, int32x4_t w)
 {
-    __asm__(".arch armv8.2-a+i8mm\n\tsmmla %0.4s, %1.16b, %2.16b" : "+w"(acc) : "w"(x), "w"(w));
+    __asm__("smmla %0.4s, %1.16b, %2.16b" : "+w"(acc) : "w"(x), "w"(w));
     return acc;
 }
 
@@ -66,4 +68,6 @@ void rr_kernels_init_i8mm(struct rr_kernels *k)
 {
     gemm_init(k);
 }
+
+RR_TARGET_END
 #endif

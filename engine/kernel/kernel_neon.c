@@ -197,7 +197,7 @@ static void attn_values(const struct rr_attn_values *a)
 
 #include "engine/kernel/cache_q8_0.h"
 
-/* Rounds to nearest even, as the mode is. */
+/* Rounds to nearest even, as the mode is; a NaN becomes a quiet one with what fits of its bits. */
 static void to_f16(uint16_t *y, const float *x, int n)
 {
     int i = 0;

@@ -69,6 +69,7 @@ static double int8_avx2(long rounds)
 {
     const __m256i a = _mm256_set1_epi8(3), ones = _mm256_set1_epi16(1);
     __m256i x[CHAINS], b = _mm256_set1_epi8(5);
+#pragma GCC unroll 12
     for (int i = 0; i < CHAINS; i++)
         x[i] = _mm256_set1_epi32(i);
     for (long t = 0; t < rounds; t++)
@@ -78,7 +79,11 @@ static double int8_avx2(long rounds)
             const __m256i pairs = _mm256_maddubs_epi16(a, _mm256_sign_epi8(b, a));
             x[i] = _mm256_add_epi32(x[i], _mm256_madd_epi16(pairs, ones));
         }
-    use(x);
+    __m256i all = x[0]; /* not the array itself: it would live in memory */
+#pragma GCC unroll 12
+    for (int i = 1; i < CHAINS; i++)
+        all = _mm256_xor_si256(all, x[i]);
+    use(&all);
     return 2.0 * CHAINS * 32 * (double)rounds;
 }
 
@@ -106,13 +111,18 @@ static double int8_avxvnni(long rounds)
 {
     const __m256i a = _mm256_set1_epi8(3), b = _mm256_set1_epi8(5);
     __m256i x[CHAINS];
+#pragma GCC unroll 12
     for (int i = 0; i < CHAINS; i++)
         x[i] = _mm256_set1_epi32(i);
     for (long t = 0; t < rounds; t++)
 #pragma GCC unroll 12
         for (int i = 0; i < CHAINS; i++)
             x[i] = _mm256_dpbusd_avx_epi32(x[i], a, b);
-    use(x);
+    __m256i all = x[0]; /* not the array itself: it would live in memory */
+#pragma GCC unroll 12
+    for (int i = 1; i < CHAINS; i++)
+        all = _mm256_xor_si256(all, x[i]);
+    use(&all);
     return 2.0 * CHAINS * 32 * (double)rounds;
 }
 RR_TARGET_END
@@ -181,6 +191,7 @@ static double f32_neon(long rounds)
     return 2.0 * CHAINS * 4 * (double)rounds;
 }
 
+RR_TARGET_BEGIN(RR_I8MM)
 /* As kernel_dotprod.c and kernel_i8mm.c multiply. */
 static double int8_arm(long rounds, bool squares)
 {
@@ -192,17 +203,14 @@ static double int8_arm(long rounds, bool squares)
 #pragma GCC unroll 12
         for (int i = 0; i < CHAINS; i++) {
             if (squares)
-                __asm__(".arch armv8.2-a+i8mm\n\tsmmla %0.4s, %1.16b, %2.16b"
-                        : "+w"(x[i])
-                        : "w"(a), "w"(b));
+                __asm__("smmla %0.4s, %1.16b, %2.16b" : "+w"(x[i]) : "w"(a), "w"(b));
             else
-                __asm__(".arch armv8.2-a+dotprod\n\tsdot %0.4s, %1.16b, %2.16b"
-                        : "+w"(x[i])
-                        : "w"(a), "w"(b));
+                __asm__("sdot %0.4s, %1.16b, %2.16b" : "+w"(x[i]) : "w"(a), "w"(b));
         }
     use(x);
     return 2.0 * CHAINS * (squares ? 32 : 16) * (double)rounds;
 }
+RR_TARGET_END
 #endif
 
 double rr_peak_run(enum rr_cpu_level level, enum rr_unit unit, long rounds)

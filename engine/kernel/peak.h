@@ -19,7 +19,8 @@ const char *rr_unit_name(enum rr_unit unit); /* "f32", "int8" */
  * were (a multiply-add is two), or 0 where the level has no such unit. */
 double rr_peak_run(enum rr_cpu_level level, enum rr_unit unit, long rounds);
 
-/* Reads bytes[n] once, in order, from four places at a time, as wide as the level can; the result
+/* Reads bytes[n] once, in order, from four places at a time, as wide as the level can (aarch64: as
+ * the compiler makes it); the result
  * is of no use but that it depends on all of them. n is a multiple of 1024. */
 uint64_t rr_peak_read(enum rr_cpu_level level, const void *bytes, size_t n);
 

@@ -100,11 +100,14 @@ int main(void)
 {
     int bad = 0, n_runs = 0;
     for (int level = 0; level <= (int)rr_cpu_best(); level++) {
+        if (!rr_cpu_has((enum rr_cpu_level)level))
+            continue;
         for (size_t i = 0; i < sizeof shapes / sizeof shapes[0] * 3; i++) {
             const struct model_shape *shape = &shapes[i / 3];
             const int threads = (int)(i % 3) + 1, batch = i % 2 ? 256 : 7;
             struct rr_model *m = make_model(shape, 1);
-            struct rr_session_options o = {.n_batch = batch, .n_cells = 512};
+            struct rr_session_options o = {
+                .n_batch = batch, .n_cells = 512, .cache = i % 2 ? RR_CACHE_F16 : RR_CACHE_F32};
             struct rr_session *s = NULL;
             struct rr_engine e;
             struct rr_error err;

@@ -22,7 +22,7 @@ for case in prefill128 prefill512 decode; do
 done
 [ "$(wc -l <"$d/out")" = 1 ] && grep -q '^{"bench":"model","cpu":".*"rows":\[.*\]}$' "$d/out" || bad "no one object: $(cat "$d/out")"
 code 0 "" rank --shape 15m --type q4_0 --trunk 40 --leaves 3 --leaf-tokens 5 --threads 2 --rounds 1 --json
-grep -qE '"seconds":[0-9.e-]+,"tokens_computed":55,"share_of_limit":[0-9.]+}$' "$d/out" || bad "rank: $(cat "$d/out")"
+grep -qE '"seconds":[0-9.e-]+,"tokens_computed":55,"share_of_limit":[0-9.]+,"weights_bytes":[0-9]+,"peak_resident_bytes":[0-9]+,"private_bytes":[0-9]+}$' "$d/out" || bad "rank: $(cat "$d/out")"
 # On a file, and where the time goes.
 code 0 "waiting for threads" rank :demo --rounds 1 --profile --trunk 40
 grep -q '	rank-40+10x30	' "$d/out" || bad "rank :demo: $(cat "$d/out")"
@@ -31,6 +31,16 @@ code 0 "" model :demo --rounds 1 --cpu c
 for type in f32 f16 BF16 q6_k; do
     code 0 "" rank --shape 15m --type $type --trunk 4 --leaves 1 --leaf-tokens 2 --rounds 1
 done
+# The same model as a file, and smaller caches.
+code 0 "" file --shape 15m --type q4_0 -o "$d/random.gguf"
+for cache in f32 f16; do
+    code 0 "" rank "$d/random.gguf" --trunk 40 --leaves 2 --leaf-tokens 3 --rounds 1 --cache $cache --json
+    grep -q "\"cache\":\"$cache\"" "$d/out" || bad "cache $cache: $(cat "$d/out")"
+done
+code 2 "take F16" rank "$d/random.gguf" --trunk 40 --leaves 2 --leaf-tokens 3 --cache q8_0
+code 2 "file needs -o FILE" file --shape 15m
+code 2 "--cache has no effect on file" file --shape 15m -o "$d/x" --cache f16
+code 2 "--output has no effect on model" model --shape 15m -o "$d/x"
 # Every kernel gives what C gives (exit code 1 if not), and is named once.
 code 0 "" kernels --rounds 1
 [ -z "$(cut -f2 "$d/out" | sort | uniq -d)" ] && [ "$(wc -l <"$d/out")" -gt 20 ] || bad "kernels: $(cat "$d/out")"
@@ -74,7 +84,7 @@ code 2 "--trunk has no effect on model" model --shape 15m --trunk 5
 code 2 "--shape has no effect on limits" limits --shape 15m
 code 2 "has its own shape" model :demo --type f16
 code 2 "--threads has no effect on kernels" kernels --threads 2
-code 2 "expected 15m|110m|1.1b|7b" model --shape 3m
+code 2 "expected 15m, 110m, 1.1b or 7b" model --shape 3m
 code 2 "expected f32, f16" model --type q9
 code 2 "has no effect" core :demo
 code 66 "" model "$d/none.gguf"
