@@ -62,8 +62,8 @@ static void write_f16(const struct rr_kernels *kern, unsigned char *panel, int l
 static void write_q8_0(const struct rr_kernels *kern, unsigned char *panel, int lane,
                        unsigned char *values, const float *k, const float *v, int hd)
 {
-    int8_t q[RR_QK], *to = (int8_t *)panel + lane;
-    int16_t sum[2];
+    int8_t q[RR_QK] = {0}, *to = (int8_t *)panel + lane;
+    int16_t sum[2] = {0};
     float *scales = (float *)(void *)(panel + (size_t)hd * RR_PANEL) + lane;
     for (int b = 0; b < hd / RR_QK; b++) {
         const struct rr_quantised block = {q, &scales[b * RR_PANEL], sum};

@@ -81,9 +81,12 @@ static inline void rr_cpu_pause(void)
 #if defined(__clang__)
 #define RR_DOTPROD "dotprod"
 #define RR_I8MM "dotprod,i8mm"
-#else
+#elif defined(__ARM_FEATURE_DOTPROD)
 #define RR_DOTPROD "+dotprod"
 #define RR_I8MM "+dotprod+i8mm"
+#else /* assemblers know these from ARMv8.2 on */
+#define RR_DOTPROD "arch=armv8.2-a+dotprod"
+#define RR_I8MM "arch=armv8.2-a+dotprod+i8mm"
 #endif
 
 #define RR_INLINE static inline __attribute__((always_inline))

@@ -99,9 +99,8 @@ int rr_ranker_init(struct rr_ranker *r, struct rr_engine *e, const struct rr_mod
     int rc = rr_ranker_init_prompts(r, t, &with_context, err);
     r->n_vocab = m->h.n_vocab;
     /* Room for a full trunk and its leaves; when they are longer, they go in groups. */
-    const struct rr_session_options so = {.n_context = r->o.n_context,
-                                          .n_cells = 2 * r->o.n_context + 1024,
-                                          .cache = o->cache};
+    const struct rr_session_options so = {
+        .n_context = r->o.n_context, .n_cells = 2 * r->o.n_context + 1024, .cache = o->cache};
     if (!rc)
         rc = rr_session_open(&r->session, e, m, &so, err);
     if (rc)

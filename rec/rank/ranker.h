@@ -27,7 +27,7 @@ struct rr_ranker_options {
                           of reading probabilities */
     int n_titles;      /* likelihood: newest liked titles that it is asked behind; 0: 20 */
     bool per_token;    /* likelihood: the mean over a title's tokens instead of their sum */
-    enum rr_cache_type cache; /* of keys and values */
+    enum rr_cache_type cache;         /* of keys and values */
     struct rr_weights_hybrid weights; /* of the hybrid; all 0: rr_weights_four */
     struct rr_prompt_style style;
 };
