@@ -115,7 +115,7 @@ static void node_values(const struct task *k, int row, int n, const struct node 
     }
 }
 
-/* Rows of one node at the end of a span's rows: `n` of them from `row` on. */
+/* How many rows from `row` on, before `end`, belong to its node. */
 static int rows_of_node(const struct rr_session *s, int row, int end)
 {
     int n = 1;

@@ -46,6 +46,7 @@ code 2 "--history has no effect" tune "$d/m.gguf" --instructions "$i" -o "$d/t.g
 code 2 "--history has no effect" learn --data "$d/ml" -o "$d/t.gguf" --history train+valid
 code 2 "all would be the same" tune "$d/m.gguf" --instructions "$i" -o "$d/t.gguf" --data "$d/ml" --no-shift --lists 3
 code 2 "--tune-rate" learn --data "$d/ml" -o "$d/t.gguf" --no-pretraining --rate 1
+code 2 "--cache has no effect with --task none" evaluate --data "$d/ml" --task none --cache f16
 code 2 "another --backbone than likelihood" evaluate "$d/m.gguf" --data "$d/ml" --backbone likelihood --fit-weights --history train+valid
 for shape in "" dim=64,dim=32 dim=64, dim=64,heads=4,kv=3 dim=6,heads=2 layers=65536; do
     code 2 "--shape is" pretrain --data "$d/ml" -o "$d/t.gguf" --shape "$shape"
