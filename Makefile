@@ -167,6 +167,12 @@ qemu: ## the kernels and whole models of aarch64 (needs gcc-aarch64-linux-gnu an
 	$(Q)for cpu in cortex-a53 neoverse-n1 max; do qemu-aarch64 -cpu $$cpu build/aarch64/tests/unit kernel || exit 1; done
 	$(Q)qemu-aarch64 -cpu max build/aarch64/tests/unit golden
 
+# The tile instructions are functions there: engine/kernel/amx_emulated.h.
+AMX_RUN = $(MAKE) --no-print-directory BUILD=build/amx MINI=1 CFLAGS=-DRR_AMX_EMULATED
+amx: ## the kernels and whole models of AMX, emulated (needs a machine with AVX-512 BF16)
+	$(Q)$(AMX_RUN) build/amx/tests/unit
+	$(Q)for suite in kernel golden session; do build/amx/tests/unit $$suite || exit 1; done
+
 # ---- looking, installing -----------------------------------------------------------------------------------------
 
 C_FILES := $(wildcard engine/*.[ch] engine/*/*.[ch] tokenizer/*.[ch] weights/*.[ch] rec/*.[ch] rec/*/*.[ch] \
@@ -223,5 +229,5 @@ clean: ## remove everything that was built
 	rm -rf $(BUILD)
 
 .DELETE_ON_ERROR:
-.PHONY: all demo demo-catalogue demo-model test test-parts test-cli criterion fuzz asan ubsan sanitize tsan qemu lint install uninstall help clean force
+.PHONY: all demo demo-catalogue demo-model test test-parts test-cli criterion fuzz asan ubsan sanitize tsan qemu amx lint install uninstall help clean force
 -include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TEST_OBJ:.o=.d)

@@ -26,6 +26,7 @@ struct matmul_job {
     const struct rr_matmul *mms;
     int n;
     unsigned char *scratch;
+    size_t scratch_each;                                    /* of a worker */
     int rows_each[RR_MAX_PRODUCTS], first[RR_MAX_PRODUCTS]; /* rows of W a task; first task */
 };
 
@@ -38,7 +39,7 @@ static void matmul_task(void *arg, int task, int worker)
     const int r0 = (task - job->first[i]) * job->rows_each[i],
               r1 = rr_min_int(r0 + job->rows_each[i], job->mms[i].w->n_rows);
     rr_matmul_rows(job->kernels, &job->mms[i], r0, r1,
-                   job->scratch + (size_t)worker * RR_GEMM_SCRATCH);
+                   job->scratch + (size_t)worker * job->scratch_each);
 }
 
 /* Fewer multiply-adds than this are done before another thread has woken up. */
@@ -61,11 +62,14 @@ static int task_rows(const struct rr_matmul *mm, int threads, double all_work)
 void rr_engine_matmuls(struct rr_engine *e, const struct rr_matmul *mms, int n, void *scratch)
 {
     const int threads = rr_pool_size(e->pool);
-    struct matmul_job job = {&e->kernels, mms, n, scratch, {0}, {0}};
+    struct matmul_job job = {.kernels = &e->kernels, .mms = mms, .n = n, .scratch = scratch};
     double work = 0;
     int tasks = 0;
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        const size_t each = rr_gemm_scratch(&e->kernels, mms[i].w->n_cols);
         work += (double)mms[i].m * mms[i].w->n_rows * mms[i].w->n_cols;
+        job.scratch_each = each > job.scratch_each ? each : job.scratch_each;
+    }
     for (int i = 0; i < n; i++) {
         job.rows_each[i] = task_rows(&mms[i], threads, work);
         job.first[i] = tasks;
@@ -79,32 +83,27 @@ void rr_engine_matmul(struct rr_engine *e, const struct rr_matmul *mm, void *scr
     rr_engine_matmuls(e, mm, 1, scratch);
 }
 
-struct quantise_job {
+struct prepare_job {
     const struct rr_kernels *kernels;
     const struct rr_quantised *out;
     const float *x;
     int m, k, rows_each;
 };
 
-static void quantise_task(void *arg, int task, int worker)
+static void prepare_task(void *arg, int task, int worker)
 {
-    const struct quantise_job *job = arg;
-    const size_t blocks = (size_t)(job->k / RR_QK);
+    const struct prepare_job *job = arg;
     const int end = rr_min_int((task + 1) * job->rows_each, job->m);
     (void)worker;
-    for (int i = task * job->rows_each; i < end; i++) {
-        const size_t at = (size_t)i * blocks;
-        const struct rr_quantised row = {job->out->q + at * RR_QK, job->out->d + at,
-                                         job->out->sum + 2 * at};
-        job->kernels->quantise(&row, job->x + at * RR_QK, job->k);
-    }
+    for (int i = task * job->rows_each; i < end; i++)
+        rr_prepare_row(job->kernels, job->out, i, job->x + (size_t)i * (size_t)job->k, job->k);
 }
 
-void rr_engine_quantise(struct rr_engine *e, const struct rr_quantised *out, const float *x, int m,
-                        int k)
+void rr_engine_prepare(struct rr_engine *e, const struct rr_quantised *out, const float *x, int m,
+                       int k)
 {
-    struct quantise_job job = {&e->kernels, out, x, m, k, m};
+    struct prepare_job job = {&e->kernels, out, x, m, k, m};
     if ((double)m * k >= 2 * MIN_TASK_WORK)
         job.rows_each = rr_max_int(m / (4 * rr_pool_size(e->pool)), 1);
-    rr_pool_run(e->pool, quantise_task, &job, (m + job.rows_each - 1) / job.rows_each);
+    rr_pool_run(e->pool, prepare_task, &job, (m + job.rows_each - 1) / job.rows_each);
 }

@@ -18,16 +18,15 @@ int rr_engine_init(struct rr_engine *e, int n_threads, enum rr_cpu_level level,
                    struct rr_error *err);
 void rr_engine_release(struct rr_engine *e);
 
-/* y[M,N] = x[M,K] W[N,K]^T on all threads; scratch holds rr_pool_size * RR_GEMM_SCRATCH
- * bytes. Rows of W are shared out; the bits of y do not depend on how. */
+/* y[M,N] = x[M,K] W[N,K]^T on all threads; scratch holds rr_pool_size *
+ * rr_gemm_scratch bytes. Rows of W are shared out; the bits of y do not depend on how. */
 void rr_engine_matmul(struct rr_engine *e, const struct rr_matmul *mm, void *scratch);
 /* Up to RR_MAX_PRODUCTS of them, with as many columns each, at once. */
 #define RR_MAX_PRODUCTS 3
 void rr_engine_matmuls(struct rr_engine *e, const struct rr_matmul *mms, int n, void *scratch);
 
-/* The rows of x[M,K], K apart, quantised for rr_matmul's xq, on all threads; K is a multiple of
- * RR_QK. */
-void rr_engine_quantise(struct rr_engine *e, const struct rr_quantised *out, const float *x, int m,
-                        int k);
+/* rr_prepare_row for the rows of x[M,K], K apart, on all threads. */
+void rr_engine_prepare(struct rr_engine *e, const struct rr_quantised *out, const float *x, int m,
+                       int k);
 
 #endif

@@ -17,7 +17,7 @@ struct stage {
     void (*row)(const struct stage *stage, int i);
     int layer;
     const float *gains; /* of a norm */
-    bool quantise;      /* what the row ends as is the input of integer products */
+    bool prepare;       /* what the row ends as is the input of products that want it so */
     int rows_each;
 };
 
@@ -44,15 +44,12 @@ static void run_stage(struct stage *stage, int width)
                 (n + stage->rows_each - 1) / stage->rows_each);
 }
 
-/* in[n_cols], row i of the next products' input, as integers too, where they want it so. */
-static void quantise_row(const struct stage *stage, const float *in, int i, int n_cols)
+/* in[n_cols], row i of the next products' input, as their kernels want it. */
+static void prepare_row(const struct stage *stage, const float *in, int i, int n_cols)
 {
     const struct rr_session *s = stage->s;
-    if (stage->quantise) {
-        const size_t at = (size_t)i * (size_t)(n_cols / RR_QK);
-        const struct rr_quantised row = {s->xq.q + at * RR_QK, s->xq.d + at, s->xq.sum + 2 * at};
-        s->engine->kernels.quantise(&row, in, n_cols);
-    }
+    if (stage->prepare)
+        rr_prepare_row(&s->engine->kernels, &s->xq, i, in, n_cols);
 }
 
 /* h = norm of x. */
@@ -62,7 +59,7 @@ static void norm_row(const struct stage *stage, int i)
     const int dim = s->model->h.n_embd;
     const size_t at = (size_t)i * (size_t)dim;
     s->engine->kernels.rmsnorm(s->h + at, s->x + at, stage->gains, dim, (float)s->model->h.rms_eps);
-    quantise_row(stage, s->h + at, i, dim);
+    prepare_row(stage, s->h + at, i, dim);
 }
 
 /* x += h, which a product made; then the norm of it, unless this was the last. */
@@ -118,7 +115,7 @@ static void attended_row(const struct stage *stage, int i)
 {
     const struct rr_hparams *h = &stage->s->model->h;
     const int q_dim = h->n_heads * h->head_dim;
-    quantise_row(stage, stage->s->att + (size_t)i * (size_t)q_dim, i, q_dim);
+    prepare_row(stage, stage->s->att + (size_t)i * (size_t)q_dim, i, q_dim);
 }
 
 static void activate_row(const struct stage *stage, int i)
@@ -127,7 +124,7 @@ static void activate_row(const struct stage *stage, int i)
     const int n_ff = s->model->h.n_ff;
     const size_t at = (size_t)i * (size_t)n_ff;
     s->engine->kernels.silu_mul(s->gate + at, s->up + at, n_ff);
-    quantise_row(stage, s->gate + at, i, n_ff);
+    prepare_row(stage, s->gate + at, i, n_ff);
 }
 
 /* ---- products -----------------------------------------------------------------------------------
@@ -154,9 +151,9 @@ static void products(struct rr_session *s, const float *in, const struct output 
     rr_session_step(s, RR_STEP_PRODUCT);
 }
 
-static bool in_integers(const struct rr_session *s, const struct rr_tensor *w)
+static bool prepared(const struct rr_session *s, const struct rr_tensor *w)
 {
-    return s->engine->kernels.integers[w->type];
+    return s->engine->kernels.prepared[w->type];
 }
 
 /* x += h and the norm that `w` begins with; NULL: behind the last layer. first: the embedding
@@ -166,7 +163,7 @@ static void begin_attention(struct rr_session *s, const struct rr_layer *w, bool
     struct stage norm = {.s = s, .row = first ? embed_row : add_row};
     if (w) {
         norm.gains = w->attn_norm;
-        norm.quantise = in_integers(s, &w->wq) || in_integers(s, &w->wk) || in_integers(s, &w->wv);
+        norm.prepare = prepared(s, &w->wq) || prepared(s, &w->wk) || prepared(s, &w->wv);
     }
     run_stage(&norm, s->model->h.n_embd);
     rr_session_step(s, RR_STEP_NORM);
@@ -177,12 +174,12 @@ static void attention(struct rr_session *s, int layer)
     const struct rr_hparams *h = &s->model->h;
     const struct rr_layer *w = &s->model->layers[layer];
     struct stage rope = {.s = s, .row = rope_row, .layer = layer};
-    struct stage attended = {.s = s, .row = attended_row, .quantise = in_integers(s, &w->wo)};
+    struct stage attended = {.s = s, .row = attended_row, .prepare = prepared(s, &w->wo)};
     products(s, s->h, (struct output[]){{s->q, &w->wq}, {s->k, &w->wk}, {s->v, &w->wv}}, 3);
     run_stage(&rope, (h->n_heads + 2 * h->n_kv_heads) * h->head_dim);
     rr_session_step(s, RR_STEP_ROPE);
     rr_attention(s, layer);
-    if (attended.quantise)
+    if (attended.prepare)
         run_stage(&attended, h->n_heads * h->head_dim);
     rr_session_step(s, RR_STEP_ATTENTION);
     products(s, s->att, &(struct output){s->h, &w->wo}, 1);
@@ -193,8 +190,8 @@ static void feed_forward(struct rr_session *s, const struct rr_layer *w)
     struct stage norm = {.s = s,
                          .row = add_row,
                          .gains = w->ffn_norm,
-                         .quantise = in_integers(s, &w->gate) || in_integers(s, &w->up)};
-    struct stage activate = {.s = s, .row = activate_row, .quantise = in_integers(s, &w->down)};
+                         .prepare = prepared(s, &w->gate) || prepared(s, &w->up)};
+    struct stage activate = {.s = s, .row = activate_row, .prepare = prepared(s, &w->down)};
     run_stage(&norm, s->model->h.n_embd);
     rr_session_step(s, RR_STEP_NORM);
     products(s, s->h, (struct output[]){{s->gate, &w->gate}, {s->up, &w->up}}, 2);

@@ -39,6 +39,7 @@ static void *carve(struct carver *c, size_t n, size_t size)
 static void lay_out(struct rr_session *s, struct carver *c)
 {
     const struct rr_hparams *h = &s->model->h;
+    const struct rr_kernels *kern = &s->engine->kernels;
     const size_t rows = (size_t)s->o.n_batch, hd = (size_t)h->head_dim,
                  cells = (size_t)s->o.n_cells;
     const size_t threads = (size_t)rr_pool_size(s->engine->pool), half = hd / 2;
@@ -69,10 +70,15 @@ static void lay_out(struct rr_session *s, struct carver *c)
     s->gate = carve(c, rows, (size_t)h->n_ff * sizeof(float));
     s->up = carve(c, rows, (size_t)h->n_ff * sizeof(float));
     c->used = c->used > behind ? c->used : behind;
-    s->xq.q = carve(c, rows, widest);
-    s->xq.d = carve(c, rows, widest / RR_QK * sizeof(float));
-    s->xq.sum = carve(c, rows, 2 * (widest / RR_QK) * sizeof(int16_t));
-    s->panels = carve(c, threads, RR_GEMM_SCRATCH);
+    if (kern->tiles) {
+        s->xq.pairs =
+            carve(c, rr_round_up(rows, RR_TILE_ROWS), rr_tile_cols((int)widest) * sizeof(uint32_t));
+    } else {
+        s->xq.q = carve(c, rows, widest);
+        s->xq.d = carve(c, rows, widest / RR_QK * sizeof(float));
+        s->xq.sum = carve(c, rows, 2 * (widest / RR_QK) * sizeof(int16_t));
+    }
+    s->panels = carve(c, threads, rr_gemm_scratch(kern, (int)widest));
     s->scores = carve(c, threads * RR_SPAN_ROWS * (size_t)(h->n_heads / h->n_kv_heads),
                       s->score_stride * sizeof(float));
     s->stretch = carve(c, threads, RR_STRETCH * hd * sizeof(float));
@@ -314,13 +320,15 @@ static void head_ids(struct rr_session *s, const struct rr_want *w, const float 
                               .x = h,
                               .xq = s->xq,
                               .w = head->data,
+                              .type = head->type,
+                              .row_f32 = kern->row_f32[head->type],
                               .rows = w->ids,
                               .row_bytes = rr_row_bytes(head->type, (size_t)head->n_cols),
                               .m = 1,
                               .n = w->n_ids,
                               .k = head->n_cols};
-    if (kern->integers[head->type])
-        kern->quantise(&s->xq, h, head->n_cols);
+    if (kern->prepared[head->type])
+        rr_prepare_row(kern, &s->xq, 0, h, head->n_cols);
     kern->gemm[head->type](&g, s->panels);
 }
 
@@ -375,8 +383,8 @@ static int head_wants(struct rr_session *s, const struct rr_want *wants, const i
                                .xq = &s->xq,
                                .m = n_whole,
                                .w = &m->head};
-        if (s->engine->kernels.integers[m->head.type])
-            rr_engine_quantise(s->engine, &s->xq, s->h, n_whole, m->h.n_embd);
+        if (s->engine->kernels.prepared[m->head.type])
+            rr_engine_prepare(s->engine, &s->xq, s->h, n_whole, m->h.n_embd);
         rr_engine_matmul(s->engine, &mm, s->panels);
         for (int i = 0; i < n_whole; i++)
             scatter_logits(whole[i], s->logits + (size_t)i * (size_t)m->h.n_vocab, m->h.n_vocab);

@@ -49,7 +49,7 @@ struct rr_session {
     float *k, *v;     /* [R, n_kv_heads head_dim] */
     float *gate, *up; /* [R, n_ff] */
     struct rr_quantised xq; /* [R, the widest] the input of a product, where kernels want it so */
-    unsigned char *panels;  /* [threads][RR_GEMM_SCRATCH] */
+    unsigned char *panels;  /* [threads][rr_gemm_scratch of the widest] */
     float *scores;          /* [threads][RR_SPAN_ROWS][heads of a group][score_stride] */
     float *stretch;         /* [threads][RR_STRETCH cells][head_dim] */
     size_t score_stride;

@@ -176,7 +176,7 @@ Test(golden, logits_of_gguf_types)
                       level_name(level), e.rms, types[i].limit);
             struct rr_kernels k;
             rr_kernels_init(&k, (enum rr_cpu_level)level);
-            cr_assert(k.integers[w.model.layers[0].wq.type] || e.rms <= 1e-4,
+            cr_assert(k.prepared[w.model.layers[0].wq.type] || e.rms <= 1e-4,
                       "%s at %s: RMS error %g; without integer products ours is below 1e-4",
                       types[i].name, level_name(level), e.rms);
         }

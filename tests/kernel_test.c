@@ -215,13 +215,15 @@ static void product(const struct rr_kernels *k, int type, float *y, const float 
                     int m, int n, int len)
 {
     static struct fence fs;
-    void *scratch = fenced(&fs, RR_GEMM_SCRATCH, (size_t)(n % 3) * 4);
+    void *scratch = fenced(&fs, rr_gemm_scratch(k, len), (size_t)(n % 3) * 4);
     const struct rr_gemm g = {.y = y,
                               .ldy = (size_t)n,
                               .x = x,
                               .ldx = (size_t)len,
                               .xq = *quantised(k, x, m, len),
                               .w = w,
+                              .type = (enum rr_type)type,
+                              .row_f32 = k->row_f32[type],
                               .row_bytes = rr_row_bytes((enum rr_type)type, (size_t)len),
                               .m = m,
                               .n = n,
@@ -247,6 +249,18 @@ static double quantising(const float *x, const unsigned char *row, int type, int
     return off;
 }
 
+/* The nearest bfloat16, half to even. */
+static double bfloat(double v)
+{
+    const float f = (float)v;
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    bits = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000u;
+    float out;
+    memcpy(&out, &bits, sizeof out);
+    return (double)out;
+}
+
 static void check_row(const struct rr_kernels *k, int type, int len, int n, enum kind kind,
                       size_t shift, struct rr_rng *r)
 {
@@ -261,17 +275,20 @@ static void check_row(const struct rr_kernels *k, int type, int len, int n, enum
     fill(x, (size_t)len, kind, r);
     product(&c, type, expected, x, w, 1, n, len);
     product(k, type, y, x, w, 1, n, len);
+    const bool tiles = k->tiles && k->prepared[type], rounds = tiles && type > RR_TYPE_BF16;
     for (int j = 0; j < n; j++) {
         const unsigned char *row = w + (size_t)j * row_bytes;
         double sum = 0, size = 0;
         for (int i = 0; i < len; i++) {
-            const double t = (double)x[i] * stored_value(row, type, i);
+            const double v = stored_value(row, type, i),
+                         t = rounds ? bfloat((double)x[i]) * bfloat(v) : (double)x[i] * v;
             sum += t;
             size += fabs(t);
         }
-        const double also = k->integers[type] ? quantising(x, row, type, len) : 0;
-        CHECK(fabs((double)y[j] - sum) <= 1e-5 * size + 1e-6 + also &&
-                  close_enough((double)y[j], expected[j], size),
+        const double also = k->prepared[type] && !tiles ? quantising(x, row, type, len) : 0;
+        CHECK(fabs((double)y[j] - sum) <=
+                      (tiles && !rounds ? 0x1p-15 : 1e-5) * size + 1e-6 + also &&
+                  (tiles || close_enough((double)y[j], expected[j], size)),
               "%s gemm %s k=%d n=%d %s row %d is %.9g; C has %.9g, double %.9g", level_of(k),
               type_of(type), len, n, kind_names[kind], j, (double)y[j], (double)expected[j], sum);
     }
@@ -439,7 +456,7 @@ static void check_matmul(const struct rr_kernels *k, const struct rr_tensor *w, 
 {
     static struct fence fy, fs;
     const size_t ldy = (size_t)w->n_rows;
-    void *scratch = fenced(&fs, RR_GEMM_SCRATCH, 0);
+    void *scratch = fenced(&fs, rr_gemm_scratch(k, w->n_cols), 0);
     float *y = fenced_floats(&fy, (size_t)m * ldy);
     const struct rr_matmul mm = {.y = y,
                                  .ldy = ldy,

@@ -127,17 +127,15 @@ void any_row(unsigned char *p, int type, int k, struct rr_rng *r)
     }
 }
 
-/* Rows of x[m, k] quantised as the level does it, into memory of the test. */
+/* Rows of x[m, k] as the level's products want them, in memory of the test. */
 const struct rr_quantised *quantised(const struct rr_kernels *k, const float *x, int m, int len)
 {
     static int8_t q[9 * 16384];
     static float d[9 * 16384 / RR_QK];
     static int16_t sum[2 * 9 * 16384 / RR_QK];
-    static const struct rr_quantised all = {q, d, sum};
-    for (int i = 0; i < m && len % RR_QK == 0; i++) {
-        const struct rr_quantised row = {q + (size_t)i * (size_t)len, d + i * len / RR_QK,
-                                         sum + 2 * (i * len / RR_QK)};
-        k->quantise(&row, x + (size_t)i * (size_t)len, len);
-    }
+    static uint32_t pairs[RR_TILE_ROWS * 16384];
+    static const struct rr_quantised all = {q, d, sum, pairs};
+    for (int i = 0; i < m && (k->tiles || len % RR_QK == 0); i++)
+        rr_prepare_row(k, &all, i, x + (size_t)i * (size_t)len, len);
     return &all;
 }

@@ -24,7 +24,7 @@ struct rr_kernels table(int level);
 const char *level_of(const struct rr_kernels *k);
 const char *type_of(int type);
 
-#define FENCE_BYTES (1u << 20)
+#define FENCE_BYTES (1u << 22)
 #define POISON 0xFF
 
 struct fence {

@@ -98,7 +98,7 @@ Test(session, logits_are_those_of_the_textbook)
             struct rr_want w = {.offset = N - 1, .logits = got};
             eval(s, &f, 1, &w, 1);
             /* Where rows of x are quantised to eight bits, these narrow layers show it. */
-            const double limit = e.kernels.integers[shapes[i].type] ? 0.15 : 5e-5;
+            const double limit = e.kernels.prepared[shapes[i].type] ? 0.15 : 5e-5;
             for (int v = 0; v < n_vocab; v++)
                 CHECK(fabs((double)got[v] - expected[v]) <= limit * spread,
                       "%s, %s: logit %d is %.9g; expected %.9g", level_name(level), shapes[i].name,
@@ -323,7 +323,7 @@ static void check_small_cache(int level, const struct model_shape *shape, enum r
         off += pow((double)got[j] - (double)exact[j], 2);
         size += pow((double)exact[j], 2);
     }
-    const bool floats = !e.kernels.integers[shape->type];
+    const bool floats = !e.kernels.prepared[shape->type];
     const double share = sqrt(off / size), most = !floats                 ? 5e-2
                                                   : cache == RR_CACHE_F16 ? 1e-3
                                                                           : 2e-2;

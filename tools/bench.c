@@ -120,7 +120,10 @@ double bench_peak(struct bench *b, enum rr_unit unit)
 
 enum rr_unit bench_fastest(const struct bench *b)
 {
-    return rr_peak_run(b->engine.kernels.level, RR_UNIT_INT8, 1) > 0 ? RR_UNIT_INT8 : RR_UNIT_F32;
+    for (int u = RR_N_UNITS - 1; u > 0; u--) /* in ascending order of speed */
+        if (rr_peak_run(b->engine.kernels.level, (enum rr_unit)u, 1) > 0)
+            return (enum rr_unit)u;
+    return RR_UNIT_F32;
 }
 
 double bench_bandwidth(struct bench *b, size_t n)

@@ -1,4 +1,4 @@
-/* recrank bench kernels: the entries of the kernel table, timed, and but for quantise (whose
+/* recrank bench kernels: the entries of the kernel table, timed, and but for prepare (whose
  * results are no floats; tests/kernel_int_test.c has it) checked against plain C first. */
 #include <math.h>
 #include <string.h>
@@ -39,14 +39,11 @@ static void run_product(void *arg)
     rr_matmul_rows(&g->k, &mm, 0, ROWS, g->scratch);
 }
 
-static void run_quantise(void *arg)
+static void run_prepare(void *arg)
 {
     struct ground *g = arg;
-    for (int i = 0; i < M; i++) {
-        const struct rr_quantised row = {g->xq.q + i * COLS, g->xq.d + i * COLS / RR_QK,
-                                         g->xq.sum + 2 * (i * COLS / RR_QK)};
-        g->k.quantise(&row, g->x + (size_t)i * COLS, COLS);
-    }
+    for (int i = 0; i < M; i++)
+        rr_prepare_row(&g->k, &g->xq, i, g->x + (size_t)i * COLS, COLS);
 }
 
 static void run_scores(void *arg)
@@ -125,9 +122,11 @@ static double difference(struct ground *g, void (*run)(void *), size_t n)
     double most = 1e-30, off = 0;
     c.k = g->c;
     c.y = g->z;
+    run_prepare(&c);
     memset(g->y, 0, n * sizeof *g->y);
     memset(g->z, 0, n * sizeof *g->z);
     run(&c);
+    run_prepare(g);
     run(g);
     for (size_t i = 0; i < n; i++) {
         most = fmax(most, fabs((double)g->z[i]));
@@ -145,7 +144,8 @@ struct list {
     int n;
     const struct ground *first;
     unsigned char *const *rows; /* [RR_TYPE_COUNT] matrices */
-    double f32, int8, cache;    /* limits */
+    double f32, fast, cache;    /* limits */
+    const char *fast_name;      /* of the unit that prepared rows are for */
 };
 
 /* A case, and how many numbers of its result are compared with C's (0: none). */
@@ -173,7 +173,10 @@ static void add(struct list *l, const struct entry *x)
         .run = x->run, .arg = g, .unit = x->unit, .work = x->work, .limit = x->limit, .of = x->of};
     snprintf(c->name, sizeof c->name, "%s", x->name);
     const double off = x->n_results ? difference(g, x->run, x->n_results) : 0;
-    if (!(off <= (g->k.integers[g->type] && x->run == run_product ? 0 : 1e-4))) {
+    const double bound = x->run != run_product || !g->k.prepared[g->type] ? 1e-4
+                         : g->k.tiles                                     ? 0x1p-6
+                                                                          : 0;
+    if (!(off <= bound)) {
         fprintf(stderr, "recrank bench: %s is off by %g of what plain C gives\n", x->name, off);
         l->b->failed = true;
     }
@@ -185,10 +188,10 @@ static void add_types(struct list *l)
         char unpack[48], one[48], many[48];
         const enum rr_type type = (enum rr_type)t;
         const char *name = rr_type_info(type)->name;
-        const bool integers = l->first->k.integers[t];
+        const bool prepared = l->first->k.prepared[t];
         const double bytes = ROWS * (double)rr_row_bytes(type, COLS), cache = l->cache / 1e9,
-                     peak = (integers ? l->int8 : l->f32) / 1e9, ops = 2.0 * M * ROWS * COLS;
-        const char *unit = integers ? "int8" : "f32";
+                     peak = (prepared ? l->fast : l->f32) / 1e9, ops = 2.0 * M * ROWS * COLS;
+        const char *unit = prepared ? l->fast_name : "f32";
         snprintf(unpack, sizeof unpack, "row_f32-%s", name);
         snprintf(one, sizeof one, "product-%s-1", name);
         snprintf(many, sizeof many, "product-%s-%d", name, M);
@@ -236,7 +239,7 @@ static void add_others(struct list *l)
     for (size_t i = 0; i < COUNT(all); i++)
         add(l, &all[i]);
     add(l, &(struct entry){
-               .name = "quantise", .run = run_quantise, .unit = "ns", .work = (double)M * COLS});
+               .name = "prepare", .run = run_prepare, .unit = "ns", .work = (double)M * COLS});
 }
 
 /* Numbers up to one in x and in matrices of plain numbers; of blocks any bytes, and scales up to
@@ -285,25 +288,28 @@ int bench_kernels(struct bench *b)
     g.x = rr_arena_alloc(&arena, numbers, sizeof *g.x);
     g.y = rr_arena_alloc(&arena, numbers, sizeof *g.y);
     g.z = rr_arena_alloc(&arena, numbers, sizeof *g.z);
-    g.scratch = rr_arena_alloc(&arena, RR_GEMM_SCRATCH, 1);
+    g.scratch = rr_arena_alloc(&arena, rr_gemm_scratch(&g.k, COLS), 1);
     g.xq = (struct rr_quantised){rr_arena_alloc(&arena, numbers, 1),
                                  rr_arena_alloc(&arena, numbers / RR_QK, sizeof *g.xq.d),
-                                 rr_arena_alloc(&arena, 2 * numbers / RR_QK, sizeof *g.xq.sum)};
-    if (!room || !g.x || !g.y || !g.z || !g.scratch || !g.xq.q || !g.xq.d || !g.xq.sum) {
+                                 rr_arena_alloc(&arena, 2 * numbers / RR_QK, sizeof *g.xq.sum),
+                                 rr_arena_alloc(&arena, numbers, sizeof *g.xq.pairs)};
+    if (!room || !g.x || !g.y || !g.z || !g.scratch || !g.xq.q || !g.xq.d || !g.xq.sum ||
+        !g.xq.pairs) {
         struct rr_error err = {0};
         (void)rr_fail_memory(&err, "kernels", numbers * sizeof *g.x);
         rr_arena_free(&arena);
         return tool_fail(&err);
     }
     fill(&g, rows);
-    run_quantise(&g);
+    run_prepare(&g);
     struct list l = {.b = b,
                      .ground = grounds,
                      .cases = cases,
                      .first = &g,
                      .rows = rows,
                      .f32 = bench_peak(b, RR_UNIT_F32),
-                     .int8 = bench_peak(b, RR_UNIT_INT8),
+                     .fast = bench_peak(b, bench_fastest(b)),
+                     .fast_name = rr_unit_name(bench_fastest(b)),
                      .cache = bench_bandwidth(b, (size_t)256 << 10)};
     add_types(&l);
     add_others(&l);

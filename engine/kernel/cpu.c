@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const level_names[RR_CPU_COUNT] = {"c",          "avx2", "avxvnni", "avx512",
-                                                      "avx512vnni", "neon", "dotprod", "i8mm"};
+static const char *const level_names[RR_CPU_COUNT] = {
+    "c", "avx2", "avxvnni", "avx512", "avx512vnni", "amx", "neon", "dotprod", "i8mm"};
 
 const char *rr_cpu_level_name(enum rr_cpu_level level)
 {
@@ -51,6 +51,34 @@ bool rr_cpu_has_avxvnni(void)
     return seven[0] >> 4 & 1;
 }
 
+/* Beyond AVX-512 VNNI. The state of tiles is large: a process must ask the kernel for it. */
+static bool has_amx(const uint32_t seven[4])
+{
+    uint32_t more[4];
+    if (seven[0] < 1)
+        return false;
+    cpuid(7, 1, more);
+    if (!(more[0] >> 5 & 1)) /* AVX512_BF16 */
+        return false;
+#if defined(RR_AMX_EMULATED)
+    return true;
+#elif defined(__linux__)
+    const uint32_t need = 1u << 22 /* AMX-BF16 */ | 1u << 24 /* AMX-TILE */;
+    if ((seven[3] & need) != need || (xcr0() & 0x60000) != 0x60000)
+        return false;
+    long rc = 158;                                             /* arch_prctl */
+    register long request __asm__("rdi") = 0x1023;             /* ARCH_REQ_XCOMP_PERM */
+    register long feature __asm__("rsi") = 18 /* XTILEDATA */; /* its bit in XCR0 */
+    __asm__ __volatile__("syscall"
+                         : "+a"(rc)
+                         : "r"(request), "r"(feature)
+                         : "rcx", "r11", "memory");
+    return rc == 0;
+#else
+    return false;
+#endif
+}
+
 enum rr_cpu_level rr_cpu_best(void)
 {
     enum { OSXSAVE = 1u << 27, FMA = 1u << 12, F16C = 1u << 29, AVX = 1u << 28 };
@@ -74,7 +102,9 @@ enum rr_cpu_level rr_cpu_best(void)
     const uint32_t need7 = (uint32_t)AVX512F | AVX512DQ | AVX512BW | avx512vl;
     if ((seven[1] & need7) != need7 || (xcr0() & 0xE6) != 0xE6)
         return rr_cpu_has_avxvnni() ? RR_CPU_AVXVNNI : RR_CPU_AVX2;
-    return seven[2] & AVX512VNNI ? RR_CPU_AVX512VNNI : RR_CPU_AVX512;
+    if (!(seven[2] & AVX512VNNI))
+        return RR_CPU_AVX512;
+    return has_amx(seven) ? RR_CPU_AMX : RR_CPU_AVX512VNNI;
 }
 
 void rr_cpu_brand(char *out, size_t size)

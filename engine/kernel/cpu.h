@@ -15,6 +15,7 @@ enum rr_cpu_level {
     RR_CPU_AVXVNNI,    /* AVX2 with integer dot products: beside AVX-512, not below it */
     RR_CPU_AVX512,     /* AVX-512 F, BW, DQ, VL */
     RR_CPU_AVX512VNNI, /* with integer dot products */
+    RR_CPU_AMX,        /* with tiles of bfloat16, and AVX-512 BF16 to make them */
     RR_CPU_NEON,       /* of aarch64, which all of them have */
     RR_CPU_DOTPROD,    /* with integer dot products */
     RR_CPU_I8MM,       /* with products of 2 x 8 by 8 x 2 bytes */
@@ -22,7 +23,8 @@ enum rr_cpu_level {
 };
 
 /* The highest level of this machine: CPUID bits, and XCR0 for what the system saves; on aarch64
- * what the kernel says in the auxiliary vector. Thread-safe. */
+ * what the kernel says in the auxiliary vector. Where there is AMX it asks the kernel for this
+ * process's leave to use it, which holds for all its threads. Thread-safe. */
 enum rr_cpu_level rr_cpu_best(void);
 bool rr_cpu_has_avxvnni(void);
 /* Whether this machine has all that a level means. */
@@ -30,11 +32,11 @@ bool rr_cpu_has(enum rr_cpu_level level);
 
 /* "c", "avx2", "avxvnni", ... */
 const char *rr_cpu_level_name(enum rr_cpu_level level);
-/* Those of this architecture for a message: "c, avx2, avxvnni, avx512 or avx512vnni". */
+/* Those of this architecture for a message: "c, avx2, avxvnni, avx512, avx512vnni or amx". */
 #if defined(__aarch64__)
 #define RR_CPU_LEVEL_NAMES "c, neon, dotprod or i8mm"
 #else
-#define RR_CPU_LEVEL_NAMES "c, avx2, avxvnni, avx512 or avx512vnni"
+#define RR_CPU_LEVEL_NAMES "c, avx2, avxvnni, avx512, avx512vnni or amx"
 #endif
 /* -1 when the name is unknown. */
 int rr_cpu_level_from_name(const char *name);

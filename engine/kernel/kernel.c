@@ -30,6 +30,8 @@ void rr_kernels_init(struct rr_kernels *k, enum rr_cpu_level level)
         rr_kernels_init_avx512(k);
     if (level >= RR_CPU_AVX512VNNI)
         rr_kernels_init_avx512vnni(k);
+    if (level >= RR_CPU_AMX)
+        rr_kernels_init_amx(k);
 #elif RR_ARM
     if (level >= RR_CPU_NEON)
         rr_kernels_init_neon(k);
@@ -39,6 +41,24 @@ void rr_kernels_init(struct rr_kernels *k, enum rr_cpu_level level)
         rr_kernels_init_i8mm(k);
 #endif
     k->level = level;
+}
+
+size_t rr_gemm_scratch(const struct rr_kernels *k, int cols)
+{
+    /* kernel_amx.c's: 32 rows of bfloat16, twice for F16, and the tiles' sums. */
+    const size_t tiles = 128 * rr_tile_cols(cols) + (4u << 10) + 64;
+    return k->tiles && tiles > RR_GEMM_SCRATCH ? (tiles + 63) / 64 * 64 : RR_GEMM_SCRATCH;
+}
+
+void rr_prepare_row(const struct rr_kernels *k, const struct rr_quantised *xq, int i,
+                    const float *x, int n_cols)
+{
+    const size_t at = (size_t)i * (size_t)(n_cols / RR_QK);
+    const struct rr_quantised row = {xq->q + at * RR_QK, xq->d + at, xq->sum + 2 * at, NULL};
+    if (k->tiles)
+        k->pairs(xq->pairs, i, x, n_cols);
+    else
+        k->quantise(&row, x, n_cols);
 }
 
 void rr_matmul_rows(const struct rr_kernels *k, const struct rr_matmul *mm, int r0, int r1,
@@ -51,11 +71,13 @@ void rr_matmul_rows(const struct rr_kernels *k, const struct rr_matmul *mm, int 
                         .x = mm->x,
                         .ldx = mm->ldx,
                         .w = (const unsigned char *)w->data + (size_t)r0 * row_bytes,
+                        .type = w->type,
+                        .row_f32 = k->row_f32[w->type],
                         .row_bytes = row_bytes,
                         .m = mm->m,
                         .n = r1 - r0,
                         .k = w->n_cols};
-    if (k->integers[w->type])
+    if (k->prepared[w->type])
         g.xq = *mm->xq;
     k->gemm[w->type](&g, scratch);
 }

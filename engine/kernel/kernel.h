@@ -6,12 +6,14 @@
  * products of one output in the same order, so a row alone, in a batch, or on another thread has
  * the same bits.
  *
- * Quantised weights are multiplied in integers (`integers`): by rows of x that are
- * quantised to eight bits, block by block.
+ * Quantised weights are multiplied in integers: by rows of x that are quantised to eight bits,
+ * block by block. At AMX they are rounded to bfloat16, as x is: coarser weights, but a finer x; and
+ * F16 and BF16 are multiplied as sums of bfloat16.
  *
  * Tolerance against C, checked by tests/kernel*_test.c: products within 1e-5 * sum |x w| + 1e-6;
  * exp within 4e-6 relative; row_f32, to_f16, those of the cache,
- * quantise and integer products exactly. All functions touch
+ * quantise and integer products exactly; those at AMX within the rounding of both sides, 2^-8 *
+ * sum |x w|, and of F16 and BF16 2^-15 * that. All functions touch
  * nothing but their arguments; pointers need no alignment. */
 #ifndef RR_KERNEL_H
 #define RR_KERNEL_H
@@ -29,7 +31,17 @@ struct rr_quantised {
     int8_t *q;    /* [M, K] */
     float *d;     /* [M, K / RR_QK] greatest |x| of the block / 127 */
     int16_t *sum; /* [M, 2 K / RR_QK] of q in each half of a block */
+    /* At AMX instead of these three: x as the sum of two bfloat16, two numbers of a row to a word,
+     * the first of them low, zeros behind K. [M / RR_TILE_ROWS][rr_tile_cols(K) / 32][2 parts][16]
+     * [RR_TILE_ROWS] */
+    uint32_t *pairs;
 };
+#define RR_TILE_ROWS 16
+/* K as tiles have it. */
+static inline size_t rr_tile_cols(int k)
+{
+    return ((size_t)k + 31) / 32 * 32;
+}
 #define RR_Q_LEAST 1e-30f /* a block of smaller numbers is zeros */
 
 /* y[M,N] = x[M,K] W[N,K]^T, W as it is stored with rows row_bytes apart; leading dimensions in
@@ -41,8 +53,10 @@ struct rr_gemm {
     size_t ldy;
     const float *x; /* where W is multiplied as floats */
     size_t ldx;
-    struct rr_quantised xq; /* where it is in integers: from its row 0 on */
+    struct rr_quantised xq; /* where it is prepared: from its row 0 on */
     const void *w;
+    enum rr_type type;                               /* of W: wanted by tiles, as the table's */
+    void (*row_f32)(float *y, const void *w, int k); /* row_f32 of it */
     const int *rows; /* [n] rows of W to multiply with; NULL: 0 .. n - 1 */
     size_t row_bytes;
     int m, n, k;
@@ -53,7 +67,7 @@ static inline const unsigned char *rr_gemm_row(const struct rr_gemm *g, int j)
     const int at = j < g->n ? j : g->n - 1;
     return (const unsigned char *)g->w + (size_t)(g->rows ? g->rows[at] : at) * g->row_bytes;
 }
-#define RR_GEMM_SCRATCH (40u << 10) /* bytes */
+#define RR_GEMM_SCRATCH (40u << 10) /* bytes; of tiles, see rr_gemm_scratch */
 
 /* s[Q,16 P] = scale * q[Q,D] K^T with keys in panels: k[P][D][16]. n_q in 1..RR_ATTN_ROWS. */
 struct rr_attn_scores {
@@ -88,8 +102,11 @@ struct rr_kernels {
     /* y[K] = one row of stored weights as float32: exact, but that of Q4_K the last sum rounds. */
     void (*row_f32[RR_TYPE_COUNT])(float *y, const void *w, int k);
     void (*gemm[RR_TYPE_COUNT])(const struct rr_gemm *g, void *scratch);
-    bool integers[RR_TYPE_COUNT]; /* its gemm reads xq, not x; the same at every level */
-    /* One row of x, k a multiple of RR_QK. */
+    bool prepared[RR_TYPE_COUNT]; /* its gemm reads xq, not x */
+    bool tiles;                   /* which has pairs of bfloat16, not integers */
+    /* Row i of x[M, K] as pairs; NULL where there are no tiles. */
+    void (*pairs)(uint32_t *pairs, int i, const float *x, int k);
+    /* One row of x in integers, k a multiple of RR_QK. */
     void (*quantise)(const struct rr_quantised *out, const float *x, int k);
     void (*attn_scores)(const struct rr_attn_scores *a);
     void (*attn_values)(const struct rr_attn_values *a);
@@ -120,11 +137,19 @@ void rr_kernels_init_avx2(struct rr_kernels *k);
 void rr_kernels_init_avxvnni(struct rr_kernels *k);
 void rr_kernels_init_avx512(struct rr_kernels *k);
 void rr_kernels_init_avx512vnni(struct rr_kernels *k);
+void rr_kernels_init_amx(struct rr_kernels *k);
 void rr_kernels_init_neon(struct rr_kernels *k);
 void rr_kernels_init_dotprod(struct rr_kernels *k);
 void rr_kernels_init_i8mm(struct rr_kernels *k);
 /* kernel_avx512vnni_8.c's part of avx512vnni's. */
 void rr_gemm_q8_0_by_eights(const struct rr_gemm *g, void *scratch);
+
+/* Row i of x[M, K] into xq as this level's products read it; K is a multiple of RR_QK where that is
+ * in integers. */
+void rr_prepare_row(const struct rr_kernels *k, const struct rr_quantised *xq, int i,
+                    const float *x, int n_cols);
+/* Bytes of scratch that gemm wants for K columns. */
+size_t rr_gemm_scratch(const struct rr_kernels *k, int cols);
 
 /* A matrix of weights as it is stored: n_rows rows of n_cols numbers, each row
  * rr_row_bytes(type, n_cols). */
@@ -135,14 +160,14 @@ struct rr_tensor {
 };
 
 /* y[M, r0..r1) = x[M,K] W[r0..r1, K]^T; y points at column 0 of its rows. scratch:
- * RR_GEMM_SCRATCH bytes. */
+ * rr_gemm_scratch bytes. */
 struct rr_matmul {
     float *y;
     size_t ldy;
     const float *x;
     size_t ldx;
     const struct rr_quantised
-        *xq; /* x by k->quantise; may be NULL where none of the types wants it */
+        *xq; /* x by rr_prepare_row; may be NULL where none of the types wants it */
     int m;
     const struct rr_tensor *w;
 };

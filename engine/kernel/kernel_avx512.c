@@ -74,6 +74,13 @@ RR_INLINE __m256i q6_k_part(const unsigned char *block, int k, const int8_t **sc
     return _mm256_sub_epi8(_mm256_or_si256(low, high), _mm256_set1_epi8(32));
 }
 
+/* The six-bit scale and least value of part j of a Q4_K block. */
+RR_INLINE void q4_k_group(int *scale, int *least, const unsigned char *p, int j)
+{
+    *scale = j < 4 ? p[j] & 63 : (p[j + 4] & 15) | (p[j - 4] >> 6) << 4;
+    *least = j < 4 ? p[j + 4] & 63 : p[j + 4] >> 4 | (p[j] >> 6) << 4;
+}
+
 /* 32 stored numbers from element k (a multiple of 32) as two vectors. */
 RR_INLINE void load32(__m512 v[2], const unsigned char *row, int k, enum rr_type type)
 {
@@ -110,6 +117,20 @@ RR_INLINE void load32(__m512 v[2], const unsigned char *row, int k, enum rr_type
             int8_16(_mm256_castsi256_si128(q), _mm512_mul_ps(d, _mm512_set1_ps((float)scales[0])));
         v[1] = int8_16(_mm256_extracti128_si256(q, 1),
                        _mm512_mul_ps(d, _mm512_set1_ps((float)scales[1])));
+        break;
+    }
+    case RR_TYPE_Q4_K: {
+        const int part = k % RR_QK_K / RR_QK;
+        int scale, least;
+        p = row + (size_t)(k / RR_QK_K) * sizeof(struct rr_block_q4_k);
+        q4_k_group(&scale, &least, p + 4, part);
+        const __m512 d = _mm512_mul_ps(block_scale(p), _mm512_set1_ps((float)scale)),
+                     off = _mm512_mul_ps(block_scale(p + 2), _mm512_set1_ps((float)-least));
+        const __m256i q = _mm256_and_si256(
+            _mm256_srl_epi16(load256(p + 16 + 32 * (part / 2)), _mm_cvtsi32_si128(4 * (part % 2))),
+            _mm256_set1_epi8(15));
+        v[0] = _mm512_add_ps(int8_16(_mm256_castsi256_si128(q), d), off);
+        v[1] = _mm512_add_ps(int8_16(_mm256_extracti128_si256(q, 1), d), off);
         break;
     }
     default: {
@@ -171,6 +192,11 @@ static void row_f32_q4_0(float *y, const void *w, int k)
 static void row_f32_q6_k(float *y, const void *w, int k)
 {
     row_any(y, w, k, RR_TYPE_Q6_K);
+}
+
+static void row_f32_q4_k(float *y, const void *w, int k)
+{
+    row_any(y, w, k, RR_TYPE_Q4_K);
 }
 
 /* ---- products ---- */
@@ -475,6 +501,7 @@ void rr_kernels_init_avx512(struct rr_kernels *k)
     k->row_f32[RR_TYPE_Q8_0] = row_f32_q8_0;
     k->row_f32[RR_TYPE_Q4_0] = row_f32_q4_0;
     k->row_f32[RR_TYPE_Q6_K] = row_f32_q6_k;
+    k->row_f32[RR_TYPE_Q4_K] = row_f32_q4_k;
     init_gemm(k);
     k->attn_scores = attn_scores;
     k->attn_values = attn_values;

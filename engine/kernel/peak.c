@@ -10,7 +10,7 @@
 
 const char *rr_unit_name(enum rr_unit unit)
 {
-    static const char *const names[RR_N_UNITS] = {"f32", "int8"};
+    static const char *const names[RR_N_UNITS] = {"f32", "int8", "bf16"};
     return names[unit];
 }
 
@@ -216,6 +216,8 @@ RR_TARGET_END
 double rr_peak_run(enum rr_cpu_level level, enum rr_unit unit, long rounds)
 {
 #if RR_X86
+    if (unit == RR_UNIT_BF16)
+        return level >= RR_CPU_AMX ? rr_peak_amx(rounds) : 0;
     if (unit == RR_UNIT_INT8)
         return level >= RR_CPU_AVX512VNNI                        ? int8_avx512vnni(rounds)
                : level >= RR_CPU_AVXVNNI && rr_cpu_has_avxvnni() ? int8_avxvnni(rounds)
@@ -226,6 +228,8 @@ double rr_peak_run(enum rr_cpu_level level, enum rr_unit unit, long rounds)
     if (level >= RR_CPU_AVX2)
         return f32_avx2(rounds);
 #elif RR_ARM
+    if (unit == RR_UNIT_BF16)
+        return 0;
     if (unit == RR_UNIT_INT8)
         return level >= RR_CPU_DOTPROD ? int8_arm(rounds, level >= RR_CPU_I8MM) : 0;
     if (level >= RR_CPU_NEON)

@@ -61,7 +61,7 @@ misused "mf and lightgcn have user embeddings" instruct --data d -o o --embeddin
 misused "--clusters has no effect" instruct --data d -o o --no-clustering --clusters 3
 misused "are needed" prompt m --data d
 misused "rank and evaluate take it" candidates --data :demo --backbone likelihood
-misused "expected c, avx2, avxvnni, avx512 or avx512vnni" inspect m --cpu sse
+misused "expected c, avx2, avxvnni, avx512, avx512vnni or amx" inspect m --cpu sse
 for c in rank evaluate data split fit candidates prompt instruct audit inspect tokenize logits generate score vocab pretrain tune learn demo bench; do
     "$r" $c --help >/dev/null 2>&1 || { echo "usage: $c --help fails" >&2; fails=$((fails + 1)); }
     "$r" $c --help | grep -q "usage: recrank $c" || { echo "usage: $c --help says nothing" >&2; fails=$((fails + 1)); }
