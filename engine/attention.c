@@ -170,7 +170,7 @@ static void attend(const struct task *k, int n_rows)
     const int end = k->row0 + n_rows;
     int path[RR_MAX_DEPTH], above = path_of(s, s->rows[k->row0].node, path) - 1;
     for (int i = 0; i < above; i++)
-        node_scores(k, k->row0, n_rows, &s->nodes[path[i]], s->nodes[path[i]].n);
+        node_scores(k, k->row0, n_rows, &s->nodes[path[i]], s->nodes[path[i + 1]].behind);
     for (int row = k->row0, n; row < end; row += n) {
         const struct node *nd = &s->nodes[s->rows[row].node];
         n = rows_of_node(s, row, end);
@@ -180,7 +180,7 @@ static void attend(const struct task *k, int n_rows)
         for (int head = 0; head < k->group; head++)
             normalise(k, row, head);
     for (int i = 0; i < above; i++)
-        node_values(k, k->row0, n_rows, &s->nodes[path[i]], 0, s->nodes[path[i]].n);
+        node_values(k, k->row0, n_rows, &s->nodes[path[i]], 0, s->nodes[path[i + 1]].behind);
     for (int row = k->row0, n; row < end; row += n) {
         n = rows_of_node(s, row, end);
         own_values(k, row, n);

@@ -168,12 +168,21 @@ void rr_session_close(struct rr_session *s)
 int rr_session_branch(struct rr_session *s, int parent, int n_tokens, int *node,
                       struct rr_error *err)
 {
-    if (parent < -1 || parent >= s->n_nodes || n_tokens < 0)
-        return rr_fail(err, RR_ERR_USAGE, "NODE", RR_NOWHERE, "parent %d of %d nodes, %d tokens",
-                       parent, s->n_nodes, n_tokens);
-    struct node nd = {.parent = parent, .cell = s->n_cells_used};
+    const int length = parent >= 0 && parent < s->n_nodes ? s->nodes[parent].length : 0;
+    return rr_session_branch_at(s, parent, length, n_tokens, node, err);
+}
+
+int rr_session_branch_at(struct rr_session *s, int parent, int behind, int n_tokens, int *node,
+                         struct rr_error *err)
+{
+    if (parent < -1 || parent >= s->n_nodes || n_tokens < 0 || behind < 0 ||
+        behind > (parent < 0 ? 0 : s->nodes[parent].length))
+        return rr_fail(err, RR_ERR_USAGE, "NODE", RR_NOWHERE,
+                       "parent %d of %d nodes, %d tokens behind %d of its own", parent, s->n_nodes,
+                       n_tokens, behind);
+    struct node nd = {.parent = parent, .behind = behind, .cell = s->n_cells_used};
     if (parent >= 0) {
-        nd.start = s->nodes[parent].start + s->nodes[parent].length;
+        nd.start = s->nodes[parent].start + behind;
         nd.depth = s->nodes[parent].depth + 1;
     }
     if (nd.depth >= RR_MAX_DEPTH)
@@ -252,10 +261,10 @@ static int check_feed(struct rr_session *s, const struct rr_feed *feeds, int i,
         return rr_fail(err, RR_ERR_USAGE, "FEED", RR_NOWHERE,
                        "feed %d: %d tokens do not fit behind the node's %d of %d", i, f->n_tokens,
                        nd->n, nd->length);
-    if (nd->parent >= 0 && s->nodes[nd->parent].due != s->nodes[nd->parent].length)
+    if (nd->parent >= 0 && s->nodes[nd->parent].due < nd->behind)
         return rr_fail(err, RR_ERR_USAGE, "FEED", RR_NOWHERE,
                        "feed %d: parent node %d has %d of its %d tokens", i, nd->parent,
-                       s->nodes[nd->parent].due, s->nodes[nd->parent].length);
+                       s->nodes[nd->parent].due, nd->behind);
     for (int t = 0; t < f->n_tokens; t++)
         if (f->tokens[t] < 0 || f->tokens[t] >= s->model->h.n_vocab)
             return rr_fail(err, RR_ERR_USAGE, "TOKEN_ID", RR_NOWHERE,
@@ -403,7 +412,8 @@ static void add_row(struct rr_session *s, int node, int token)
     struct span *last = s->n_spans ? &s->spans[s->n_spans - 1] : NULL;
     const int first = last ? s->rows[last->row0].node : -1;
     if (last && last->n_rows < RR_SPAN_ROWS &&
-        (first == node || (nd->parent >= 0 && s->nodes[first].parent == nd->parent)))
+        (first == node || (nd->parent >= 0 && s->nodes[first].parent == nd->parent &&
+                           s->nodes[first].behind == nd->behind)))
         last->n_rows++;
     else
         s->spans[s->n_spans++] = (struct span){s->n_rows, 1};

@@ -3,8 +3,10 @@
  *
  * A node is a segment of tokens that continues its parent; its tokens see their ancestors' tokens
  * and the earlier ones of their own node, nothing else. A ranking request is a trunk node with one
- * leaf node per question; generation is one node that grows. Nodes live on a stack: rewinding to a
- * node gives back it and everything opened after it, so a trunk stays while leaves come and go.
+ * leaf node per question; generation is one node that grows. A node may also continue the first
+ * tokens of another alone, as two trunks with a beginning in common do. Nodes live on a stack:
+ * rewinding to a node gives back it and everything opened after it, so a trunk stays while leaves
+ * come and go.
  *
  * What is computed for a token depends only on the tokens on its path: not on the batch it was in,
  * the other nodes, the number of threads, or how often it was split over calls. Bit for bit.
@@ -77,6 +79,10 @@ void rr_session_close(struct rr_session *s);
  * RR_ERR_USAGE "CONTEXT" when the path would be longer than the context. */
 int rr_session_branch(struct rr_session *s, int parent, int n_tokens, int *node,
                       struct rr_error *err);
+/* The same, continuing the parent's first `behind` tokens alone; it may be fed once the parent has
+ * those. */
+int rr_session_branch_at(struct rr_session *s, int parent, int behind, int n_tokens, int *node,
+                         struct rr_error *err);
 /* Forgets node and all nodes opened after it; 0 empties the session. */
 void rr_session_rewind(struct rr_session *s, int node);
 /* Tokens in a node so far, and on the whole path down to its end. */

@@ -7,6 +7,7 @@
 
 struct node {
     int parent; /* -1: none */
+    int behind; /* so many tokens of the parent */
     int n;      /* tokens computed so far */
     int due;    /* n, plus what the running call is going to feed */
     int length; /* tokens it was opened for: children begin behind them */

@@ -103,6 +103,112 @@ Test(rank, a_question_alone_has_the_same_bits)
     }
 }
 
+static bool same_doubles(const double *a, const double *b, int n)
+{
+    return memcmp(a, b, (size_t)n * sizeof *a) == 0;
+}
+
+/* All that a request is told, with the task sentences kept and without. */
+static void check_kept(const struct rr_ranker_options *o, const struct rr_request *q, bool shared)
+{
+    struct fixture f;
+    struct rr_reply kept;
+    int n_heads = 0;
+    open_with(&f, o, 2);
+    ask(&f, q);
+    for (int t = 0; t < RR_N_TASKS; t++) {
+        cr_assert(f.ranker.known.heads[t].node >= 0 && f.ranker.known.heads[t].n > 10,
+                  "no task sentence is kept for %s", rr_task_name((enum rr_task)t));
+        n_heads += f.ranker.known.heads[t].n;
+        f.ranker.known.heads[t].node = -1;
+    }
+    kept = f.reply;
+    f.reply = (struct rr_reply){0};
+    ask(&f, q);
+    /* The likelihood begins as the others do, too: with a token or two. */
+    const long long saved = f.reply.tokens_computed - kept.tokens_computed;
+    cr_assert(shared ? saved >= n_heads && saved < n_heads + 8 : saved > 10 && saved < n_heads,
+              "%lld tokens with the task sentences kept, %lld without; they have %d",
+              kept.tokens_computed, f.reply.tokens_computed, n_heads);
+    cr_assert(kept.tokens_asked == f.reply.tokens_asked, "what was asked for has changed");
+    cr_assert(same_doubles(kept.rating, f.reply.rating, q->n_candidates) &&
+                  same_doubles(kept.likelihood, f.reply.likelihood, q->n_candidates),
+              "ratings or likelihoods depend on what is kept");
+    for (int i = 0; i < kept.n_pairs; i++)
+        cr_assert(kept.pairs[i].forward == f.reply.pairs[i].forward &&
+                      kept.pairs[i].backward == f.reply.pairs[i].backward,
+                  "pair %d depends on what is kept", i);
+    cr_assert(memcmp(kept.listed, f.reply.listed,
+                     (size_t)(kept.n_lists * q->n_candidates) * sizeof *kept.listed) == 0,
+              "lists depend on what is kept");
+    rr_reply_free(&kept);
+    close_fixture(&f);
+}
+
+Test(rank, task_sentences_are_computed_once)
+{
+    struct rr_request q = request();
+    const struct rr_ranker_options plain = {.list_shuffles = 3},
+                                   generated = {.generate = true, .list_shuffles = 2};
+    check_kept(&plain, &q, true);
+    check_kept(&generated, &q, true);
+    /* "the 3 candidates that ...": a part of the sentence alone; and a list alone has no trunk. */
+    q.n_candidates = 3;
+    check_kept(&plain, &q, false);
+    check_kept(&(struct rr_ranker_options){0}, &q, false);
+}
+
+/* Questions with another beginning, as models of `recrank learn` are asked them. */
+static void parse(struct rr_template *t, enum rr_task task, const char *text)
+{
+    struct rr_error err = {0};
+    cr_assert(rr_template_parse(t, task, text, strlen(text), "wording", &err) == 0, "%s", err.text);
+}
+
+/* The trunk of one task is kept for the next that begins with the same history. */
+Test(rank, tasks_together_have_the_bits_of_each_alone)
+{
+    struct rr_template pairs, lists;
+    struct rr_prompt_style style = {0};
+    const struct rr_request q = request();
+    struct fixture f, one;
+    long long alone = 0;
+    parse(&pairs, RR_PAIRWISE,
+          "---\nUser's liked movies: {liked}\nIs {first} better than {second}?\n---\nSo:\n");
+    parse(&lists, RR_LISTWISE,
+          "---\nUser's liked movies: {liked}\nOf {candidates}, which?\n---\nThese:\n");
+    style.templates[RR_PAIRWISE] = &pairs;
+    style.templates[RR_LISTWISE] = &lists;
+    const struct rr_ranker_options all = {.style = style, .list_shuffles = 2};
+    open_with(&f, &all, 2);
+    ask(&f, &q);
+    const long long first = f.reply.tokens_computed;
+    ask(&f, &q);
+    cr_assert(f.reply.tokens_computed == first, "%lld tokens, and the second time %lld", first,
+              f.reply.tokens_computed);
+    for (int t = 0; t < RR_N_SIGNALS; t++) {
+        struct rr_ranker_options o = all;
+        o.tasks = RR_ASK(t);
+        open_with(&one, &o, 1);
+        ask(&one, &q);
+        alone += one.reply.tokens_computed;
+        const bool same =
+            t == RR_POINTWISE    ? same_doubles(one.reply.rating, f.reply.rating, N_ASKED)
+            : t == RR_LIKELIHOOD ? same_doubles(one.reply.likelihood, f.reply.likelihood, N_ASKED)
+            : t == RR_LISTWISE
+                ? memcmp(one.reply.listed, f.reply.listed, 2 * N_ASKED * sizeof(int)) == 0
+                : one.reply.pairs[1].forward == f.reply.pairs[1].forward &&
+                      one.reply.pairs[0].backward == f.reply.pairs[0].backward;
+        cr_assert(same, "%s depends on what else is asked", rr_task_name((enum rr_task)t));
+        close_fixture(&one);
+    }
+    /* The history is computed once for three of them. */
+    cr_assert(alone - first > 2 * 20, "%lld tokens together, %lld alone", first, alone);
+    close_fixture(&f);
+    rr_template_free(&pairs);
+    rr_template_free(&lists);
+}
+
 /* Minus the loss of a candidate's title behind the liked titles, all of it one node. */
 static double likelihood_alone(struct fixture *f, int candidate, int n_candidates)
 {

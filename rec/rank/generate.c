@@ -41,8 +41,7 @@ static int open_group(struct writing *w, const struct rr_trunk *trunk, struct rr
         const struct rr_prompt_ids *p = &r->prompts[w->first + w->n];
         struct rr_feed *f = &w->next[w->n];
         const int own = p->n - trunk->n_tokens;
-        int rc =
-            rr_session_branch(r->session, trunk->node, own + w->most, &f->node, w->n ? NULL : err);
+        int rc = rr_tree_open_leaf(trunk, r->session, own + w->most, &f->node, w->n ? NULL : err);
         if (rc)
             return w->n ? RR_OK : rc;
         f->tokens = p->ids + trunk->n_tokens;
@@ -93,12 +92,12 @@ static int write_all(struct writing *w, struct rr_reply *reply, struct rr_error 
 {
     struct rr_ranker *r = w->r;
     struct rr_trunk trunk;
-    int rc = rr_tree_open_trunk(&trunk, r->session, r->prompts, r->n_questions, err);
+    int rc = rr_tree_open_prompts(&trunk, r->session, &r->known, r->prompts, r->n_questions, err);
     for (w->first = 0; w->first < r->n_questions && !rc; w->first += w->n) {
         rc = open_group(w, &trunk, err);
         if (rc)
             break;
-        int left = step(w, trunk.node >= 0 && !w->first ? &trunk.feed : NULL, err);
+        int left = step(w, trunk.fed && !w->first ? &trunk.feed : NULL, err);
         while (left > 0) {
             reply->tokens_asked += left;
             left = step(w, NULL, err);
@@ -106,7 +105,7 @@ static int write_all(struct writing *w, struct rr_reply *reply, struct rr_error 
         rc = left;
         rr_session_rewind(r->session, w->next[0].node);
     }
-    rr_session_rewind(r->session, trunk.node >= 0 ? trunk.node : 0);
+    rr_tree_close_trunk(&trunk, r->session, &r->known, !rc);
     return rc;
 }
 

@@ -90,15 +90,15 @@ struct group {
 };
 
 /* Opens a leaf for every title with more than one token, until the session is full. */
-static int open_leaves(struct rr_ranker *r, int trunk, int n_candidates, struct group *g,
-                       struct rr_error *err)
+static int open_leaves(struct rr_ranker *r, const struct rr_trunk *trunk, int n_candidates,
+                       struct group *g, struct rr_error *err)
 {
     for (g->n = 0; g->first + g->n < n_candidates; g->n++) {
         const int c = g->first + g->n, n = length_of(r, c);
         struct rr_feed *f = &r->feeds[g->n_feeds];
         if (n < 2)
             continue;
-        int rc = rr_session_branch(r->session, trunk, n - 1, &f->node, g->n ? NULL : err);
+        int rc = rr_tree_open_leaf(trunk, r->session, n - 1, &f->node, g->n ? NULL : err);
         if (rc)
             return g->n ? RR_OK : rc;
         f->tokens = r->elements + r->element_starts[c];
@@ -141,15 +141,17 @@ static int evaluate(struct rr_ranker *r, const struct trunk *t, int n, double *o
                     struct rr_error *err)
 {
     struct group g = {0};
-    int trunk, rc = rr_session_branch(r->session, -1, (int)t->n, &trunk, err);
+    struct rr_trunk trunk; /* at least its last token is computed here, for what follows it */
+    int rc =
+        rr_tree_open_trunk(&trunk, r->session, &r->known, t->ids, (int)t->n, (int)t->n - 1, err);
     if (rc)
         return rc;
     /* The first tokens of all titles are read at the trunk's end. */
     for (int c = 0; c < n; c++)
         r->scratch[c] = r->elements[r->element_starts[c]];
-    r->feeds[0] = (struct rr_feed){trunk, t->ids, (int)t->n};
+    r->feeds[0] = trunk.feed;
     r->wants[0] = (struct rr_want){.feed = 0,
-                                   .offset = (int)t->n - 1,
+                                   .offset = trunk.feed.n_tokens - 1,
                                    .ids = r->scratch,
                                    .n_ids = n,
                                    .logits = r->logits,
@@ -157,7 +159,7 @@ static int evaluate(struct rr_ranker *r, const struct trunk *t, int n, double *o
     g.n_feeds = g.n_wants = 1;
     while (g.first < n && !rc) {
         const int own = g.n_wants; /* 1 with the trunk, then 0 */
-        rc = open_leaves(r, trunk, n, &g, err);
+        rc = open_leaves(r, &trunk, n, &g, err);
         if (!rc)
             rc = rr_session_eval(r->session, r->feeds, g.n_feeds, r->wants, g.n_wants, err);
         if (rc)
@@ -169,7 +171,7 @@ static int evaluate(struct rr_ranker *r, const struct trunk *t, int n, double *o
             rr_session_rewind(r->session, r->feeds[own].node);
         g = (struct group){.first = g.first + g.n};
     }
-    rr_session_rewind(r->session, trunk);
+    rr_tree_close_trunk(&trunk, r->session, &r->known, false);
     return rc;
 }
 

@@ -111,7 +111,7 @@ static int open_group(struct rr_ranker *r, const struct rr_trunk *trunk, struct 
         const struct rr_prompt_ids *p = &r->prompts[g->first + g->n];
         struct rr_feed *f = &g->next[g->n];
         const int own = p->n - trunk->n_tokens;
-        int rc = rr_session_branch(r->session, trunk->node, own + (int)r->n_elements, &f->node,
+        int rc = rr_tree_open_leaf(trunk, r->session, own + (int)r->n_elements, &f->node,
                                    g->n ? NULL : err);
         if (rc)
             return g->n ? RR_OK : rc;
@@ -162,12 +162,12 @@ int rr_ranker_lists_decode(struct rr_ranker *r, struct rr_reply *reply, struct r
 {
     struct rr_trunk trunk;
     struct group g = {0};
-    int rc = rr_tree_open_trunk(&trunk, r->session, r->prompts, r->n_questions, err);
+    int rc = rr_tree_open_prompts(&trunk, r->session, &r->known, r->prompts, r->n_questions, err);
     for (; g.first < r->n_questions && !rc; g.first += g.n) {
         rc = open_group(r, &trunk, &g, err);
         if (rc)
             break;
-        int left = step(r, &g, trunk.node >= 0 && !g.first ? &trunk.feed : NULL, err);
+        int left = step(r, &g, trunk.fed && !g.first ? &trunk.feed : NULL, err);
         while (left > 0) {
             for (int i = 0; i < g.n; i++)
                 reply->tokens_asked += g.done[i] ? 0 : g.next[i].n_tokens;
@@ -176,7 +176,7 @@ int rr_ranker_lists_decode(struct rr_ranker *r, struct rr_reply *reply, struct r
         rc = left;
         rr_session_rewind(r->session, g.next[0].node);
     }
-    rr_session_rewind(r->session, trunk.node >= 0 ? trunk.node : 0);
+    rr_tree_close_trunk(&trunk, r->session, &r->known, !rc);
     return rc;
 }
 

@@ -86,7 +86,9 @@ int rr_ranker_set(struct rr_ranker *r, const struct rr_ranker_options *o, struct
         return rc;
     r->o.style = r->prompter.style;
     rc = check_options(&r->o, err);
-    return rc ? rc : find_answers(r, err);
+    if (!rc)
+        rc = find_answers(r, err);
+    return rc || !r->session ? rc : rr_ranker_heads_make(r, err);
 }
 
 int rr_ranker_init(struct rr_ranker *r, struct rr_engine *e, const struct rr_model *m,
@@ -99,10 +101,13 @@ int rr_ranker_init(struct rr_ranker *r, struct rr_engine *e, const struct rr_mod
     int rc = rr_ranker_init_prompts(r, t, &with_context, err);
     r->n_vocab = m->h.n_vocab;
     /* Room for a full trunk and its leaves; when they are longer, they go in groups. */
-    const struct rr_session_options so = {
-        .n_context = r->o.n_context, .n_cells = 2 * r->o.n_context + 1024, .cache = o->cache};
+    const struct rr_session_options so = {.n_context = r->o.n_context,
+                                          .n_cells = 2 * r->o.n_context + 1024 + RR_HEAD_CELLS,
+                                          .cache = o->cache};
     if (!rc)
         rc = rr_session_open(&r->session, e, m, &so, err);
+    if (!rc)
+        rc = rr_ranker_heads_make(r, err);
     if (rc)
         rr_ranker_release(r);
     return rc;
@@ -111,7 +116,7 @@ int rr_ranker_init(struct rr_ranker *r, struct rr_engine *e, const struct rr_mod
 int rr_ranker_init_prompts(struct rr_ranker *r, const struct rr_tokenizer *t,
                            const struct rr_ranker_options *o, struct rr_error *err)
 {
-    *r = (struct rr_ranker){.tokenizer = t};
+    *r = (struct rr_ranker){.tokenizer = t, .known = {.kept = {.node = -1}}};
     r->o.n_context = o->n_context;
     int rc = rr_ranker_set(r, o, err);
     if (rc)
@@ -128,6 +133,7 @@ void rr_ranker_release(struct rr_ranker *r)
     for (int i = 0; i < r->n_listings; i++)
         rr_listing_release(&r->listings[i]);
     rr_free(r->listings);
+    rr_ranker_heads_release(r);
     rr_free(r->ids);
     rr_free(r->starts);
     rr_free(r->prompts);
@@ -281,10 +287,11 @@ static int deepest_branch(const struct rr_choices *c)
     return deepest;
 }
 
-/* Answers all prepared questions with one set of choices; r->logits receives them. */
-static int ask_choices(struct rr_ranker *r, const struct rr_choices *c, struct rr_reply *reply,
+/* Answers all prepared questions of a task; r->logits receives them. */
+static int ask_choices(struct rr_ranker *r, enum rr_task task, struct rr_reply *reply,
                        struct rr_error *err)
 {
+    const struct rr_choices *c = task == RR_POINTWISE ? &r->ratings : &r->yes_no;
     const bool titles = by_title(r, 0);
     const int n_branches = titles ? 1 : c->n_branches, n_logits = titles ? 2 : c->n_logits;
     const size_t leaves = (size_t)r->n_questions * (size_t)n_branches;
@@ -295,6 +302,7 @@ static int ask_choices(struct rr_ranker *r, const struct rr_choices *c, struct r
         return rr_fail_memory(err, "questions", leaves * sizeof *r->wants);
     const struct rr_tree_job job = {.prompts = r->prompts,
                                     .n_prompts = r->n_questions,
+                                    .known = &r->known,
                                     .choices = c,
                                     .pairs = titles ? (const int(*)[2])r->ways : NULL,
                                     .logits = r->logits,
@@ -438,7 +446,7 @@ static int ask_task(struct rr_ranker *r, const struct rr_request *q, enum rr_tas
         return rc;
     if (r->o.generate)
         return rr_ranker_generate(r, q, task, reply, err);
-    rc = ask_choices(r, task == RR_POINTWISE ? &r->ratings : &r->yes_no, reply, err);
+    rc = ask_choices(r, task, reply, err);
     if (!rc && task == RR_POINTWISE)
         read_ratings(r, reply);
     else if (!rc)
@@ -463,6 +471,7 @@ int rr_ranker_ask(struct rr_ranker *r, const struct rr_request *q, struct rr_rep
             rc = ask_task(r, q, (enum rr_task)t, reply, err);
     if (!rc && r->o.tasks & RR_ASK(RR_LIKELIHOOD))
         rc = rr_ranker_likelihood(r, q, reply, err);
+    rr_tree_forget(r->session, &r->known);
     reply->asked = r->o.tasks;
     reply->weights = r->o.weights;
     reply->tokens_computed = rr_session_tokens(r->session) - before;

@@ -39,6 +39,7 @@ struct rr_ranker {
     struct rr_ranker_options o;
     struct rr_prompter prompter;
     struct rr_choices ratings, yes_no;
+    struct rr_known known; /* in the session */
     struct rr_encoding encoding;
     struct rr_prompt prompt;
     struct rr_listing *listings; /* [n_listings] of up to listing_n elements */
@@ -102,8 +103,12 @@ int rr_ranker_ask(struct rr_ranker *r, const struct rr_request *q, struct rr_rep
 int rr_ranker_prepare(struct rr_ranker *r, const struct rr_request *q, enum rr_task task,
                       struct rr_reply *reply, struct rr_error *err);
 
-/* ---- the parts of lists.c, likelihood.c and generate.c ---- */
+/* ---- the parts of heads.c, lists.c, likelihood.c and generate.c ---- */
 
+/* The task sentences of the tasks asked, computed; what the session held is dropped. */
+#define RR_HEAD_CELLS 768 /* of the session for them */
+int rr_ranker_heads_make(struct rr_ranker *r, struct rr_error *err);
+void rr_ranker_heads_release(struct rr_ranker *r);
 /* Lists by constrained decoding: before r->questions are encoded, what every answer begins with
  * goes to end[n_end] (in r->decoded) and the tokens of the answer behind it to *room; then the
  * decoding. *n_end -1: there is nothing to decode. */
