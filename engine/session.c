@@ -330,7 +330,7 @@ static void head_ids(struct rr_session *s, const struct rr_want *w, const float 
                               .xq = s->xq,
                               .w = head->data,
                               .type = head->type,
-                              .row_f32 = kern->row_f32[head->type],
+                              .table = kern,
                               .rows = w->ids,
                               .row_bytes = rr_row_bytes(head->type, (size_t)head->n_cols),
                               .m = 1,

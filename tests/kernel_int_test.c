@@ -62,7 +62,7 @@ Test(kernel, integer_products_hand_nan_on)
     EACH_LEVEL(k)
     for (int bad = 0; bad < 3; bad++)
         for (int m = 1; m <= 3; m++) {
-            static unsigned char scratch[RR_GEMM_SCRATCH];
+            static unsigned char scratch[RR_GEMM_SCRATCH + (64 << 10)];
             const size_t row = 2 * sizeof(struct rr_block_q8_0);
             static float rows[3 * 64];
             for (int j = 0; j < 20; j++)
@@ -79,7 +79,7 @@ Test(kernel, integer_products_hand_nan_on)
                                       .xq = *quantised(&k, rows, m, 64),
                                       .w = w,
                                       .type = RR_TYPE_Q8_0,
-                                      .row_f32 = k.row_f32[RR_TYPE_Q8_0],
+                                      .table = &k,
                                       .row_bytes = row,
                                       .m = m,
                                       .n = 20,

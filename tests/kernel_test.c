@@ -90,7 +90,10 @@ static double stored_value(const unsigned char *row, int type, int i)
     const unsigned char *p = row + (size_t)(i / t->block) * t->block_bytes;
     const int at = i % t->block;
     uint16_t d;
-    memcpy(&d, type == RR_TYPE_Q6_K ? p + 208 : p, 2);
+    uint16_t second;
+    memcpy(&d, p + t->halves[0].at, 2);
+    memcpy(&second, p + t->halves[1].at, 2);
+    const double scale = (double)rr_f16_to_f32(d), least = (double)rr_f16_to_f32(second);
     switch (type) {
     case RR_TYPE_F32: {
         float f;
@@ -105,25 +108,55 @@ static double stored_value(const unsigned char *row, int type, int i)
         return d & 0x8000 ? -v : v;
     }
     case RR_TYPE_Q8_0:
-        return (double)rr_f16_to_f32(d) * (p[2 + at] < 128 ? p[2 + at] : p[2 + at] - 256);
+        return scale * (p[2 + at] < 128 ? p[2 + at] : p[2 + at] - 256);
     case RR_TYPE_Q4_0:
-        return (double)rr_f16_to_f32(d) * ((at < 16 ? p[2 + at] & 15 : p[2 + at - 16] >> 4) - 8);
+        return scale * ((at < 16 ? p[2 + at] & 15 : p[2 + at - 16] >> 4) - 8);
     case RR_TYPE_Q4_K: {
         const int j = at / 32;
-        uint16_t d_min;
-        memcpy(&d_min, p + 2, 2);
-        const int scale = j < 4 ? p[4 + j] & 63 : (p[8 + j] & 15) + 16 * (p[j] >> 6);
-        const int least = j < 4 ? p[8 + j] & 63 : (p[8 + j] >> 4) + 16 * (p[4 + j] >> 6);
+        const int s = j < 4 ? p[4 + j] & 63 : (p[8 + j] & 15) + 16 * (p[j] >> 6);
+        const int o = j < 4 ? p[8 + j] & 63 : (p[8 + j] >> 4) + 16 * (p[4 + j] >> 6);
         const int q = p[16 + 32 * (j / 2) + at % 32] >> 4 * (j % 2) & 15;
-        return (double)(rr_f16_to_f32(d) * (float)scale * (float)q -
-                        rr_f16_to_f32(d_min) * (float)least);
+        return (double)((float)scale * (float)s * (float)q - (float)least * (float)o);
+    }
+    case RR_TYPE_Q4_1:
+        return (double)((float)scale * (float)(at < 16 ? p[4 + at] & 15 : p[4 + at - 16] >> 4) +
+                        (float)least);
+    case RR_TYPE_Q5_0:
+        return scale * ((at < 16 ? p[6 + at] & 15 : p[6 + at - 16] >> 4) +
+                        16 * (p[2 + at / 8] >> at % 8 & 1) - 16);
+    case RR_TYPE_Q5_1:
+        return (double)((float)scale * (float)((at < 16 ? p[8 + at] & 15 : p[8 + at - 16] >> 4) +
+                                               16 * (p[4 + at / 8] >> at % 8 & 1)) +
+                        (float)least);
+    case RR_TYPE_IQ4_NL: {
+        static const int values[] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                     1,    13,   25,  38,  53,  69,  89,  113};
+        return scale * values[at < 16 ? p[2 + at] & 15 : p[2 + at - 16] >> 4];
+    }
+    case RR_TYPE_Q2_K: {
+        const int q = p[16 + 32 * (at / 128) + at % 32] >> 2 * (at % 128 / 32) & 3, s = p[at / 16];
+        return (double)((float)scale * (float)(s & 15) * (float)q - (float)least * (float)(s >> 4));
+    }
+    case RR_TYPE_Q3_K: {
+        const unsigned char *s = p + 96;
+        const int g = at / 16, q = p[32 + 32 * (at / 128) + at % 32] >> 2 * (at % 128 / 32) & 3;
+        const int low = g < 8 ? s[g] & 15 : s[g - 8] >> 4, high = s[8 + g % 4] >> 2 * (g / 4) & 3;
+        return scale * (low + 16 * high - 32) * (q + 4 * (p[at % 32] >> at / 32 & 1) - 4);
+    }
+    case RR_TYPE_Q5_K: {
+        const int j = at / 32;
+        const int s = j < 4 ? p[4 + j] & 63 : (p[8 + j] & 15) + 16 * (p[j] >> 6);
+        const int o = j < 4 ? p[8 + j] & 63 : (p[8 + j] >> 4) + 16 * (p[4 + j] >> 6);
+        const int q =
+            (p[48 + 32 * (j / 2) + at % 32] >> 4 * (j % 2) & 15) + 16 * (p[16 + at % 32] >> j & 1);
+        return (double)((float)scale * (float)s * (float)q - (float)least * (float)o);
     }
     default: {
         const int half = at / 128, j = at % 128 / 32, l = at % 32;
         const int low = p[64 * half + 32 * (j % 2) + l] >> (j < 2 ? 0 : 4) & 15;
         const int high = p[128 + 32 * half + l] >> 2 * j & 3;
         const int s = p[192 + at / 16] < 128 ? p[192 + at / 16] : p[192 + at / 16] - 256;
-        return (double)rr_f16_to_f32(d) * s * (low + 16 * high - 32);
+        return scale * s * (low + 16 * high - 32);
     }
     }
 }
@@ -223,7 +256,7 @@ static void product(const struct rr_kernels *k, int type, float *y, const float 
                               .xq = *quantised(k, x, m, len),
                               .w = w,
                               .type = (enum rr_type)type,
-                              .row_f32 = k->row_f32[type],
+                              .table = k,
                               .row_bytes = rr_row_bytes((enum rr_type)type, (size_t)len),
                               .m = m,
                               .n = n,

@@ -119,11 +119,11 @@ void any_row(unsigned char *p, int type, int k, struct rr_rng *r)
     for (int i = 0; i < k; i += t->block, p += t->block_bytes) {
         for (size_t b = 0; b < t->block_bytes; b++)
             p[b] = (unsigned char)(rr_rng_u64(r) >> 56);
-        unsigned char *high = type == RR_TYPE_Q6_K ? p + t->block_bytes - 1 : p + 1;
-        if (t->block > 1 && (*high & 0x7C) == 0x7C)
-            *high &= 0xBF;
-        if (type == RR_TYPE_Q4_K && (p[3] & 0x7C) == 0x7C)
-            p[3] &= 0xBF;
+        for (int h = 0; h < 2 && t->halves[h].most; h++) {
+            unsigned char *high = p + t->halves[h].at + 1;
+            if ((*high & 0x7C) == 0x7C)
+                *high &= 0xBF;
+        }
     }
 }
 

@@ -44,27 +44,12 @@ void random_row(void *out, enum rr_type type, int k, float size, struct rr_rng *
     const struct rr_type_info *t = rr_type_info(type);
     unsigned char *p = out;
     for (int i = 0; i < k; i += t->block, p += t->block_bytes) {
-        switch (type) {
-        case RR_TYPE_Q8_0: /* 127 is the largest quant, 8 that of Q4_0, 127 * 32 that of Q6_K */
-            random_bytes(p, t->block_bytes, r);
-            put_u16(p, random_scale(r, size / 127));
-            break;
-        case RR_TYPE_Q4_0:
-            random_bytes(p, t->block_bytes, r);
-            put_u16(p, random_scale(r, size / 8));
-            break;
-        case RR_TYPE_Q6_K:
-            random_bytes(p, t->block_bytes, r);
-            put_u16(p + t->block_bytes - 2, random_scale(r, size / (127 * 32)));
-            break;
-        case RR_TYPE_Q4_K: /* at most 63 * 15 of the one, 63 of the other */
-            random_bytes(p, t->block_bytes, r);
-            put_u16(p, random_scale(r, size / (63 * 8)));
-            put_u16(p + 2, random_scale(r, size / 63));
-            break;
-        default:
+        if (t->block == 1)
             random_plain(p, type, size, r);
-        }
+        else
+            random_bytes(p, t->block_bytes, r);
+        for (int h = 0; h < 2 && t->halves[h].most; h++)
+            put_u16(p + t->halves[h].at, random_scale(r, size / (float)t->halves[h].most));
     }
 }
 

@@ -262,10 +262,10 @@ static void fill(struct ground *g, unsigned char *const rows[RR_TYPE_COUNT])
                 memcpy(rows[t] + i, &v, sizeof v);
             else if (t == RR_TYPE_BF16)
                 memcpy(rows[t] + i, (const unsigned char *)&v + 2, 2); /* little-endian: its top */
-            else
-                memcpy(rows[t] + i + (t == RR_TYPE_Q6_K ? info->block_bytes - 2 : 0), &half, 2);
-            if (t == RR_TYPE_Q4_K)
-                memcpy(rows[t] + i + 2, &half, 2);
+            else if (t == RR_TYPE_F16)
+                memcpy(rows[t] + i, &half, 2);
+            for (int h = 0; h < 2 && info->halves[h].most; h++)
+                memcpy(rows[t] + i + info->halves[h].at, &half, 2);
         }
     }
 }

@@ -178,14 +178,11 @@ static void make_pattern(unsigned char *out, enum rr_type type, struct rr_rng *r
         } else if (type == RR_TYPE_F16) {
             memcpy(out, &half, sizeof half);
         } else {
-            /* The scale: so that the greatest number is about as large. */
-            half = rr_f32_to_f16(type == RR_TYPE_Q8_0   ? 0.02f / 127
-                                 : type == RR_TYPE_Q4_0 ? 0.02f / 8
-                                 : type == RR_TYPE_Q4_K ? 0.02f / (63 * 15)
-                                                        : 0.02f / (127 * 32));
-            memcpy(type == RR_TYPE_Q6_K ? out + t->block_bytes - 2 : out, &half, sizeof half);
-            if (type == RR_TYPE_Q4_K)
-                memcpy(out + 2, &half, sizeof half);
+            /* The scales: so that the greatest number is about as large. */
+            for (int h = 0; h < 2 && t->halves[h].most; h++) {
+                half = rr_f32_to_f16(0.02f / (float)t->halves[h].most);
+                memcpy(out + t->halves[h].at, &half, sizeof half);
+            }
         }
     }
 }

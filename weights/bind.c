@@ -198,6 +198,13 @@ static void bind_rope_factors(struct binder *b, struct rr_model *m, const char *
     }
 }
 
+static void add_supported(struct rr_buf *out)
+{
+    for (int t = 0; t < RR_TYPE_COUNT; t++)
+        rr_buf_printf(out, "%s%s", t ? ", " : ". Supported are ",
+                      rr_type_info((enum rr_type)t)->name);
+}
+
 static void bind_all(struct binder *b, struct rr_model *m, const struct rr_names *names)
 {
     const struct rr_hparams *h = &m->h;
@@ -238,7 +245,7 @@ int rr_bind_tensors(struct rr_model *m, struct rr_arena *arena, struct rr_stored
         if (b.n_left_out)
             rr_buf_printf(&b.problems, "; and %d more", b.n_left_out);
         if (b.unsupported)
-            rr_buf_puts(&b.problems, ". Supported are F32, F16, BF16, Q8_0, Q4_0, Q6_K, Q4_K");
+            add_supported(&b.problems);
         if (b.out_of_memory || b.problems.failed)
             rc = rr_fail_memory(err, "tensors", 0);
         else if (b.n_problems)

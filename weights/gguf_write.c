@@ -12,8 +12,10 @@ enum { U32 = 4, I32 = 5, F32 = 6, BOOL = 7, STRING = 8, ARRAY = 9 };
 
 /* Numbers of GGUF's tensor types. */
 static const uint32_t type_numbers[RR_TYPE_COUNT] = {
-    [RR_TYPE_F32] = 0,  [RR_TYPE_F16] = 1,   [RR_TYPE_BF16] = 30, [RR_TYPE_Q8_0] = 8,
-    [RR_TYPE_Q4_0] = 2, [RR_TYPE_Q6_K] = 14, [RR_TYPE_Q4_K] = 12,
+    [RR_TYPE_F32] = 0,   [RR_TYPE_F16] = 1,     [RR_TYPE_BF16] = 30, [RR_TYPE_Q8_0] = 8,
+    [RR_TYPE_Q4_0] = 2,  [RR_TYPE_Q6_K] = 14,   [RR_TYPE_Q4_K] = 12, [RR_TYPE_Q4_1] = 3,
+    [RR_TYPE_Q5_0] = 6,  [RR_TYPE_Q5_1] = 7,    [RR_TYPE_Q2_K] = 10, [RR_TYPE_Q3_K] = 11,
+    [RR_TYPE_Q5_K] = 13, [RR_TYPE_IQ4_NL] = 20,
 };
 
 struct writer {

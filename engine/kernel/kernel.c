@@ -4,13 +4,21 @@
 #include "engine/base/check.h"
 
 static const struct rr_type_info types[RR_TYPE_COUNT] = {
-    [RR_TYPE_F32] = {"F32", 1, sizeof(float)},
-    [RR_TYPE_F16] = {"F16", 1, sizeof(uint16_t)},
-    [RR_TYPE_BF16] = {"BF16", 1, sizeof(uint16_t)},
-    [RR_TYPE_Q8_0] = {"Q8_0", RR_QK, sizeof(struct rr_block_q8_0)},
-    [RR_TYPE_Q4_0] = {"Q4_0", RR_QK, sizeof(struct rr_block_q4_0)},
-    [RR_TYPE_Q6_K] = {"Q6_K", RR_QK_K, sizeof(struct rr_block_q6_k)},
-    [RR_TYPE_Q4_K] = {"Q4_K", RR_QK_K, sizeof(struct rr_block_q4_k)},
+    [RR_TYPE_F32] = {"F32", 1, sizeof(float), {{0}}},
+    [RR_TYPE_F16] = {"F16", 1, sizeof(uint16_t), {{0}}},
+    [RR_TYPE_BF16] = {"BF16", 1, sizeof(uint16_t), {{0}}},
+#define BLOCK(name, n, block) name, n, sizeof(struct block)
+    [RR_TYPE_Q8_0] = {BLOCK("Q8_0", RR_QK, rr_block_q8_0), {{0, 127}}},
+    [RR_TYPE_Q4_0] = {BLOCK("Q4_0", RR_QK, rr_block_q4_0), {{0, 8}}},
+    [RR_TYPE_Q6_K] = {BLOCK("Q6_K", RR_QK_K, rr_block_q6_k), {{208, 127 * 32}}},
+    [RR_TYPE_Q4_K] = {BLOCK("Q4_K", RR_QK_K, rr_block_q4_k), {{0, 63 * 15}, {2, 63}}},
+    [RR_TYPE_Q4_1] = {BLOCK("Q4_1", RR_QK, rr_block_q4_1), {{0, 15}, {2, 1}}},
+    [RR_TYPE_Q5_0] = {BLOCK("Q5_0", RR_QK, rr_block_q5_0), {{0, 16}}},
+    [RR_TYPE_Q5_1] = {BLOCK("Q5_1", RR_QK, rr_block_q5_1), {{0, 31}, {2, 1}}},
+    [RR_TYPE_Q2_K] = {BLOCK("Q2_K", RR_QK_K, rr_block_q2_k), {{80, 15 * 3}, {82, 15}}},
+    [RR_TYPE_Q3_K] = {BLOCK("Q3_K", RR_QK_K, rr_block_q3_k), {{108, 32 * 4}}},
+    [RR_TYPE_Q5_K] = {BLOCK("Q5_K", RR_QK_K, rr_block_q5_k), {{0, 63 * 31}, {2, 63}}},
+    [RR_TYPE_IQ4_NL] = {BLOCK("IQ4_NL", RR_QK, rr_block_iq4_nl), {{0, 127}}},
 };
 
 const struct rr_type_info *rr_type_info(enum rr_type type)
@@ -21,6 +29,7 @@ const struct rr_type_info *rr_type_info(enum rr_type type)
 void rr_kernels_init(struct rr_kernels *k, enum rr_cpu_level level)
 {
     rr_kernels_init_c(k);
+    rr_kernels_init_blocks(k);
 #if RR_X86
     if (level >= RR_CPU_AVX2)
         rr_kernels_init_avx2(k);
@@ -47,7 +56,8 @@ size_t rr_gemm_scratch(const struct rr_kernels *k, int cols)
 {
     /* kernel_amx.c's: 32 rows of bfloat16, twice for F16, and the tiles' sums. */
     const size_t tiles = 128 * rr_tile_cols(cols) + (4u << 10) + 64;
-    return k->tiles && tiles > RR_GEMM_SCRATCH ? (tiles + 63) / 64 * 64 : RR_GEMM_SCRATCH;
+    const size_t unpacked = rr_unpacked_scratch(cols);
+    return ((k->tiles && tiles > unpacked ? tiles : unpacked) + 63) / 64 * 64;
 }
 
 void rr_prepare_row(const struct rr_kernels *k, const struct rr_quantised *xq, int i,
@@ -72,7 +82,7 @@ void rr_matmul_rows(const struct rr_kernels *k, const struct rr_matmul *mm, int 
                         .ldx = mm->ldx,
                         .w = (const unsigned char *)w->data + (size_t)r0 * row_bytes,
                         .type = w->type,
-                        .row_f32 = k->row_f32[w->type],
+                        .table = k,
                         .row_bytes = row_bytes,
                         .m = mm->m,
                         .n = r1 - r0,

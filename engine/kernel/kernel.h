@@ -44,6 +44,8 @@ static inline size_t rr_tile_cols(int k)
 }
 #define RR_Q_LEAST 1e-30f /* a block of smaller numbers is zeros */
 
+struct rr_kernels;
+
 /* y[M,N] = x[M,K] W[N,K]^T, W as it is stored with rows row_bytes apart; leading dimensions in
  * elements. In integers, for every output, block of RR_QK by block in order: y = fma(float(sum of
  * q_w q_x), d_w * d_x, y), the sum exact. Of Q6_K, which has a scale for 16, half a block at a
@@ -55,9 +57,9 @@ struct rr_gemm {
     size_t ldx;
     struct rr_quantised xq; /* where it is prepared: from its row 0 on */
     const void *w;
-    enum rr_type type;                               /* of W: wanted by tiles, as the table's */
-    void (*row_f32)(float *y, const void *w, int k); /* row_f32 of it */
-    const int *rows; /* [n] rows of W to multiply with; NULL: 0 .. n - 1 */
+    enum rr_type type;              /* of W; */
+    const struct rr_kernels *table; /* both for types that are unpacked first */
+    const int *rows;                /* [n] rows of W to multiply with; NULL: 0 .. n - 1 */
     size_t row_bytes;
     int m, n, k;
 };
@@ -67,7 +69,7 @@ static inline const unsigned char *rr_gemm_row(const struct rr_gemm *g, int j)
     const int at = j < g->n ? j : g->n - 1;
     return (const unsigned char *)g->w + (size_t)(g->rows ? g->rows[at] : at) * g->row_bytes;
 }
-#define RR_GEMM_SCRATCH (40u << 10) /* bytes; of tiles, see rr_gemm_scratch */
+#define RR_GEMM_SCRATCH (40u << 10) /* bytes, where nothing is unpacked; see rr_gemm_scratch */
 
 /* s[Q,16 P] = scale * q[Q,D] K^T with keys in panels: k[P][D][16]. n_q in 1..RR_ATTN_ROWS. */
 struct rr_attn_scores {
@@ -133,6 +135,7 @@ void rr_kernels_init(struct rr_kernels *k, enum rr_cpu_level level);
 
 /* The levels' own parts, called by rr_kernels_init in this order. */
 void rr_kernels_init_c(struct rr_kernels *k);
+void rr_kernels_init_blocks(struct rr_kernels *k);
 void rr_kernels_init_avx2(struct rr_kernels *k);
 void rr_kernels_init_avxvnni(struct rr_kernels *k);
 void rr_kernels_init_avx512(struct rr_kernels *k);
@@ -148,6 +151,8 @@ void rr_gemm_q8_0_by_eights(const struct rr_gemm *g, void *scratch);
  * in integers. */
 void rr_prepare_row(const struct rr_kernels *k, const struct rr_quantised *xq, int i,
                     const float *x, int n_cols);
+/* blocks.c's part of this: */
+size_t rr_unpacked_scratch(int cols);
 /* Bytes of scratch that gemm wants for K columns. */
 size_t rr_gemm_scratch(const struct rr_kernels *k, int cols);
 

@@ -96,7 +96,7 @@ static void fill_panel(uint32_t *panel, const struct rr_gemm *g, int j, int k0, 
         const int cols = (int)rr_tile_cols(n);
         const unsigned char *row = rr_gemm_row(g, j + r) + at;
         uint32_t *out = panel + r * (DEPTH / 2);
-        g->row_f32(part, row, n);
+        g->table->row_f32[g->type](part, row, n);
         for (int d = n; d < cols; d++)
             part[d] = 0;
         for (int d = 0; d < cols; d += DEPTH, out += step) {
@@ -265,10 +265,10 @@ void rr_kernels_init_amx(struct rr_kernels *k)
 {
     k->tiles = true;
     k->pairs = pairs;
-    k->prepared[RR_TYPE_F16] = k->prepared[RR_TYPE_BF16] = true;
-    for (int t = 0; t < RR_TYPE_COUNT; t++)
-        if (k->prepared[t])
-            k->gemm[t] = gemm_tiles;
+    for (int t = RR_TYPE_F32 + 1; t < RR_TYPE_COUNT; t++) {
+        k->prepared[t] = true;
+        k->gemm[t] = gemm_tiles;
+    }
 }
 
 RR_TARGET_END
