@@ -359,14 +359,12 @@ static void check_case(const struct rr_tokenizer *t, struct rr_encoding *e, cons
     rr_arena_free(&arena);
 }
 
-Test(golden, tokenizer_cases)
+/* Every line of a file of cases, encoded by each of the tokenizers. */
+static void check_cases(const char *cases, const char *const *files, int n_files)
 {
-    static const char *const files[] = {"golden/tokenizer/llama2/tokenizer.model",
-                                        "golden/tokenizer/gguf/ggml-vocab-llama-spm.gguf"};
-    SKIP_WITHOUT(cases, "golden/tokenizer/llama2/cases.jsonl");
     size_t n;
     unsigned char *lines = read_file(cases, &n);
-    for (size_t f = 0; f < sizeof files / sizeof files[0]; f++) {
+    for (int f = 0; f < n_files; f++) {
         const char *path = shared_path(files[f]);
         cr_assert(path != NULL, "%s is missing beside the cases", files[f]);
         struct rr_tokenizer *t = open_tokenizer(path);
@@ -382,6 +380,21 @@ Test(golden, tokenizer_cases)
         rr_tokenizer_close(t);
     }
     free(lines);
+}
+
+Test(golden, tokenizer_cases_of_llama2)
+{
+    static const char *const files[] = {"golden/tokenizer/llama2/tokenizer.model",
+                                        "golden/tokenizer/gguf/ggml-vocab-llama-spm.gguf"};
+    SKIP_WITHOUT(cases, "golden/tokenizer/llama2/cases.jsonl");
+    check_cases(cases, files, 2);
+}
+
+Test(golden, tokenizer_cases_of_llama3)
+{
+    static const char *const files[] = {"golden/tokenizer/llama3/tokenizer.model"};
+    SKIP_WITHOUT(cases, "golden/tokenizer/llama3/cases.jsonl");
+    check_cases(cases, files, 1);
 }
 
 Test(golden, tokenizer_never_yields_control_tokens)

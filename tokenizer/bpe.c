@@ -1,4 +1,5 @@
-/* Encoding and decoding for SentencePiece BPE.
+/* Encoding and decoding for SentencePiece BPE, and the merging that byte-level BPE (bytelevel.c)
+ * shares.
  *
  * The text is normalised (blanks become U+2581), cut into symbols (characters and user-defined
  * pieces), and the best pair of neighbours is merged until none is left: highest score first,
@@ -8,32 +9,6 @@
 
 #include <string.h>
 #include "engine/base/utf8.h"
-
-struct symbol {
-    int id;         /* piece, made-up character, or -1: a character of no piece */
-    int prev, next; /* neighbours still alive, -1 at the ends */
-    uint32_t at, n; /* bytes of the normalised text */
-};
-
-struct merge {
-    float score;
-    int left, right;       /* indices of symbols */
-    int left_id, right_id; /* what they were */
-    int id;                /* what they become */
-};
-
-struct rr_bpe_scratch {
-    struct rr_buf text;
-    struct symbol *symbols;
-    size_t n_symbols, cap_symbols;
-    struct merge *heap;
-    size_t n_heap, cap_heap;
-    int (*unused)[2]; /* [n pieces] how an UNUSED piece was put together; made on demand */
-    size_t cap_unused;
-    int *stack;
-    size_t cap_stack;
-    bool failed;
-};
 
 void rr_encoding_free(struct rr_encoding *e)
 {
@@ -116,8 +91,8 @@ static bool cut_symbols(const struct rr_tokenizer *t, struct rr_bpe_scratch *b)
         if (!rr_grow(&b->symbols, &b->cap_symbols, b->n_symbols + 1, sizeof *b->symbols))
             return false;
         int i = (int)b->n_symbols++;
-        struct symbol *sym = &b->symbols[i];
-        *sym = (struct symbol){.prev = i - 1, .next = i + 1, .at = (uint32_t)at};
+        struct rr_symbol *sym = &b->symbols[i];
+        *sym = (struct rr_symbol){.prev = i - 1, .next = i + 1, .at = (uint32_t)at};
         int user = match_user(t, s + at, b->text.n - at);
         if (user >= 0) {
             sym->id = user;
@@ -139,12 +114,12 @@ static bool cut_symbols(const struct rr_tokenizer *t, struct rr_bpe_scratch *b)
     return true;
 }
 
-static bool before(const struct merge *a, const struct merge *b)
+static bool before(const struct rr_merge *a, const struct rr_merge *b)
 {
     return a->score > b->score || (a->score == b->score && a->left < b->left);
 }
 
-static void heap_push(struct rr_bpe_scratch *b, struct merge m)
+static void heap_push(struct rr_bpe_scratch *b, struct rr_merge m)
 {
     if (!rr_grow(&b->heap, &b->cap_heap, b->n_heap + 1, sizeof *b->heap)) {
         b->failed = true;
@@ -156,9 +131,9 @@ static void heap_push(struct rr_bpe_scratch *b, struct merge m)
     b->heap[i] = m;
 }
 
-static struct merge heap_pop(struct rr_bpe_scratch *b)
+static struct rr_merge heap_pop(struct rr_bpe_scratch *b)
 {
-    struct merge top = b->heap[0], last = b->heap[--b->n_heap];
+    struct rr_merge top = b->heap[0], last = b->heap[--b->n_heap];
     size_t i = 0;
     for (size_t child; (child = 2 * i + 1) < b->n_heap; i = child) {
         if (child + 1 < b->n_heap && before(&b->heap[child + 1], &b->heap[child]))
@@ -172,7 +147,7 @@ static struct merge heap_pop(struct rr_bpe_scratch *b)
 }
 
 /* User-defined pieces are whole words of their own: they merge with nothing. */
-static bool is_frozen(const struct rr_tokenizer *t, const struct symbol *s)
+static bool is_frozen(const struct rr_tokenizer *t, const struct rr_symbol *s)
 {
     return s->id < 0 || (s->id < t->n && t->pieces[s->id].type == RR_PIECE_USER);
 }
@@ -181,27 +156,29 @@ static void propose(const struct rr_tokenizer *t, struct rr_bpe_scratch *b, int 
 {
     if (left < 0 || right < 0)
         return;
-    const struct symbol *l = &b->symbols[left], *r = &b->symbols[right];
+    const struct rr_symbol *l = &b->symbols[left], *r = &b->symbols[right];
     if (is_frozen(t, l) || is_frozen(t, r))
         return;
-    int id = rr_pair_find(&t->pairs, rr_pair_key(l->id, r->id));
-    if (id < 0)
+    const int found = rr_pair_find(&t->pairs, rr_pair_key(l->id, r->id));
+    if (found < 0)
         return;
+    const int id = t->merged ? t->merged[found] : found;
+    const float score = t->merged ? -(float)found : t->pieces[id].score;
     if (t->pieces[id].type == RR_PIECE_UNUSED) {
         b->unused[id][0] = l->id;
         b->unused[id][1] = r->id;
     }
-    heap_push(b, (struct merge){t->pieces[id].score, left, right, l->id, r->id, id});
+    heap_push(b, (struct rr_merge){score, left, right, l->id, r->id, id});
 }
 
-static void merge_all(const struct rr_tokenizer *t, struct rr_bpe_scratch *b)
+void rr_bpe_merge(const struct rr_tokenizer *t, struct rr_bpe_scratch *b)
 {
     b->n_heap = 0;
     for (size_t i = 0; i + 1 < b->n_symbols; i++)
         propose(t, b, (int)i, (int)i + 1);
     while (b->n_heap && !b->failed) {
-        struct merge m = heap_pop(b);
-        struct symbol *l = &b->symbols[m.left], *r = &b->symbols[m.right];
+        struct rr_merge m = heap_pop(b);
+        struct rr_symbol *l = &b->symbols[m.left], *r = &b->symbols[m.right];
         if (l->n == 0 || r->n == 0 || l->next != m.right || l->id != m.left_id ||
             r->id != m.right_id)
             continue;
@@ -216,7 +193,7 @@ static void merge_all(const struct rr_tokenizer *t, struct rr_bpe_scratch *b)
     }
 }
 
-static bool emit(struct rr_encoding *e, int id)
+bool rr_bpe_emit(struct rr_encoding *e, int id)
 {
     if (!rr_grow(&e->ids, &e->cap, e->n + 1, sizeof *e->ids))
         return false;
@@ -229,9 +206,9 @@ static bool emit_unknown(const struct rr_tokenizer *t, struct rr_encoding *e, co
                          size_t n)
 {
     if (!t->byte_fallback)
-        return emit(e, t->unk);
+        return rr_bpe_emit(e, t->unk);
     for (size_t i = 0; i < n; i++)
-        if (!emit(e, t->byte_ids[(unsigned char)s[i]]))
+        if (!rr_bpe_emit(e, t->byte_ids[(unsigned char)s[i]]))
             return false;
     return true;
 }
@@ -239,7 +216,7 @@ static bool emit_unknown(const struct rr_tokenizer *t, struct rr_encoding *e, co
 /* A symbol's tokens: itself, or what an UNUSED piece was made of (SentencePiece takes those
  * apart again). s points at its text. */
 static bool emit_symbol(const struct rr_tokenizer *t, struct rr_encoding *e,
-                        const struct symbol *sym)
+                        const struct rr_symbol *sym)
 {
     struct rr_bpe_scratch *b = e->scratch;
     const char *s = b->text.data + sym->at;
@@ -258,7 +235,7 @@ static bool emit_symbol(const struct rr_tokenizer *t, struct rr_encoding *e,
         len = len ? len : 1;
         if (id >= 0 && id < t->n) {
             len = t->pieces[id].n;
-            if (!emit(e, id))
+            if (!rr_bpe_emit(e, id))
                 return false;
         } else if (!emit_unknown(t, e, s, len)) {
             return false;
@@ -293,10 +270,13 @@ int rr_tokenizer_encode(const struct rr_tokenizer *t, struct rr_encoding *e, con
     if (!b || n > INT32_MAX / 4)
         return rr_fail_memory(err, "text to tokenize", n);
     b->failed = false;
+    if (t->rule)
+        return rr_bytelevel_encode(t, e, text, n) ? RR_OK
+                                                  : rr_fail_memory(err, "text to tokenize", n);
     normalise(t, &b->text, text, n);
     bool ok = !b->text.failed && prepare_unused(t, b) && cut_symbols(t, b);
     if (ok)
-        merge_all(t, b);
+        rr_bpe_merge(t, b);
     ok = ok && !b->failed;
     for (int i = 0; ok && b->n_symbols && i >= 0; i = b->symbols[i].next)
         ok = emit_symbol(t, e, &b->symbols[i]);
@@ -333,6 +313,8 @@ int rr_tokenizer_decode(const struct rr_tokenizer *t, struct rr_buf *out, const 
             rr_buf_add(out, &c, 1);
         } else if (p->type == RR_PIECE_UNKNOWN) {
             rr_buf_puts(out, " \xE2\x81\x87 "); /* U+2047, as SentencePiece shows it */
+        } else if (t->rule) {
+            rr_buf_add(out, p->text, p->n);
         } else {
             add_text(out, p, first && t->add_dummy_prefix);
         }

@@ -2,7 +2,7 @@
 #ifndef RR_TOKENIZER_INTERNAL_H
 #define RR_TOKENIZER_INTERNAL_H
 
-#include "tokenizer/tokenizer.h"
+#include "tokenizer/texts.h"
 
 #define RR_BLANK "\xE2\x96\x81" /* U+2581, how pieces spell a blank */
 #define RR_BLANK_BYTES 3
@@ -31,7 +31,66 @@ struct rr_tokenizer {
      * the longest other one that a piece begins with, its index, or -1. */
     int *user_ids, *user_parents;
     int user_first[257];
+    /* Byte-level: symbols are bytes, and what they merge into. */
+    enum rr_words rule;
+    bool whole_words;
+    const int (*merges)[2]; /* [n_merges] ids, by rank; NULL: scores decide */
+    size_t n_merges;
+    int *merged;           /* [n_merges] ids; then the values of pairs are ranks */
+    struct rr_texts words; /* of pieces that may stand for a whole word */
 };
+
+/* Scratch of encoding: symbols of a text, and the merges that wait. */
+struct rr_symbol {
+    int id;         /* piece, made-up character, or -1: a character of no piece */
+    int prev, next; /* neighbours still alive, -1 at the ends */
+    uint32_t at, n; /* bytes of the normalised text */
+};
+
+struct rr_merge {
+    float score;
+    int left, right;       /* indices of symbols */
+    int left_id, right_id; /* what they were */
+    int id;                /* what they become */
+};
+
+struct rr_bpe_scratch {
+    struct rr_buf text;
+    struct rr_symbol *symbols;
+    size_t n_symbols, cap_symbols;
+    struct rr_merge *heap;
+    size_t n_heap, cap_heap;
+    int (*unused)[2]; /* [n pieces] how an UNUSED piece was put together; made on demand */
+    size_t cap_unused;
+    int *stack;
+    size_t cap_stack;
+    bool failed;
+};
+
+/* Whether the first line is base64, a blank and a number. */
+bool rr_looks_like_tiktoken(const char *s, size_t n);
+/* Merges b->symbols until no two neighbours make a piece; b->failed: out of memory. */
+void rr_bpe_merge(const struct rr_tokenizer *t, struct rr_bpe_scratch *b);
+bool rr_bpe_emit(struct rr_encoding *e, int id);
+/* bytelevel.c: fills the index of t, whose pieces are there; e->ids = the tokens of a text. */
+int rr_bytelevel_index(struct rr_tokenizer *t, const struct rr_vocab *v, const char *file,
+                       struct rr_error *err);
+bool rr_bytelevel_encode(const struct rr_tokenizer *t, struct rr_encoding *e, const char *text,
+                         size_t n);
+
+static inline uint64_t rr_mix(uint64_t x)
+{
+    x ^= x >> 32;
+    x *= 0xD6E8FEB86659FD93u;
+    x ^= x >> 32;
+    return x;
+}
+
+/* Room for so many keys. */
+int rr_pairs_init(struct rr_pair_table *t, size_t entries, struct rr_error *err);
+void rr_pair_add(struct rr_pair_table *t, uint64_t key, int value);
+int rr_vocab_bad_piece(struct rr_error *err, const char *file, int id, const struct rr_piece *p,
+                       const char *what);
 
 /* Value of a key, or -1. left and right are symbols. */
 int rr_pair_find(const struct rr_pair_table *t, uint64_t key);

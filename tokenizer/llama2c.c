@@ -105,6 +105,8 @@ int rr_tokenizer_from_file(struct rr_tokenizer **t, const char *path, struct rr_
                      "tokenizer.model beside it");
     else if (llama2c)
         rc = rr_tokenizer_from_llama2c(t, map.data, map.size, path, err);
+    else if (rr_looks_like_tiktoken(head, map.size))
+        rc = rr_tokenizer_from_tiktoken(t, map.data, map.size, path, err);
     else
         rc = rr_tokenizer_from_sentencepiece(t, map.data, map.size, path, err);
     rr_map_close(&map);

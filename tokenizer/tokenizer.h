@@ -1,8 +1,9 @@
 /* Tokenizers: text to token ids and back.
  *
- * One kind so far: SentencePiece BPE with byte fallback (arXiv 1808.06226; LLaMA, LLaMA-2,
- * TinyLlama, llama2.c). The vocabulary may come from a tokenizer.model, from GGUF metadata or from
- * a llama2.c file; the readers fill a struct rr_vocab, and rr_tokenizer_open checks and indexes it.
+ * Two kinds: SentencePiece BPE with byte fallback (arXiv 1808.06226; LLaMA, LLaMA-2, TinyLlama,
+ * llama2.c), and byte-level BPE (GPT-2, LLaMA-3). The vocabulary may come from a tokenizer.model of
+ * either kind, from GGUF metadata or from a llama2.c file; the readers fill a struct rr_vocab, and
+ * rr_tokenizer_open checks and indexes it.
  *
  * Holds always: encode never yields a control token, whatever the text says; only its caller
  * adds those. A tokenizer is immutable once open and may be used by many threads, each with its
@@ -15,6 +16,7 @@
 #include <stdint.h>
 #include "engine/base/fail.h"
 #include "engine/base/mem.h"
+#include "tokenizer/words.h"
 
 /* SentencePiece's numbers, which GGUF uses too. */
 enum rr_piece_type {
@@ -41,6 +43,13 @@ struct rr_vocab {
     bool add_dummy_prefix;   /* a blank before the text */
     bool remove_extra_space; /* none at the ends, one between words */
     bool byte_fallback;      /* unknown characters as <0xHH> pieces */
+    /* Byte-level BPE instead (GPT-2, LLaMA-3): texts of pieces are plain bytes, every byte is one,
+     * and a text is cut into words first. */
+    enum rr_words rule;
+    bool whole_words;       /* a word that is a piece is taken whole */
+    const int (*merges)[2]; /* [n_merges] ids of the two pieces, best first; NULL: any two whose
+                               text together is a piece, highest score first */
+    size_t n_merges;
 };
 
 struct rr_tokenizer;
@@ -57,7 +66,11 @@ int rr_tokenizer_from_sentencepiece(struct rr_tokenizer **t, const void *bytes, 
 /* A llama2.c tokenizer .bin in memory. */
 int rr_tokenizer_from_llama2c(struct rr_tokenizer **t, const void *bytes, size_t n,
                               const char *file, struct rr_error *err);
-/* Maps the file and reads it as whichever of the two it is. */
+/* LLaMA-3's tokenizer.model: a line of base64, a blank and the rank for each piece; behind them 256
+ * control tokens of fixed names, the first of them BOS, the second EOS. */
+int rr_tokenizer_from_tiktoken(struct rr_tokenizer **t, const void *bytes, size_t n,
+                               const char *file, struct rr_error *err);
+/* Maps the file and reads it as whichever of the three it is. */
 int rr_tokenizer_from_file(struct rr_tokenizer **t, const char *path, struct rr_error *err);
 
 int rr_tokenizer_size(const struct rr_tokenizer *t);

@@ -14,17 +14,9 @@
 #include "engine/base/sha256.h"
 #include "engine/base/utf8.h"
 
-static uint64_t mix(uint64_t x)
-{
-    x ^= x >> 32;
-    x *= 0xD6E8FEB86659FD93u;
-    x ^= x >> 32;
-    return x;
-}
-
 int rr_pair_find(const struct rr_pair_table *t, uint64_t key)
 {
-    for (size_t i = (size_t)mix(key) & t->mask;; i = (i + 1) & t->mask) {
+    for (size_t i = (size_t)rr_mix(key) & t->mask;; i = (i + 1) & t->mask) {
         if (t->keys[i] == key)
             return t->values[i];
         if (!t->keys[i])
@@ -32,43 +24,24 @@ int rr_pair_find(const struct rr_pair_table *t, uint64_t key)
     }
 }
 
-static void pair_add(struct rr_pair_table *t, uint64_t key, int value)
+void rr_pair_add(struct rr_pair_table *t, uint64_t key, int value)
 {
-    size_t i = (size_t)mix(key) & t->mask;
+    size_t i = (size_t)rr_mix(key) & t->mask;
     while (t->keys[i] && t->keys[i] != key)
         i = (i + 1) & t->mask;
     t->keys[i] = key;
     t->values[i] = value;
 }
 
-/* Texts to symbols, for building only. The hash of any part of a text comes from prefix hashes
- * in constant time, so a long piece costs its length, not its square. */
-struct text_table {
-    const struct rr_piece **slots;
-    int *values;
-    size_t mask;
-    uint64_t *power, *prefix; /* [longest piece + 1] */
-};
-
-#define HASH_BASE 0x9E3779B97F4A7C15u
-
-static uint64_t hash_whole(const char *s, size_t n)
+int rr_pairs_init(struct rr_pair_table *t, size_t entries, struct rr_error *err)
 {
-    uint64_t h = 0;
-    for (size_t i = 0; i < n; i++)
-        h = h * HASH_BASE + (unsigned char)s[i] + 1;
-    return h;
-}
-
-static int text_find(const struct text_table *t, const char *s, size_t n, uint64_t hash,
-                     size_t *slot)
-{
-    size_t i = (size_t)mix(hash) & t->mask;
-    while (t->slots[i] && (t->slots[i]->n != n || memcmp(t->slots[i]->text, s, n) != 0))
-        i = (i + 1) & t->mask;
-    if (slot)
-        *slot = i;
-    return t->slots[i] ? t->values[i] : -1;
+    size_t cap = 1024;
+    while (cap < entries + entries / 2)
+        cap *= 2;
+    t->mask = cap - 1;
+    t->keys = rr_zalloc(cap, sizeof *t->keys);
+    t->values = rr_alloc(cap, sizeof *t->values);
+    return t->keys && t->values ? RR_OK : rr_fail_memory(err, "vocabulary index", cap * 12);
 }
 
 static bool is_symbol(const struct rr_piece *p)
@@ -76,8 +49,8 @@ static bool is_symbol(const struct rr_piece *p)
     return p->type == RR_PIECE_NORMAL || p->type == RR_PIECE_USER || p->type == RR_PIECE_UNUSED;
 }
 
-static int bad_piece(struct rr_error *err, const char *file, int id, const struct rr_piece *p,
-                     const char *what)
+int rr_vocab_bad_piece(struct rr_error *err, const char *file, int id, const struct rr_piece *p,
+                       const char *what)
 {
     struct rr_buf name = {0};
     rr_buf_printf(&name, "piece %d", id);
@@ -114,9 +87,10 @@ static int check_bytes(struct rr_tokenizer *t, const char *file, struct rr_error
             continue;
         int b = rr_piece_byte(p);
         if (b < 0)
-            return bad_piece(err, file, id, p, "is of type BYTE; expected <0x00> to <0xFF>");
+            return rr_vocab_bad_piece(err, file, id, p,
+                                      "is of type BYTE; expected <0x00> to <0xFF>");
         if (t->byte_ids[b] >= 0)
-            return bad_piece(err, file, id, p, "occurs twice among the BYTE pieces");
+            return rr_vocab_bad_piece(err, file, id, p, "occurs twice among the BYTE pieces");
         t->byte_ids[b] = id;
     }
     for (int i = 0; i < 256 && t->byte_fallback; i++)
@@ -137,9 +111,11 @@ static int check_ids(const struct rr_tokenizer *t, const char *file, struct rr_e
             return rr_fail(err, RR_ERR_DATA, "TOKEN_ID", RR_AT_OBJECT(file, ids[i].name),
                            "the %s id is %d; the vocabulary has 0 to %d", ids[i].name, ids[i].id,
                            t->n - 1);
+    if (t->rule)
+        return RR_OK; /* every byte is a piece */
     if (t->unk >= 0 && !t->byte_fallback && t->pieces[t->unk].type != RR_PIECE_UNKNOWN)
-        return bad_piece(err, file, t->unk, &t->pieces[t->unk],
-                         "is the unknown piece by its id, but not by its type");
+        return rr_vocab_bad_piece(err, file, t->unk, &t->pieces[t->unk],
+                                  "is the unknown piece by its id, but not by its type");
     if (t->unk < 0 && !t->byte_fallback)
         return rr_fail(
             err, RR_ERR_DATA, "VOCAB", RR_AT_FILE(file),
@@ -160,13 +136,13 @@ static int copy_pieces(struct rr_tokenizer *t, const struct rr_vocab *v, const c
     for (int id = 0; id < t->n; id++) {
         struct rr_piece p = v->pieces[id];
         if (p.n > RR_MAX_PIECE)
-            return bad_piece(err, file, id, &p, "is longer than 65536 bytes");
+            return rr_vocab_bad_piece(err, file, id, &p, "is longer than 65536 bytes");
         if (!p.n && is_symbol(&p))
-            return bad_piece(err, file, id, &p, "is empty");
+            return rr_vocab_bad_piece(err, file, id, &p, "is empty");
         if (!isfinite(p.score))
-            return bad_piece(err, file, id, &p, "has a score that is not finite");
+            return rr_vocab_bad_piece(err, file, id, &p, "has a score that is not finite");
         if (p.type < RR_PIECE_NORMAL || p.type > RR_PIECE_BYTE)
-            return bad_piece(err, file, id, &p, "has a type outside 1 to 6");
+            return rr_vocab_bad_piece(err, file, id, &p, "has a type outside 1 to 6");
         /* Whatever the file calls them: plain text must not make these two. */
         if (id == v->bos || id == v->eos)
             p.type = RR_PIECE_CONTROL;
@@ -180,7 +156,7 @@ static int copy_pieces(struct rr_tokenizer *t, const struct rr_vocab *v, const c
 }
 
 /* Enters all symbol pieces; a text twice is an error, for its id would be a matter of chance. */
-static int fill_texts(struct text_table *tt, const struct rr_tokenizer *t, const char *file,
+static int fill_texts(struct rr_texts *tt, const struct rr_tokenizer *t, const char *file,
                       struct rr_error *err)
 {
     for (int id = 0; id < t->n; id++) {
@@ -188,8 +164,8 @@ static int fill_texts(struct text_table *tt, const struct rr_tokenizer *t, const
         size_t slot;
         if (!is_symbol(p))
             continue;
-        if (text_find(tt, p->text, p->n, hash_whole(p->text, p->n), &slot) >= 0)
-            return bad_piece(err, file, id, p, "occurs twice");
+        if (rr_texts_find(tt, p->text, p->n, rr_texts_hash(p->text, p->n), &slot) >= 0)
+            return rr_vocab_bad_piece(err, file, id, p, "occurs twice");
         tt->slots[slot] = p;
         tt->values[slot] = id;
     }
@@ -197,28 +173,27 @@ static int fill_texts(struct text_table *tt, const struct rr_tokenizer *t, const
 }
 
 /* Symbol of one character, made up when the vocabulary has pieces with it but not itself. */
-static int char_symbol(struct rr_tokenizer *t, const struct text_table *tt, const char *s, size_t n,
+static int char_symbol(struct rr_tokenizer *t, const struct rr_texts *tt, const char *s, size_t n,
                        uint32_t cp, int *n_symbols)
 {
     int id = rr_pair_find(&t->pairs, rr_char_key(cp));
     if (id >= 0)
         return id;
-    id = text_find(tt, s, n, hash_whole(s, n), NULL);
+    id = rr_texts_find(tt, s, n, rr_texts_hash(s, n), NULL);
     if (id < 0)
         id = (*n_symbols)++;
-    pair_add(&t->pairs, rr_char_key(cp), id);
+    rr_pair_add(&t->pairs, rr_char_key(cp), id);
     if (cp < 128)
         t->ascii[cp] = id;
     return id;
 }
 
 /* All merges that make piece `id`. */
-static void add_merges(struct rr_tokenizer *t, struct text_table *tt, int id, int *n_symbols)
+static void add_merges(struct rr_tokenizer *t, struct rr_texts *tt, int id, int *n_symbols)
 {
     const struct rr_piece *p = &t->pieces[id];
     size_t first = 0, last = 0;
-    for (size_t i = 0; i < p->n; i++)
-        tt->prefix[i + 1] = tt->prefix[i] * HASH_BASE + (unsigned char)p->text[i] + 1;
+    rr_texts_prefixes(tt, p);
     for (size_t at = 0, len; at < p->n; at += len) {
         uint32_t cp;
         len = rr_utf8_decode(p->text + at, p->n - at, &cp);
@@ -233,60 +208,39 @@ static void add_merges(struct rr_tokenizer *t, struct text_table *tt, int id, in
         if (at == first && rr_utf8_decode(p->text, p->n, &cp))
             left = rr_pair_find(&t->pairs, rr_char_key(cp));
         else
-            left = text_find(tt, p->text, at, tt->prefix[at], NULL);
+            left = rr_texts_find(tt, p->text, at, tt->prefix[at], NULL);
         if (left < 0)
             continue;
         if (at == last && rr_utf8_decode(p->text + at, p->n - at, &cp))
             right = rr_pair_find(&t->pairs, rr_char_key(cp));
         else
-            right = text_find(tt, p->text + at, p->n - at,
-                              tt->prefix[p->n] - tt->prefix[at] * tt->power[p->n - at], NULL);
+            right = rr_texts_find(tt, p->text + at, p->n - at, rr_texts_part(tt, at, p->n), NULL);
         if (right >= 0)
-            pair_add(&t->pairs, rr_pair_key(left, right), id);
+            rr_pair_add(&t->pairs, rr_pair_key(left, right), id);
     }
 }
 
 static int index_merges(struct rr_tokenizer *t, const char *file, struct rr_error *err)
 {
-    struct text_table tt = {0};
-    size_t cap = 1024, longest = 0, entries = 0;
-    int rc, n_symbols = t->n;
+    struct rr_texts tt = {0};
+    size_t longest = 0, entries = 0;
+    int n_symbols = t->n;
     for (int id = 0; id < t->n; id++) {
         const struct rr_piece *p = &t->pieces[id];
         longest = p->n > longest ? p->n : longest;
         entries += is_symbol(p) ? 2 * (size_t)p->n : 0; /* at most its characters and its cuts */
     }
-    while (cap < (size_t)t->n * 2)
-        cap *= 2;
-    tt.mask = cap - 1;
-    tt.slots = rr_zalloc(cap, sizeof *tt.slots);
-    tt.values = rr_alloc(cap, sizeof *tt.values);
-    tt.power = rr_alloc(longest + 1, sizeof *tt.power);
-    tt.prefix = rr_alloc(longest + 1, sizeof *tt.prefix);
-    for (cap = 1024; cap < entries + entries / 2;)
-        cap *= 2;
-    t->pairs.mask = cap - 1;
-    t->pairs.keys = rr_zalloc(cap, sizeof *t->pairs.keys);
-    t->pairs.values = rr_alloc(cap, sizeof *t->pairs.values);
-    if (!tt.slots || !tt.values || !tt.power || !tt.prefix || !t->pairs.keys || !t->pairs.values) {
-        rc = rr_fail_memory(err, "vocabulary index", cap * 12);
-        goto out;
-    }
-    tt.power[0] = 1;
-    tt.prefix[0] = 0;
-    for (size_t i = 0; i < longest; i++)
-        tt.power[i + 1] = tt.power[i] * HASH_BASE;
-    rc = fill_texts(&tt, t, file, err);
+    int rc = rr_texts_init(&tt, (size_t)t->n, longest, err);
+    if (!rc)
+        rc = rr_pairs_init(&t->pairs, entries, err);
+    if (!rc)
+        rc = fill_texts(&tt, t, file, err);
     for (int i = 0; i < 128; i++)
         t->ascii[i] = -1;
     for (int id = 0; id < t->n && !rc; id++)
         if (is_symbol(&t->pieces[id]) && rr_utf8_valid(t->pieces[id].text, t->pieces[id].n, NULL))
             add_merges(t, &tt, id, &n_symbols);
-out:
-    rr_free(tt.slots);
-    rr_free(tt.values);
-    rr_free(tt.power);
-    rr_free(tt.prefix);
+    rr_texts_free(&tt);
     return rc;
 }
 
@@ -352,15 +306,20 @@ int rr_tokenizer_open(struct rr_tokenizer **out, const struct rr_vocab *v, const
     t->add_dummy_prefix = v->add_dummy_prefix;
     t->remove_extra_space = v->remove_extra_space;
     t->byte_fallback = v->byte_fallback;
+    t->rule = v->rule;
+    t->whole_words = v->whole_words;
     int rc = copy_pieces(t, v, file, err);
     if (!rc)
         rc = check_ids(t, file, err);
-    if (!rc)
+    if (!rc && t->rule) {
+        rc = rr_bytelevel_index(t, v, file, err);
+    } else if (!rc) {
         rc = check_bytes(t, file, err);
-    if (!rc)
-        rc = index_merges(t, file, err);
-    if (!rc)
-        rc = index_user_pieces(t, err);
+        if (!rc)
+            rc = index_merges(t, file, err);
+        if (!rc)
+            rc = index_user_pieces(t, err);
+    }
     if (rc) {
         rr_tokenizer_close(t);
         return rc;
@@ -375,6 +334,7 @@ void rr_tokenizer_close(struct rr_tokenizer *t)
         return;
     rr_free(t->pairs.keys);
     rr_free(t->pairs.values);
+    rr_texts_free(&t->words);
     rr_arena_free(&t->arena);
     rr_free(t);
 }
@@ -393,7 +353,11 @@ void rr_tokenizer_vocab(struct rr_vocab *v, const struct rr_tokenizer *t)
                            .eos = t->eos,
                            .add_dummy_prefix = t->add_dummy_prefix,
                            .remove_extra_space = t->remove_extra_space,
-                           .byte_fallback = t->byte_fallback};
+                           .byte_fallback = t->byte_fallback,
+                           .rule = t->rule,
+                           .whole_words = t->whole_words,
+                           .merges = t->merges,
+                           .n_merges = t->n_merges};
 }
 
 int rr_tokenizer_bos(const struct rr_tokenizer *t)
@@ -419,6 +383,11 @@ void rr_tokenizer_fingerprint(const struct rr_tokenizer *t, char hex[65])
     int n = snprintf(text, sizeof text, "%d %d %d %d %d %d %d", t->n, t->unk, t->bos, t->eos,
                      t->add_dummy_prefix, t->remove_extra_space, t->byte_fallback);
     rr_sha256_add(&sum, text, (size_t)n + 1);
+    if (t->rule) {
+        n = snprintf(text, sizeof text, "%d %d %zu", (int)t->rule, t->whole_words, t->n_merges);
+        rr_sha256_add(&sum, text, (size_t)n + 1);
+        rr_sha256_add(&sum, t->merges, t->n_merges * sizeof *t->merges);
+    }
     for (int i = 0; i < t->n; i++) {
         const struct rr_piece *p = &t->pieces[i];
         n = snprintf(text, sizeof text, "%u %d %a", (unsigned)p->n, (int)p->type, (double)p->score);

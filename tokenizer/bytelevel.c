@@ -1,0 +1,164 @@
+/* Byte-level BPE: a text is cut into words (words.c), and within each word bytes are merged. */
+#include <string.h>
+#include "engine/base/utf8.h"
+#include "tokenizer/internal.h"
+
+static bool is_text(const struct rr_piece *p)
+{
+    return p->type == RR_PIECE_NORMAL;
+}
+
+static int find_bytes(struct rr_tokenizer *t, const char *file, struct rr_error *err)
+{
+    for (int b = 0; b < 256; b++) {
+        const char c = (char)b;
+        t->byte_ids[b] = rr_texts_find(&t->words, &c, 1, rr_texts_hash(&c, 1), NULL);
+        if (t->byte_ids[b] < 0)
+            return rr_fail(err, RR_ERR_DATA, "VOCAB", RR_AT_FILE(file),
+                           "no piece is the byte 0x%02X alone; some texts could not be encoded",
+                           (unsigned)b);
+    }
+    return RR_OK;
+}
+
+static int fill_words(struct rr_tokenizer *t, const char *file, struct rr_error *err)
+{
+    for (int id = 0; id < t->n; id++) {
+        const struct rr_piece *p = &t->pieces[id];
+        size_t slot;
+        if (!is_text(p))
+            continue;
+        if (rr_texts_find(&t->words, p->text, p->n, rr_texts_hash(p->text, p->n), &slot) >= 0)
+            return rr_vocab_bad_piece(err, file, id, p, "occurs twice");
+        t->words.slots[slot] = p;
+        t->words.values[slot] = id;
+    }
+    return RR_OK;
+}
+
+/* Every cut of a piece into two pieces. */
+static void add_cuts(struct rr_tokenizer *t, int id)
+{
+    const struct rr_piece *p = &t->pieces[id];
+    rr_texts_prefixes(&t->words, p);
+    for (size_t at = 1; at < p->n; at++) {
+        const int left =
+            rr_texts_find(&t->words, p->text, at, rr_texts_part(&t->words, 0, at), NULL);
+        if (left < 0)
+            continue;
+        const int right = rr_texts_find(&t->words, p->text + at, p->n - at,
+                                        rr_texts_part(&t->words, at, p->n), NULL);
+        if (right >= 0)
+            rr_pair_add(&t->pairs, rr_pair_key(left, right), id);
+    }
+}
+
+/* Of the merges that are listed, what they make; a pair's first rank counts. */
+static int add_listed(struct rr_tokenizer *t, const struct rr_vocab *v, const char *file,
+                      struct rr_error *err)
+{
+    struct rr_buf both = {0};
+    int rc = RR_OK;
+    t->n_merges = v->n_merges;
+    int(*merges)[2] = rr_arena_alloc(&t->arena, v->n_merges, sizeof *merges);
+    t->merged = rr_arena_alloc(&t->arena, v->n_merges, sizeof *t->merged);
+    if (!merges || !t->merged)
+        return rr_fail_memory(err, "merges", v->n_merges * sizeof *v->merges);
+    memcpy(merges, v->merges, v->n_merges * sizeof *merges);
+    t->merges = (const int(*)[2])merges;
+    for (size_t i = 0; i < v->n_merges && !rc; i++) {
+        const struct rr_piece *a = &t->pieces[v->merges[i][0]], *b = &t->pieces[v->merges[i][1]];
+        rr_buf_clear(&both);
+        rr_buf_add(&both, a->text, a->n);
+        rr_buf_add(&both, b->text, b->n);
+        if (both.failed) {
+            rc = rr_fail_memory(err, "merges", both.n);
+            break;
+        }
+        t->merged[i] =
+            rr_texts_find(&t->words, both.data, both.n, rr_texts_hash(both.data, both.n), NULL);
+        if (t->merged[i] < 0)
+            rc =
+                rr_fail(err, RR_ERR_DATA, "VOCAB", RR_AT_FILE(file),
+                        "merge %zu makes '%s', which is no piece", i, rr_show(both.data, both.n).s);
+        else if (rr_pair_find(&t->pairs, rr_pair_key(v->merges[i][0], v->merges[i][1])) < 0)
+            rr_pair_add(&t->pairs, rr_pair_key(v->merges[i][0], v->merges[i][1]), (int)i);
+    }
+    rr_buf_free(&both);
+    return rc;
+}
+
+int rr_bytelevel_index(struct rr_tokenizer *t, const struct rr_vocab *v, const char *file,
+                       struct rr_error *err)
+{
+    size_t longest = 0, entries = v->n_merges;
+    for (int id = 0; id < t->n; id++) {
+        const struct rr_piece *p = &t->pieces[id];
+        longest = p->n > longest ? p->n : longest;
+        entries += is_text(p) && !v->merges ? (size_t)p->n : 0;
+    }
+    int rc = rr_texts_init(&t->words, (size_t)t->n, longest, err);
+    if (!rc)
+        rc = rr_pairs_init(&t->pairs, entries, err);
+    if (!rc)
+        rc = fill_words(t, file, err);
+    if (!rc)
+        rc = find_bytes(t, file, err);
+    if (!rc && v->merges)
+        return add_listed(t, v, file, err);
+    for (int id = 0; id < t->n && !rc; id++)
+        if (is_text(&t->pieces[id]))
+            add_cuts(t, id);
+    return rc;
+}
+
+/* The tokens of one word. */
+static bool encode_word(const struct rr_tokenizer *t, struct rr_encoding *e, const char *s,
+                        size_t n)
+{
+    struct rr_bpe_scratch *b = e->scratch;
+    if (n == 1 || t->whole_words) {
+        const int id = n == 1 ? t->byte_ids[(unsigned char)*s]
+                              : rr_texts_find(&t->words, s, n, rr_texts_hash(s, n), NULL);
+        if (id >= 0)
+            return rr_bpe_emit(e, id);
+    }
+    if (!rr_grow(&b->symbols, &b->cap_symbols, n, sizeof *b->symbols))
+        return false;
+    b->n_symbols = n;
+    for (size_t i = 0; i < n; i++)
+        b->symbols[i] = (struct rr_symbol){.id = t->byte_ids[(unsigned char)s[i]],
+                                        .prev = (int)i - 1,
+                                        .next = i + 1 < n ? (int)i + 1 : -1,
+                                        .at = (uint32_t)i,
+                                        .n = 1};
+    rr_bpe_merge(t, b);
+    for (int i = 0; i >= 0 && !b->failed; i = b->symbols[i].next)
+        if (!rr_bpe_emit(e, b->symbols[i].id))
+            return false;
+    return !b->failed;
+}
+
+bool rr_bytelevel_encode(const struct rr_tokenizer *t, struct rr_encoding *e, const char *text,
+                         size_t n)
+{
+    struct rr_buf *b = &e->scratch->text;
+    if (!rr_utf8_valid(text, n, NULL)) { /* bytes that are no character: U+FFFD */
+        rr_buf_clear(b);
+        for (size_t i = 0; i < n;) {
+            const size_t len = rr_utf8_decode(text + i, n - i, NULL);
+            rr_buf_add(b, len ? text + i : "\xEF\xBF\xBD", len ? len : 3);
+            i += len ? len : 1;
+        }
+        if (b->failed)
+            return false;
+        text = b->data;
+        n = b->n;
+    }
+    for (size_t i = 0, len; i < n; i += len) {
+        len = rr_words_next(t->rule, text + i, n - i);
+        if (!encode_word(t, e, text + i, len))
+            return false;
+    }
+    return true;
+}
