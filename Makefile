@@ -170,7 +170,8 @@ qemu: ## the kernels and whole models of aarch64 (needs gcc-aarch64-linux-gnu an
 # The tile instructions are functions there: engine/kernel/amx_emulated.h.
 AMX_RUN = $(MAKE) --no-print-directory BUILD=build/amx MINI=1 CFLAGS=-DRR_AMX_EMULATED
 amx: ## the kernels and whole models of AMX, emulated (needs a machine with AVX-512 BF16)
-	$(Q)$(AMX_RUN) build/amx/tests/unit
+	$(Q)$(AMX_RUN) build/amx/tests/unit build/amx/recrank
+	$(Q)build/amx/recrank inspect :demo --cpu amx >/dev/null # or there is nothing to test
 	$(Q)for suite in kernel golden session; do build/amx/tests/unit $$suite || exit 1; done
 
 # ---- looking, installing -----------------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ size_t rr_session_bytes(const struct rr_engine *e, const struct rr_model *m,
 {
     struct rr_session s;
     struct carver c = {0};
-    /* The engine is only asked for its thread count here. */
+    /* The engine is only asked for its threads and its kernels' wants here. */
     struct rr_engine copy = *e;
     if (set_options(&s, &copy, m, o, NULL))
         return 0;

@@ -385,9 +385,10 @@ static void check_cases(const char *cases, const char *const *files, int n_files
 Test(golden, tokenizer_cases_of_llama2)
 {
     static const char *const files[] = {"golden/tokenizer/llama2/tokenizer.model",
-                                        "golden/tokenizer/gguf/ggml-vocab-llama-spm.gguf"};
+                                        "golden/tokenizer/gguf/ggml-vocab-llama-spm.gguf",
+                                        "golden/tokenizer/tinyllama/tokenizer.json"};
     SKIP_WITHOUT(cases, "golden/tokenizer/llama2/cases.jsonl");
-    check_cases(cases, files, 2);
+    check_cases(cases, files, 3);
 }
 
 Test(golden, tokenizer_cases_of_llama3)

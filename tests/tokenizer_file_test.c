@@ -620,7 +620,9 @@ Test(tokenizer_file, told_apart)
         {"P02 LFS", "version https://git-lfs.github.com/spec/v1\n", 43, "NOT_A_TOKENIZER",
          "git lfs pull"},
         {"P02 web page", "<!DOCTYPE html><html></html>", 28, "NOT_A_TOKENIZER", "web page"},
-        {"JSON", "{\"version\":\"1.0\"}", 17, "UNSUPPORTED", "tokenizer.json"},
+        {"JSON", "{\"version\":\"1.0\"}", 17, "VOCAB", "no object"},
+        {"JSON with a mark", "\xEF\xBB\xBF{\"version\":\"1.0\"}", 20, "VOCAB", "no object"},
+        {"tiktoken", "IQ== 0\nIg== 2\n", 14, "VOCAB", "1 was expected"},
         {"P01 empty", "", 0, "TRUNCATED", "empty"},
         {"one byte", "\x0A", 1, "PROTOBUF", "truncated"},
     };

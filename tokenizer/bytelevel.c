@@ -53,41 +53,6 @@ static void add_cuts(struct rr_tokenizer *t, int id)
     }
 }
 
-/* Of the merges that are listed, what they make; a pair's first rank counts. */
-static int add_listed(struct rr_tokenizer *t, const struct rr_vocab *v, const char *file,
-                      struct rr_error *err)
-{
-    struct rr_buf both = {0};
-    int rc = RR_OK;
-    t->n_merges = v->n_merges;
-    int(*merges)[2] = rr_arena_alloc(&t->arena, v->n_merges, sizeof *merges);
-    t->merged = rr_arena_alloc(&t->arena, v->n_merges, sizeof *t->merged);
-    if (!merges || !t->merged)
-        return rr_fail_memory(err, "merges", v->n_merges * sizeof *v->merges);
-    memcpy(merges, v->merges, v->n_merges * sizeof *merges);
-    t->merges = (const int(*)[2])merges;
-    for (size_t i = 0; i < v->n_merges && !rc; i++) {
-        const struct rr_piece *a = &t->pieces[v->merges[i][0]], *b = &t->pieces[v->merges[i][1]];
-        rr_buf_clear(&both);
-        rr_buf_add(&both, a->text, a->n);
-        rr_buf_add(&both, b->text, b->n);
-        if (both.failed) {
-            rc = rr_fail_memory(err, "merges", both.n);
-            break;
-        }
-        t->merged[i] =
-            rr_texts_find(&t->words, both.data, both.n, rr_texts_hash(both.data, both.n), NULL);
-        if (t->merged[i] < 0)
-            rc =
-                rr_fail(err, RR_ERR_DATA, "VOCAB", RR_AT_FILE(file),
-                        "merge %zu makes '%s', which is no piece", i, rr_show(both.data, both.n).s);
-        else if (rr_pair_find(&t->pairs, rr_pair_key(v->merges[i][0], v->merges[i][1])) < 0)
-            rr_pair_add(&t->pairs, rr_pair_key(v->merges[i][0], v->merges[i][1]), (int)i);
-    }
-    rr_buf_free(&both);
-    return rc;
-}
-
 int rr_bytelevel_index(struct rr_tokenizer *t, const struct rr_vocab *v, const char *file,
                        struct rr_error *err)
 {
@@ -105,11 +70,36 @@ int rr_bytelevel_index(struct rr_tokenizer *t, const struct rr_vocab *v, const c
     if (!rc)
         rc = find_bytes(t, file, err);
     if (!rc && v->merges)
-        return add_listed(t, v, file, err);
+        return rr_merges_index(t, v, &t->words, file, err);
     for (int id = 0; id < t->n && !rc; id++)
         if (is_text(&t->pieces[id]))
             add_cuts(t, id);
     return rc;
+}
+
+/* How GPT-2 writes bytes as characters: those that show stand for themselves, the others follow
+ * from U+0100 on in their order. The byte of a character, or -1. */
+static int byte_of(uint32_t cp)
+{
+    if ((cp > ' ' && cp < 127) || (cp >= 0xA1 && cp <= 0xFF && cp != 0xAD))
+        return (int)cp;
+    int n = (int)cp - 0x100;
+    if (n < 0 || n > 33 + 34)
+        return -1;
+    return n <= 32 ? n : n <= 32 + 34 ? n - 33 + 127 : 0xAD;
+}
+
+bool rr_bytelevel_text(struct rr_buf *out, const char *s, size_t n)
+{
+    for (size_t i = 0, len; i < n; i += len) {
+        uint32_t cp;
+        len = rr_utf8_decode(s + i, n - i, &cp);
+        const int b = len ? byte_of(cp) : -1;
+        if (b < 0)
+            return false;
+        rr_buf_add(out, &(char){(char)b}, 1);
+    }
+    return true;
 }
 
 /* The tokens of one word. */
@@ -128,10 +118,10 @@ static bool encode_word(const struct rr_tokenizer *t, struct rr_encoding *e, con
     b->n_symbols = n;
     for (size_t i = 0; i < n; i++)
         b->symbols[i] = (struct rr_symbol){.id = t->byte_ids[(unsigned char)s[i]],
-                                        .prev = (int)i - 1,
-                                        .next = i + 1 < n ? (int)i + 1 : -1,
-                                        .at = (uint32_t)i,
-                                        .n = 1};
+                                           .prev = (int)i - 1,
+                                           .next = i + 1 < n ? (int)i + 1 : -1,
+                                           .at = (uint32_t)i,
+                                           .n = 1};
     rr_bpe_merge(t, b);
     for (int i = 0; i >= 0 && !b->failed; i = b->symbols[i].next)
         if (!rr_bpe_emit(e, b->symbols[i].id))

@@ -72,6 +72,9 @@ bool rr_looks_like_tiktoken(const char *s, size_t n);
 /* Merges b->symbols until no two neighbours make a piece; b->failed: out of memory. */
 void rr_bpe_merge(const struct rr_tokenizer *t, struct rr_bpe_scratch *b);
 bool rr_bpe_emit(struct rr_encoding *e, int id);
+/* merges.c: v's merges into t->merges, t->merged and t->pairs. */
+int rr_merges_index(struct rr_tokenizer *t, const struct rr_vocab *v, const struct rr_texts *texts,
+                    const char *file, struct rr_error *err);
 /* bytelevel.c: fills the index of t, whose pieces are there; e->ids = the tokens of a text. */
 int rr_bytelevel_index(struct rr_tokenizer *t, const struct rr_vocab *v, const char *file,
                        struct rr_error *err);

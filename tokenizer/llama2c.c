@@ -83,32 +83,3 @@ int rr_tokenizer_from_llama2c(struct rr_tokenizer **t, const void *bytes, size_t
     rr_arena_free(&arena);
     return rc;
 }
-
-int rr_tokenizer_from_file(struct rr_tokenizer **t, const char *path, struct rr_error *err)
-{
-    struct rr_map map;
-    *t = NULL;
-    int rc = rr_map_open(&map, path, err);
-    if (rc)
-        return rc;
-    /* A llama2.c file begins with a small int32, so with two zero high bytes; a protobuf model
-     * with a piece, whose third and fourth bytes are the tag and length of its text. */
-    bool llama2c = map.size >= 4 && map.data[2] == 0 && map.data[3] == 0;
-    const char *head = (const char *)map.data;
-    if (map.size >= 9 && (memcmp(head, "version h", 9) == 0 || memcmp(head, "<!DOCTYPE", 9) == 0))
-        rc = rr_fail(err, RR_ERR_DATA, "NOT_A_TOKENIZER", RR_AT_BYTE(path, "file", 0), "%s",
-                     head[0] == 'v' ? "this is a Git LFS pointer; run git lfs pull"
-                                    : "this is a web page, not the file");
-    else if (map.size >= 1 && head[0] == '{')
-        rc = rr_fail(err, RR_ERR_DATA, "UNSUPPORTED", RR_AT_BYTE(path, "file", 0),
-                     "this is JSON (tokenizer.json?), which is not supported; give the "
-                     "tokenizer.model beside it");
-    else if (llama2c)
-        rc = rr_tokenizer_from_llama2c(t, map.data, map.size, path, err);
-    else if (rr_looks_like_tiktoken(head, map.size))
-        rc = rr_tokenizer_from_tiktoken(t, map.data, map.size, path, err);
-    else
-        rc = rr_tokenizer_from_sentencepiece(t, map.data, map.size, path, err);
-    rr_map_close(&map);
-    return rc;
-}

@@ -43,14 +43,18 @@ struct rr_vocab {
     bool add_dummy_prefix;   /* a blank before the text */
     bool remove_extra_space; /* none at the ends, one between words */
     bool byte_fallback;      /* unknown characters as <0xHH> pieces */
+    const int (*merges)[2];  /* [n_merges] ids of the two pieces, best first; NULL: any two whose
+                                text together is a piece, highest score first */
+    size_t n_merges;
     /* Byte-level BPE instead (GPT-2, LLaMA-3): texts of pieces are plain bytes, every byte is one,
      * and a text is cut into words first. */
     enum rr_words rule;
-    bool whole_words;       /* a word that is a piece is taken whole */
-    const int (*merges)[2]; /* [n_merges] ids of the two pieces, best first; NULL: any two whose
-                               text together is a piece, highest score first */
-    size_t n_merges;
+    bool whole_words; /* a word that is a piece is taken whole */
 };
+
+/* Appends the bytes that a byte-level piece spells as characters (GPT-2's alphabet). False: one
+ * that is not of it. */
+bool rr_bytelevel_text(struct rr_buf *out, const char *s, size_t n);
 
 struct rr_tokenizer;
 
@@ -70,7 +74,13 @@ int rr_tokenizer_from_llama2c(struct rr_tokenizer **t, const void *bytes, size_t
  * control tokens of fixed names, the first of them BOS, the second EOS. */
 int rr_tokenizer_from_tiktoken(struct rr_tokenizer **t, const void *bytes, size_t n,
                                const char *file, struct rr_error *err);
-/* Maps the file and reads it as whichever of the three it is. */
+/* Hugging Face's tokenizer.json: BPE as LLaMA models have it, of either kind. What would change
+ * tokens and is not supported is named with its path: RR_ERR_DATA "UNSUPPORTED". BOS is what its
+ * post-processor puts first; EOS the piece that is called eos (may be NULL), or a known name. */
+int rr_tokenizer_from_json(struct rr_tokenizer **t, const void *bytes, size_t n, const char *file,
+                           const char *eos, struct rr_error *err);
+/* Maps the file and reads it as whichever of the four it is; beside a tokenizer.json,
+ * tokenizer_config.json says which token is EOS. */
 int rr_tokenizer_from_file(struct rr_tokenizer **t, const char *path, struct rr_error *err);
 
 int rr_tokenizer_size(const struct rr_tokenizer *t);

@@ -220,10 +220,25 @@ static void add_merges(struct rr_tokenizer *t, struct rr_texts *tt, int id, int 
     }
 }
 
-static int index_merges(struct rr_tokenizer *t, const char *file, struct rr_error *err)
+/* With merges that are listed, only characters that are pieces are symbols. */
+static int add_listed(struct rr_tokenizer *t, const struct rr_vocab *v, struct rr_texts *tt,
+                      const char *file, struct rr_error *err)
+{
+    int n_symbols = t->n;
+    for (int id = 0; id < t->n; id++) {
+        const struct rr_piece *p = &t->pieces[id];
+        uint32_t cp;
+        if (is_symbol(p) && rr_utf8_decode(p->text, p->n, &cp) == p->n)
+            char_symbol(t, tt, p->text, p->n, cp, &n_symbols);
+    }
+    return rr_merges_index(t, v, tt, file, err);
+}
+
+static int index_merges(struct rr_tokenizer *t, const struct rr_vocab *v, const char *file,
+                        struct rr_error *err)
 {
     struct rr_texts tt = {0};
-    size_t longest = 0, entries = 0;
+    size_t longest = 0, entries = v->n_merges;
     int n_symbols = t->n;
     for (int id = 0; id < t->n; id++) {
         const struct rr_piece *p = &t->pieces[id];
@@ -237,7 +252,9 @@ static int index_merges(struct rr_tokenizer *t, const char *file, struct rr_erro
         rc = fill_texts(&tt, t, file, err);
     for (int i = 0; i < 128; i++)
         t->ascii[i] = -1;
-    for (int id = 0; id < t->n && !rc; id++)
+    if (!rc && v->merges)
+        rc = add_listed(t, v, &tt, file, err);
+    for (int id = 0; id < t->n && !rc && !v->merges; id++)
         if (is_symbol(&t->pieces[id]) && rr_utf8_valid(t->pieces[id].text, t->pieces[id].n, NULL))
             add_merges(t, &tt, id, &n_symbols);
     rr_texts_free(&tt);
@@ -316,7 +333,7 @@ int rr_tokenizer_open(struct rr_tokenizer **out, const struct rr_vocab *v, const
     } else if (!rc) {
         rc = check_bytes(t, file, err);
         if (!rc)
-            rc = index_merges(t, file, err);
+            rc = index_merges(t, v, file, err);
         if (!rc)
             rc = index_user_pieces(t, err);
     }
@@ -383,7 +400,7 @@ void rr_tokenizer_fingerprint(const struct rr_tokenizer *t, char hex[65])
     int n = snprintf(text, sizeof text, "%d %d %d %d %d %d %d", t->n, t->unk, t->bos, t->eos,
                      t->add_dummy_prefix, t->remove_extra_space, t->byte_fallback);
     rr_sha256_add(&sum, text, (size_t)n + 1);
-    if (t->rule) {
+    if (t->rule || t->merges) {
         n = snprintf(text, sizeof text, "%d %d %zu", (int)t->rule, t->whole_words, t->n_merges);
         rr_sha256_add(&sum, text, (size_t)n + 1);
         rr_sha256_add(&sum, t->merges, t->n_merges * sizeof *t->merges);

@@ -9,6 +9,13 @@
 
 enum class { END, LETTER, NUMBER, LINE_END, SPACE, OTHER };
 
+/* A text; numbers_end: its numbers are as its end. */
+struct text {
+    const char *s;
+    size_t n;
+    bool numbers_end;
+};
+
 /* A character, its class and its bytes; END behind the text. */
 struct character {
     enum class class;
@@ -49,21 +56,23 @@ return in_ranges(letters, sizeof letters / sizeof letters[0], cp)   ? LETTER
                                                                     : OTHER;
 }
 
-static struct character at(const char *s, size_t n, size_t i)
+static struct character at(const struct text *t, size_t i)
 {
     struct character c = {END, 0, 0};
-    if (i < n) {
-        c.n = rr_utf8_decode(s + i, n - i, &c.cp);
+    if (i < t->n) {
+        c.n = rr_utf8_decode(t->s + i, t->n - i, &c.cp);
         c.n = c.n ? c.n : 1;
         c.class = class_of(c.cp);
+        if (t->numbers_end && c.class == NUMBER && i)
+            c.class = END;
     }
     return c;
 }
 
 /* End of the run of one class from i on, of at most `most` characters. */
-static size_t run(const char *s, size_t n, size_t i, enum class class, int most)
+static size_t run(const struct text *t, size_t i, enum class class, int most)
 {
-    for (struct character c; most-- && (c = at(s, n, i)).class == class;)
+    for (struct character c; most-- && (c = at(t, i)).class == class;)
         i += c.n;
     return i;
 }
@@ -85,11 +94,11 @@ static size_t contraction(const char *s, size_t n, bool any_case)
 }
 
 /* \s*[\r\n]+ (if line_ends), else \s+(?!\S), else \s+. */
-static size_t blanks(const char *s, size_t n, bool line_ends)
+static size_t blanks(const struct text *t, bool line_ends)
 {
     size_t i = 0, last = 0, behind_line = 0;
     struct character c;
-    while ((c = at(s, n, i)).class == SPACE || c.class == LINE_END) {
+    while ((c = at(t, i)).class == SPACE || c.class == LINE_END) {
         last = i;
         i += c.n;
         if (c.class == LINE_END)
@@ -100,25 +109,24 @@ static size_t blanks(const char *s, size_t n, bool line_ends)
     return c.class == END || !last ? i : last;
 }
 
-size_t rr_words_next(enum rr_words rule, const char *text, size_t n)
+size_t rr_words_next(enum rr_words rule, const char *s, size_t n)
 {
+    const struct text t = {s, n, rule == RR_WORDS_DIGITS};
     const bool llama = rule == RR_WORDS_LLAMA3;
-    const size_t short_word = contraction(text, n, llama);
+    const size_t short_word = contraction(s, n, llama);
     if (short_word)
         return short_word;
-    const struct character c = at(text, n, 0), next = at(text, n, c.n);
+    const struct character c = at(&t, 0), next = at(&t, c.n);
     const bool blank = c.cp == ' ';
     /* Letters, with what may stand before them. */
     const bool before = llama ? c.class == SPACE || c.class == OTHER : blank;
     if (c.class == LETTER || (before && next.class == LETTER))
-        return run(text, n, c.class == LETTER ? 0 : c.n, LETTER, -1);
-    if (llama && c.class == NUMBER)
-        return run(text, n, 0, NUMBER, 3);
-    if (!llama && (c.class == NUMBER || (blank && next.class == NUMBER)))
-        return run(text, n, blank ? c.n : 0, NUMBER, -1);
+        return run(&t, c.class == LETTER ? 0 : c.n, LETTER, -1);
+    if (c.class == NUMBER || (!llama && blank && next.class == NUMBER))
+        return run(&t, blank ? c.n : 0, NUMBER, llama ? 3 : t.numbers_end ? 1 : -1);
     if (c.class == OTHER || (blank && next.class == OTHER)) {
-        const size_t end = run(text, n, blank ? c.n : 0, OTHER, -1);
-        return llama ? run(text, n, end, LINE_END, -1) : end;
+        const size_t end = run(&t, blank ? c.n : 0, OTHER, -1);
+        return llama ? run(&t, end, LINE_END, -1) : end;
     }
-    return blanks(text, n, llama);
+    return blanks(&t, llama);
 }

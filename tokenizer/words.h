@@ -9,12 +9,13 @@ enum rr_words {
     RR_WORDS_NONE, /* not byte-level */
     /* 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+ */
     RR_WORDS_GPT2,
+    RR_WORDS_DIGITS, /* every \p{N} alone, then GPT-2's between them (SmolLM) */
     /* (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|
      * \s*[\r\n]+|\s+(?!\S)|\s+ */
     RR_WORDS_LLAMA3
 };
 
-/* Bytes of the first word of text[0..n), which is valid UTF-8; n >= 1. */
-size_t rr_words_next(enum rr_words rule, const char *text, size_t n);
+/* Bytes of the first word of s[0..n), which is valid UTF-8; n >= 1. */
+size_t rr_words_next(enum rr_words rule, const char *s, size_t n);
 
 #endif

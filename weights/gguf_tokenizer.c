@@ -2,6 +2,7 @@
 #include <string.h>
 #include "engine/base/cursor.h"
 #include "engine/base/limits.h"
+#include "tokenizer/texts.h"
 #include "weights/gguf.h"
 #include "weights/weights.h"
 
@@ -22,8 +23,8 @@ static int read_pieces(struct rr_vocab *v, const struct rr_gguf *g, struct rr_er
         tokens->n > RR_MAX_VOCAB)
         return bad(g, tokens, "tokenizer.ggml.tokens",
                    "is missing or not an array of 1 to 2^24 strings", err);
-    if (!scores || scores->type != RR_GGUF_ARRAY || scores->elem != RR_GGUF_F32 ||
-        scores->n != tokens->n)
+    if ((scores || !v->rule) && (!scores || scores->type != RR_GGUF_ARRAY ||
+                                 scores->elem != RR_GGUF_F32 || scores->n != tokens->n))
         return bad(g, scores, "tokenizer.ggml.scores", "is missing or not one f32 per token", err);
     if (!types || types->type != RR_GGUF_ARRAY ||
         (types->elem != RR_GGUF_I32 && types->elem != RR_GGUF_U32) || types->n != tokens->n)
@@ -39,7 +40,7 @@ static int read_pieces(struct rr_vocab *v, const struct rr_gguf *g, struct rr_er
         const uint64_t n = rr_cursor_u64(&c);
         p->text = (const char *)rr_cursor_take(&c, n);
         p->n = n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
-        p->score = rr_float_from_bits(rr_load_u32(scores->data + 4 * i));
+        p->score = scores ? rr_float_from_bits(rr_load_u32(scores->data + 4 * i)) : 0;
         const uint32_t type = rr_load_u32(types->data + 4 * i);
         p->type = type > RR_PIECE_BYTE ? (enum rr_piece_type)0
                                        : (enum rr_piece_type)type; /* 0 is refused by name */
@@ -66,6 +67,127 @@ static int special_id(int *out, const struct rr_gguf *g, const char *key, size_t
     return RR_OK;
 }
 
+/* ---- byte-level ---- */
+
+/* The names that llama.cpp's converter gives to the ways of cutting words. */
+static int read_rule(struct rr_vocab *v, struct rr_gguf *g, struct rr_error *err)
+{
+    static const struct {
+        const char *name;
+        enum rr_words rule;
+    } rules[] = {{"llama-bpe", RR_WORDS_LLAMA3},
+                 {"llama3", RR_WORDS_LLAMA3},
+                 {"llama-v3", RR_WORDS_LLAMA3},
+                 {"gpt-2", RR_WORDS_GPT2},
+                 {"smollm", RR_WORDS_DIGITS}};
+    const char *pre = NULL;
+    int rc = rr_gguf_get_string(&pre, g, "tokenizer.ggml.pre", err);
+    if (rc)
+        return rc;
+    for (size_t i = 0; pre && i < sizeof rules / sizeof rules[0]; i++)
+        if (strcmp(pre, rules[i].name) == 0)
+            v->rule = rules[i].rule;
+    v->whole_words = v->rule == RR_WORDS_LLAMA3;
+    if (v->rule)
+        return RR_OK;
+    return rr_fail(err, RR_ERR_DATA, "UNSUPPORTED", RR_AT_OBJECT(g->file, "tokenizer.ggml.pre"),
+                   "'%s'; supported are llama-bpe, llama3, llama-v3, gpt-2 and smollm",
+                   pre ? rr_show(pre, strlen(pre)).s : "(missing)");
+}
+
+/* Texts as plain bytes; in the arena. texts: the pieces as the file spells them. */
+static int decode_pieces(struct rr_vocab *v, const struct rr_gguf *g, struct rr_arena *arena,
+                         struct rr_error *err)
+{
+    struct rr_buf text = {0};
+    int rc = RR_OK;
+    for (size_t i = 0; i < v->n && !rc; i++) {
+        struct rr_piece *p = &v->pieces[i];
+        if (p->type != RR_PIECE_NORMAL)
+            continue;
+        rr_buf_clear(&text);
+        if (!rr_bytelevel_text(&text, p->text, p->n)) {
+            rc = rr_fail(err, RR_ERR_DATA, "VOCAB", RR_AT_OBJECT(g->file, "tokenizer.ggml.tokens"),
+                         "token %zu, '%s', has a character that stands for no byte", i,
+                         rr_show(p->text, p->n).s);
+            break;
+        }
+        p->text = rr_arena_copy(arena, text.data ? text.data : "", text.n);
+        p->n = (uint32_t)text.n;
+        if (text.failed || !p->text)
+            rc = rr_fail_memory(err, "vocabulary", text.n);
+    }
+    rr_buf_free(&text);
+    return rc;
+}
+
+/* "a b" per merge, by the names of tokens. */
+static int read_merges(struct rr_vocab *v, const struct rr_gguf *g, struct rr_arena *arena,
+                       struct rr_error *err)
+{
+    const char *key = "tokenizer.ggml.merges";
+    const struct rr_gguf_kv *kv = rr_gguf_find(g, key);
+    struct rr_texts texts;
+    if (!kv || kv->type != RR_GGUF_ARRAY || kv->elem != RR_GGUF_STRING || kv->n > RR_MAX_VOCAB)
+        return bad(g, kv, key, "is missing or not an array of up to 2^24 strings", err);
+    int(*merges)[2] = rr_arena_alloc(arena, (size_t)kv->n + 1, sizeof *merges);
+    if (!merges)
+        return rr_fail_memory(err, "merges", (size_t)kv->n * sizeof *merges);
+    int rc = rr_texts_init(&texts, v->n, 1, err);
+    if (rc)
+        return rc;
+    for (size_t id = 0; id < v->n; id++) {
+        const struct rr_piece *p = &v->pieces[id];
+        size_t slot;
+        if (p->n && rr_texts_find(&texts, p->text, p->n, rr_texts_hash(p->text, p->n), &slot) < 0) {
+            texts.slots[slot] = p;
+            texts.values[slot] = (int)id;
+        }
+    }
+    struct rr_cursor c = rr_cursor_make(kv->data, kv->n_bytes);
+    for (size_t i = 0; i < kv->n && !rc; i++) {
+        const size_t n = (size_t)rr_cursor_u64(&c);
+        const char *s = (const char *)rr_cursor_take(&c, n),
+                   *blank = s && n ? memchr(s, ' ', n) : NULL;
+        const size_t left = blank ? (size_t)(blank - s) : 0;
+        merges[i][0] = left ? rr_texts_find(&texts, s, left, rr_texts_hash(s, left), NULL) : -1;
+        merges[i][1] = left && n > left + 1
+                           ? rr_texts_find(&texts, blank + 1, n - left - 1,
+                                           rr_texts_hash(blank + 1, n - left - 1), NULL)
+                           : -1;
+        if (merges[i][0] < 0 || merges[i][1] < 0)
+            rc = rr_fail(err, RR_ERR_DATA, "VOCAB", RR_AT_BYTE(g->file, key, kv->offset),
+                         "merge %zu, '%s', is not two tokens with a blank between", i,
+                         s ? rr_show(s, n).s : "");
+    }
+    rr_texts_free(&texts);
+    v->merges = (const int(*)[2])merges;
+    v->n_merges = (size_t)kv->n;
+    return rc;
+}
+
+static int from_gpt2(struct rr_tokenizer **t, struct rr_gguf *g, struct rr_error *err)
+{
+    struct rr_vocab v = {.unk = -1, .bos = -1, .eos = -1};
+    struct rr_arena arena = {0};
+    int rc = read_rule(&v, g, err);
+    if (!rc)
+        rc = read_pieces(&v, g, err);
+    if (!rc)
+        rc = read_merges(&v, g, &arena, err);
+    if (!rc)
+        rc = decode_pieces(&v, g, &arena, err);
+    if (!rc)
+        rc = special_id(&v.bos, g, "tokenizer.ggml.bos_token_id", v.n, err);
+    if (!rc)
+        rc = special_id(&v.eos, g, "tokenizer.ggml.eos_token_id", v.n, err);
+    if (!rc)
+        rc = rr_tokenizer_open(t, &v, g->file, err);
+    rr_free(v.pieces);
+    rr_arena_free(&arena);
+    return rc;
+}
+
 int rr_tokenizer_from_gguf(struct rr_tokenizer **t, struct rr_gguf *g, struct rr_error *err)
 {
     const char *model = NULL;
@@ -74,10 +196,13 @@ int rr_tokenizer_from_gguf(struct rr_tokenizer **t, struct rr_gguf *g, struct rr
     int rc = rr_gguf_get_string(&model, g, "tokenizer.ggml.model", err);
     if (rc || !model)
         return rc;
+    if (strcmp(model, "gpt2") == 0)
+        return from_gpt2(t, g, err);
     if (strcmp(model, "llama") != 0)
         return rr_fail(err, RR_ERR_DATA, "UNSUPPORTED",
                        RR_AT_OBJECT(g->file, "tokenizer.ggml.model"),
-                       "'%s'; only \"llama\" (SentencePiece BPE) is supported",
+                       "'%s'; supported are \"llama\" (SentencePiece BPE) and \"gpt2\" (byte-level "
+                       "BPE)",
                        rr_show(model, strlen(model)).s);
     rc = read_pieces(&v, g, err);
     for (size_t i = 0; i < v.n && !v.byte_fallback && !rc; i++)

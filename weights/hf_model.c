@@ -244,7 +244,7 @@ static int add_files(struct rr_weights *w, struct tensor_list *list, struct rr_e
 /* A tokenizer that cannot be used is remembered, not fatal: logits and inspect do without. */
 static int read_tokenizer(struct rr_weights *w, struct rr_error *err)
 {
-    char *path = rr_path_join(w->path, "tokenizer.model");
+    char *path = rr_tokenizer_inside(w->path);
     if (!path)
         return rr_fail_memory(err, "tokenizer.model", 0);
     if (rr_path_exists(path))

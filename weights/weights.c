@@ -176,12 +176,23 @@ static int tokenizer_of_gguf(struct rr_tokenizer **t, const char *path, const st
     return rc;
 }
 
+char *rr_tokenizer_inside(const char *dir)
+{
+    char *path = rr_path_join(dir, "tokenizer.model"), *json = rr_path_join(dir, "tokenizer.json");
+    if (path && json && !rr_path_exists(path) && rr_path_exists(json)) {
+        rr_free(path);
+        return json;
+    }
+    rr_free(json);
+    return path;
+}
+
 int rr_weights_tokenizer(struct rr_tokenizer **t, const char *path, struct rr_error *err)
 {
     struct rr_map m;
     *t = NULL;
     if (rr_path_is_dir(path)) {
-        char *inside = rr_path_join(path, "tokenizer.model");
+        char *inside = rr_tokenizer_inside(path);
         int rc = inside ? rr_tokenizer_from_file(t, inside, err)
                         : rr_fail_memory(err, "file name", strlen(path));
         rr_free(inside);

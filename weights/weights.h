@@ -62,6 +62,9 @@ void rr_weights_fingerprint(const struct rr_weights *w, char hex[65]);
  * failure. */
 int rr_weights_read_gguf(struct rr_weights *w, struct rr_error *err);
 int rr_weights_read_hf(struct rr_weights *w, struct rr_error *err);
+/* The tokenizer in a folder: tokenizer.model, or where that is missing tokenizer.json; rr_free it.
+ * NULL: out of memory. */
+char *rr_tokenizer_inside(const char *dir);
 int rr_weights_read_llama2c(struct rr_weights *w, struct rr_error *err);
 /* Adds a mapping of path to w->maps; *map stays valid until the next call. */
 int rr_weights_map(struct rr_weights *w, const char *path, const struct rr_map **map,

@@ -61,7 +61,7 @@ static bool has_amx(const uint32_t seven[4])
     if (!(more[0] >> 5 & 1)) /* AVX512_BF16 */
         return false;
 #if defined(RR_AMX_EMULATED)
-    return true;
+    return rr_amx_works();
 #elif defined(__linux__)
     const uint32_t need = 1u << 22 /* AMX-BF16 */ | 1u << 24 /* AMX-TILE */;
     if ((seven[3] & need) != need || (xcr0() & 0x60000) != 0x60000)
@@ -73,7 +73,7 @@ static bool has_amx(const uint32_t seven[4])
                          : "+a"(rc)
                          : "r"(request), "r"(feature)
                          : "rcx", "r11", "memory");
-    return rc == 0;
+    return rc == 0 && rr_amx_works();
 #else
     return false;
 #endif

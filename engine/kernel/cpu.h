@@ -54,6 +54,10 @@ static inline void rr_cpu_pause(void)
 #endif
 }
 
+/* kernel_amx.c: whether a product of tiles is right on this machine. Only where the processor and
+ * the system say that there are tiles. */
+bool rr_amx_works(void);
+
 #if defined(__x86_64__)
 #define RR_X86 1
 #else

@@ -64,11 +64,12 @@ void rr_prepare_row(const struct rr_kernels *k, const struct rr_quantised *xq, i
                     const float *x, int n_cols)
 {
     const size_t at = (size_t)i * (size_t)(n_cols / RR_QK);
-    const struct rr_quantised row = {xq->q + at * RR_QK, xq->d + at, xq->sum + 2 * at, NULL};
-    if (k->tiles)
+    if (k->tiles) {
         k->pairs(xq->pairs, i, x, n_cols);
-    else
-        k->quantise(&row, x, n_cols);
+        return;
+    }
+    const struct rr_quantised row = {xq->q + at * RR_QK, xq->d + at, xq->sum + 2 * at, NULL};
+    k->quantise(&row, x, n_cols);
 }
 
 void rr_matmul_rows(const struct rr_kernels *k, const struct rr_matmul *mm, int r0, int r1,

@@ -10,11 +10,11 @@
  * block by block. At AMX they are rounded to bfloat16, as x is: coarser weights, but a finer x; and
  * F16 and BF16 are multiplied as sums of bfloat16.
  *
- * Tolerance against C, checked by tests/kernel*_test.c: products within 1e-5 * sum |x w| + 1e-6;
- * exp within 4e-6 relative; row_f32, to_f16, those of the cache,
- * quantise and integer products exactly; those at AMX within the rounding of both sides, 2^-8 *
- * sum |x w|, and of F16 and BF16 2^-15 * that. All functions touch
- * nothing but their arguments; pointers need no alignment. */
+ * Tolerance against C, checked by tests/kernel*_test.c: products of floats within 1e-5 * sum |x w|
+ * + 1e-6 (F16 and BF16 at AMX: 2^-15 * sum |x w|); exp within 4e-6 relative; row_f32, to_f16, those
+ * of the cache, quantise and integer products exactly; quantised weights at AMX within the rounding
+ * of both sides, 2^-8 * sum |x w|. All functions touch nothing but their arguments; pointers need
+ * no alignment. */
 #ifndef RR_KERNEL_H
 #define RR_KERNEL_H
 

@@ -153,6 +153,7 @@ RR_INLINE void add_products(const uint32_t *panel, const uint32_t *x, size_t sec
             panel += 2 * TILE;
         }
     }
+    barrier(); /* nor may what is put there next overtake the loads */
 }
 
 /* Sums[ROWS of W][ROWS of x] to the outputs from j on of n rows of x. */
@@ -259,6 +260,43 @@ double rr_peak_amx(long rounds)
     }
     _tile_release();
     return 2.0 * 4 * ROWS * ROWS * DEPTH * (double)rounds;
+}
+
+static void row_of_floats(float *y, const void *w, int k)
+{
+    memcpy(y, w, (size_t)k * sizeof *y);
+}
+
+/* Small whole numbers, which every step holds exactly. */
+bool rr_amx_works(void)
+{
+    uint32_t scratch[64 * DEPTH + 4 * TILE + 16] = {0}, x_pairs[2 * TILE];
+    float x[DEPTH], y[ROWS];
+    struct rr_kernels k = {.row_f32 = {row_of_floats}};
+    const struct rr_gemm g = {.y = y,
+                              .ldy = 1,
+                              .xq = {.pairs = x_pairs},
+                              .w = x,
+                              .table = &k,
+                              .m = ROWS,
+                              .n = 1,
+                              .k = DEPTH};
+    for (int i = 0; i < ROWS; i++) {
+        for (int d = 0; d < DEPTH; d++)
+            x[d] = (float)((d * (i + 3)) % 13 - 5);
+        pairs(x_pairs, i, x, DEPTH);
+    }
+    for (int d = 0; d < DEPTH; d++)
+        x[d] = (float)(d % 7 - 2);
+    gemm_tiles(&g, scratch);
+    for (int i = 0; i < ROWS; i++) {
+        float sum = 0;
+        for (int d = 0; d < DEPTH; d++)
+            sum += (float)((d * (i + 3)) % 13 - 5) * (float)(d % 7 - 2);
+        if (!(y[i] == sum))
+            return false;
+    }
+    return true;
 }
 
 void rr_kernels_init_amx(struct rr_kernels *k)

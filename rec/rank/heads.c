@@ -1,10 +1,11 @@
 /* The task sentences: what all prompts of a task begin with, whoever is asked about. Their keys and
- * values are computed when the ranker is set up, and stay in its session. */
+ * values are computed when the ranker is set up (or set up anew, for other questions), and stay in
+ * its session. */
 #include "rec/rank/ranker.h"
 
 /* What the system section of a task says. How much of it a prompt really begins with is looked at
  * when it is asked (rr_tree_open_trunk): with few candidates it says so, and its last token may
- * merge with what stands behind. */
+ * merge with what stands behind. A sentence too long for its share of the cells is not kept. */
 static int encode_head(struct rr_ranker *r, enum rr_task task, struct rr_error *err)
 {
     struct rr_asked candidates[RR_LIST_TOP] = {{0}};
@@ -34,15 +35,21 @@ static int encode_head(struct rr_ranker *r, enum rr_task task, struct rr_error *
     return RR_OK;
 }
 
+static void forget_all(struct rr_ranker *r)
+{
+    rr_session_rewind(r->session, 0);
+    r->known.kept.node = -1;
+    for (int t = 0; t < RR_N_TASKS; t++)
+        r->known.heads[t].node = -1;
+}
+
 int rr_ranker_heads_make(struct rr_ranker *r, struct rr_error *err)
 {
     int rc = RR_OK, n_feeds = 0;
     struct rr_feed feeds[RR_N_TASKS];
-    rr_session_rewind(r->session, 0);
-    r->known.kept.node = -1;
+    forget_all(r);
     for (int t = 0; t < RR_N_TASKS && !rc; t++) {
         struct rr_path *h = &r->known.heads[t];
-        h->node = -1;
         if (!(r->o.tasks >> t & 1))
             continue;
         rc = encode_head(r, (enum rr_task)t, err);
@@ -51,7 +58,11 @@ int rr_ranker_heads_make(struct rr_ranker *r, struct rr_error *err)
         rc = rr_session_branch(r->session, -1, h->n, &h->node, err);
         feeds[n_feeds++] = (struct rr_feed){h->node, h->ids, h->n};
     }
-    return rc ? rc : rr_session_eval(r->session, feeds, n_feeds, NULL, 0, err);
+    if (!rc)
+        rc = rr_session_eval(r->session, feeds, n_feeds, NULL, 0, err);
+    if (rc)
+        forget_all(r);
+    return rc;
 }
 
 void rr_ranker_heads_release(struct rr_ranker *r)

@@ -116,7 +116,9 @@ int rr_ranker_init(struct rr_ranker *r, struct rr_engine *e, const struct rr_mod
 int rr_ranker_init_prompts(struct rr_ranker *r, const struct rr_tokenizer *t,
                            const struct rr_ranker_options *o, struct rr_error *err)
 {
-    *r = (struct rr_ranker){.tokenizer = t, .known = {.kept = {.node = -1}}};
+    *r = (struct rr_ranker){
+        .tokenizer = t,
+        .known = {.heads = {{.node = -1}, {.node = -1}, {.node = -1}}, .kept = {.node = -1}}};
     r->o.n_context = o->n_context;
     int rc = rr_ranker_set(r, o, err);
     if (rc)

@@ -24,7 +24,7 @@ struct rr_path {
     size_t cap;
 };
 
-/* What texts may begin with. All zero but for the nodes, which are -1. */
+/* What texts may begin with. */
 struct rr_known {
     struct rr_path heads[RR_N_TASKS]; /* task sentences: stay */
     struct rr_path kept;              /* a trunk of the same request */
