@@ -71,6 +71,11 @@ static double scaled_frequency(const struct rr_rope *r, double freq)
     return freq;
 }
 
+double rr_rope_divisor(const struct rr_rope *r, double freq)
+{
+    return freq / scaled_frequency(r, freq);
+}
+
 void rr_rope_table(float *cos_out, float *sin_out, const struct rr_hparams *h, int n_positions)
 {
     const int half = h->head_dim / 2;

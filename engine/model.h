@@ -53,6 +53,9 @@ struct rr_model {
  * found, and the range; file goes into the error. */
 int rr_hparams_check(const struct rr_hparams *h, const char *file, struct rr_error *err);
 
+/* How many times slower than `freq` that frequency turns with the scaling. */
+double rr_rope_divisor(const struct rr_rope *r, double freq);
+
 /* Rotation table: cos and sin of position * frequency, [n_positions][head_dim/2] each, computed
  * in double. */
 void rr_rope_table(float *cos_out, float *sin_out, const struct rr_hparams *h, int n_positions);

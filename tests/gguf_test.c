@@ -743,13 +743,13 @@ Test(gguf, an_unsupported_tokenizer_is_told_when_needed)
     const char *dir = temporary_dir();
     struct tiny t;
     tiny_gguf(&g);
-    gguf_set_string(&g, "tokenizer.ggml.model", "gpt2");
+    gguf_set_string(&g, "tokenizer.ggml.model", "bert");
     gguf_write(&b, &g);
     write_file(path_in(dir, "t.gguf"), b.data, b.n);
     cr_assert(rr_weights_open(&w, path_in(dir, "t.gguf"), NULL, &err) == 0, "%s", err.text);
     cr_assert(!w.tokenizer && rr_weights_need_tokenizer(&w, &err) == RR_ERR_DATA,
               "no tokenizer, no word");
-    cr_assert(strcmp(err.code, "UNSUPPORTED") == 0 && strstr(err.text, "gpt2"), "%s: %s", err.code,
+    cr_assert(strcmp(err.code, "UNSUPPORTED") == 0 && strstr(err.text, "bert"), "%s: %s", err.code,
               err.text);
     rr_weights_close(&w);
     tiny_make(&t, &tiny_default);

@@ -13,6 +13,7 @@
 #include "engine/sample.h"
 #include "engine/session.h"
 #include "weights/weights.h"
+#include "weights/write.h"
 
 #define EACH_LEVEL(level)                                                                          \
     for (int level = 0; level <= (int)rr_cpu_best(); level++)                                      \
@@ -148,6 +149,39 @@ Test(golden, logits_of_hugging_face_models)
             cr_assert(e.max <= models[i].ours, "%s at %s: off by %g; ours is below %g",
                       models[i].name, level_name(level), e.max, models[i].ours);
         }
+        rr_weights_close(&w);
+    }
+}
+
+/* Hugging Face's folders as GGUF: rows of q and k in another order, LLaMA-3's scaling as a tensor.
+ */
+Test(golden, logits_of_converted_models)
+{
+    static const char *const models[] = {"llama2-f32", "llama2-f16", "llama3-bf16"};
+    SKIP_WITHOUT(golden, "golden/llama2-f32/model.safetensors");
+    (void)golden;
+    const char *out = path_in(temporary_dir(), "converted.gguf");
+    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
+        char dir[64];
+        struct rr_weights w, g;
+        struct tokens t;
+        struct rr_error err = {0};
+        snprintf(dir, sizeof dir, "golden/%s", models[i]);
+        const char *path = shared_path(dir);
+        cr_assert(path != NULL, "%s is missing beside the other golden models", dir);
+        open_model(&w, path, NULL);
+        const struct rr_write_options o = {.name = models[i], .type = -1};
+        cr_assert(rr_gguf_write_model(out, &w.model, NULL, &o, &err) == 0, "%s", err.text);
+        open_model(&g, out, NULL);
+        cr_assert(g.model.layers[0].wq.type == w.model.layers[0].wq.type &&
+                      g.model.h.rope.interleaved &&
+                      (i < 2) == (g.model.h.rope.freq_factors == NULL),
+                  "%s: another type, order or scaling", models[i]);
+        read_tokens(&t, path_in(path, "expected.json"));
+        const struct errors e =
+            compare(&g, &t, (int)rr_cpu_best(), path_in(path, "logits.base.f32"));
+        cr_assert(e.max <= 1e-3, "%s: off by %g", models[i], e.max);
+        rr_weights_close(&g);
         rr_weights_close(&w);
     }
 }

@@ -6,8 +6,11 @@
 #include "engine/base/json.h"
 #include "engine/base/utf8.h"
 #include "tests/make_files.h"
+#include "tests/make_model.h"
 #include "tests/test.h"
 #include "tokenizer/tokenizer.h"
+#include "weights/weights.h"
+#include "weights/write.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
@@ -400,6 +403,66 @@ Test(tokenizer_json, what_changes_tokens_is_refused_by_its_path)
     }
     rr_buf_free(&marked);
     rr_buf_free(&b);
+}
+
+/* A tokenizer of each way of cutting words, in a GGUF file and back. */
+Test(tokenizer_json, gguf_spells_byte_level_tokenizers)
+{
+    static const struct json files[] = {
+        {0},
+        {.pre_tokenizer = "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\","
+                          "\"individual_digits\":true}," BYTE_LEVEL "]}"},
+        {.pre_tokenizer =
+             "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"behavior\":"
+             "\"Isolated\",\"invert\":false,\"pattern\":{\"Regex\":\"(?i:'s|'t|'re|'ve|'m|'ll|'d)|["
+             "^"
+             "\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}| "
+             "?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|"
+             "\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+\"}},{\"type\":\"ByteLevel\",\"add_prefix_"
+             "space\":"
+             "false,\"use_regex\":false}]}",
+         .more = ",\"ignore_merges\":true"}};
+    static const enum rr_words rules[] = {RR_WORDS_GPT2, RR_WORDS_DIGITS, RR_WORDS_LLAMA3};
+    static const struct model_shape shape = {"byte-level", 1,   32, 2,           1,    16,
+                                             32,           262, 64, RR_TYPE_F32, true, true};
+    const char *path = path_in(temporary_dir(), "bytes.gguf");
+    struct rr_model *m = make_model(&shape, 4);
+    struct rr_buf b = {0};
+    for (size_t i = 0; i < COUNT(files); i++) {
+        struct rr_error err = {0};
+        struct rr_tokenizer *t;
+        struct rr_weights w;
+        struct rr_vocab v;
+        char before[65], after[65];
+        make_json(&b, &files[i]);
+        cr_assert(load(&t, &b, &err) == 0, "%zu: %s: %s", i, err.object, err.text);
+        rr_tokenizer_vocab(&v, t);
+        cr_assert(v.rule == rules[i], "%zu: rule %d", i, (int)v.rule);
+        const struct rr_write_options o = {.name = "bytes", .type = -1};
+        cr_assert(rr_gguf_write_model(path, m, &v, &o, &err) == 0 &&
+                      rr_weights_open(&w, path, NULL, &err) == 0 &&
+                      rr_weights_need_tokenizer(&w, &err) == 0,
+                  "%zu: %s: %s", i, err.object, err.text);
+        rr_tokenizer_fingerprint(t, before);
+        rr_tokenizer_fingerprint(w.tokenizer, after);
+        cr_assert(strcmp(before, after) == 0, "%zu: the file has another tokenizer", i);
+        check_ids(w.tokenizer, "hello w", (int[]){256, 259, 257}, 3);
+        rr_weights_close(&w);
+        rr_tokenizer_close(t);
+    }
+    free_model(m);
+    rr_buf_free(&b);
+}
+
+Test(tokenizer_json, gpt2_of_a_real_file)
+{
+    SKIP_WITHOUT(path, "golden/tokenizer/gguf/ggml-vocab-gpt-2.gguf");
+    struct rr_tokenizer *t;
+    struct rr_error err = {0};
+    cr_assert(rr_weights_tokenizer(&t, path, &err) == 0, "%s: %s", err.object, err.text);
+    check_ids(t, "Hello world", (int[]){15496, 995}, 2);
+    check_ids(t, " the the", (int[]){262, 262}, 2);
+    rr_tokenizer_close(t);
 }
 
 /* ---- LLaMA-3's ranks ---- */

@@ -154,8 +154,10 @@ Test(written, a_quantised_model_is_read_back_to_the_bit)
         make_small(&s, 64, tied);
         logits_of(plain, &s.m);
         cr_assert(rr_quantise_model(&s.m, RR_TYPE_Q8_0, &arena, &err) == 0, "%s", err.text);
-        cr_assert(rr_gguf_write_model(path, &s.m, &s.v, "small", NULL, 0, &err) == 0, "%s",
-                  err.text);
+        cr_assert(rr_gguf_write_model(path, &s.m, &s.v,
+                                      &(struct rr_write_options){.name = "small", .type = -1},
+                                      &err) == 0,
+                  "%s", err.text);
         cr_assert(rr_weights_open(&w, path, NULL, &err) == 0, "%s", err.text);
         cr_assert(w.model.embed.type == RR_TYPE_Q8_0 && w.model.tied == s.m.tied &&
                       w.model.h.rms_eps == s.m.h.rms_eps,
@@ -173,6 +175,51 @@ Test(written, a_quantised_model_is_read_back_to_the_bit)
         rr_arena_free(&arena);
         free_small(&s);
     }
+}
+
+/* By the formulas of ggml's reference, worked out by hand. */
+Test(written, blocks_are_rounded_as_the_reference_does)
+{
+    float x[RR_QK] = {0};
+    struct rr_block_q8_0 q8;
+    struct rr_block_q4_0 q4;
+    x[0] = -127;
+    x[1] = 0.5f;
+    x[2] = -2.5f;
+    x[3] = 2.4f;
+    cr_assert(rr_store_row(&q8, RR_TYPE_Q8_0, x, RR_QK) && q8.d == rr_f32_to_f16(1), "scale %04x",
+              q8.d);
+    cr_assert(q8.q[0] == -127 && q8.q[1] == 1 && q8.q[2] == -3 && q8.q[3] == 2 && q8.q[4] == 0,
+              "%d %d %d %d", q8.q[0], q8.q[1], q8.q[2], q8.q[3]);
+    x[0] = -8; /* scale 1: -8 becomes 0, 8 is one too many */
+    x[1] = 7.4f;
+    x[2] = 8;
+    x[16] = -0.6f;
+    cr_assert(rr_store_row(&q4, RR_TYPE_Q4_0, x, RR_QK) && q4.d == rr_f32_to_f16(1), "scale %04x",
+              q4.d);
+    cr_assert(q4.q[0] == (0 | 7 << 4) && q4.q[1] == (15 | 8 << 4) && q4.q[2] == (15 | 8 << 4),
+              "%02x %02x %02x", q4.q[0], q4.q[1], q4.q[2]);
+    x[0] = 8; /* the first of two with the largest magnitude: scale -1 */
+    cr_assert(rr_store_row(&q4, RR_TYPE_Q4_0, x, RR_QK) && q4.d == rr_f32_to_f16(-1), "scale %04x",
+              q4.d);
+    cr_assert((q4.q[0] & 15) == 0 && (q4.q[1] & 15) == 1, "%02x %02x", q4.q[0], q4.q[1]);
+    const float zeros[RR_QK] = {0}, odd[4] = {1.00390625f, -1.01171875f, 1e-40f, 3e38f};
+    cr_assert(rr_store_row(&q4, RR_TYPE_Q4_0, zeros, RR_QK) && q4.q[3] == 0x88 && !(q4.d & 0x7FFF),
+              "zeros: %02x, scale %04x", q4.q[3], q4.d);
+    uint16_t half[4];
+    cr_assert(rr_store_row(half, RR_TYPE_BF16, odd, 4) && half[0] == 0x3F80 && half[1] == 0xBF82 &&
+                  half[3] == 0x7F62,
+              "bfloat16 %04x %04x %04x", half[0], half[1], half[3]);
+    static const enum rr_type types[] = {RR_TYPE_F32, RR_TYPE_F16, RR_TYPE_BF16, RR_TYPE_Q8_0,
+                                         RR_TYPE_Q4_0};
+    float bad[RR_QK] = {0}, out[RR_QK];
+    for (size_t t = 0; t < sizeof types / sizeof types[0]; t++)
+        for (int i = 0; i < 3; i++) {
+            bad[5] = i == 0 ? NAN : i == 1 ? -INFINITY : 3.4e38f;
+            cr_assert(rr_store_row(out, types[t], bad, RR_QK) ==
+                          (i == 2 && types[t] == RR_TYPE_F32),
+                      "%s takes %g", rr_type_info(types[t])->name, (double)bad[5]);
+        }
 }
 
 Test(written, what_cannot_be_rounded_is_refused)
@@ -211,7 +258,11 @@ static void write_notes(const char *path, const struct rr_note *notes, size_t n)
     struct small s;
     struct rr_error err = {0};
     make_small(&s, 32, true);
-    cr_assert(rr_gguf_write_model(path, &s.m, &s.v, "small", notes, n, &err) == 0, "%s", err.text);
+    cr_assert(rr_gguf_write_model(path, &s.m, &s.v,
+                                  &(struct rr_write_options){
+                                      .name = "small", .notes = notes, .n_notes = n, .type = -1},
+                                  &err) == 0,
+              "%s", err.text);
     free_small(&s);
 }
 

@@ -102,6 +102,19 @@ bool rr_bytelevel_text(struct rr_buf *out, const char *s, size_t n)
     return true;
 }
 
+void rr_bytelevel_spell(struct rr_buf *out, const char *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const int b = (unsigned char)bytes[i];
+        const uint32_t cp = byte_of((uint32_t)b) == b ? (uint32_t)b
+                            : b <= 32                 ? 0x100 + (uint32_t)b
+                            : b < 0xAD                ? 0x100 + 33 + (uint32_t)b - 127
+                                                      : 0x100 + 33 + 34;
+        char c[4];
+        rr_buf_add(out, c, rr_utf8_encode(c, cp));
+    }
+}
+
 /* The tokens of one word. */
 static bool encode_word(const struct rr_tokenizer *t, struct rr_encoding *e, const char *s,
                         size_t n)

@@ -55,6 +55,8 @@ struct rr_vocab {
 /* Appends the bytes that a byte-level piece spells as characters (GPT-2's alphabet). False: one
  * that is not of it. */
 bool rr_bytelevel_text(struct rr_buf *out, const char *s, size_t n);
+/* The other way. */
+void rr_bytelevel_spell(struct rr_buf *out, const char *bytes, size_t n);
 
 struct rr_tokenizer;
 

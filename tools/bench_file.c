@@ -48,7 +48,8 @@ static int write_file(const struct bench *b, const struct rr_hparams *shape, enu
         make_vocab(&v, texts);
         m.model.h.rope.interleaved =
             true; /* GGUF's order of rows; no number of them means anything */
-        rc = rr_gguf_write_model(b->output, &m.model, &v, b->shape, NULL, 0, err);
+        rc = rr_gguf_write_model(b->output, &m.model, &v,
+                                 &(struct rr_write_options){.name = b->shape, .type = -1}, err);
     }
     random_model_free(&m);
     rr_free(v.pieces);

@@ -33,7 +33,7 @@ int tool_finish(void)
     return 0;
 }
 
-static int merge_adapter(struct loaded *l, const char *dir, struct rr_error *err)
+int tool_merge_adapter(struct loaded *l, const char *dir, struct rr_error *err)
 {
     struct rr_adapter_report r;
     int rc = rr_adapter_apply(&l->weights, &l->engine.kernels, dir, &r, err);
@@ -62,7 +62,7 @@ int tool_load(struct loaded *l, const char *path, const struct model_options *o,
     if (!rc && o->adapter && !o->adapter[0])
         rc = rr_fail(&err, RR_ERR_OPEN, "NOT_A_FILE", RR_NOWHERE, "an empty name for --adapter");
     if (!rc && o->adapter)
-        rc = merge_adapter(l, o->adapter, &err);
+        rc = tool_merge_adapter(l, o->adapter, &err);
     if (!rc && need_tokenizer)
         rc = rr_weights_need_tokenizer(&l->weights, &err);
     if (rc) {

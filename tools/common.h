@@ -57,6 +57,8 @@ struct loaded {
 int tool_load(struct loaded *l, const char *path, const struct model_options *o,
               bool need_tokenizer);
 void tool_unload(struct loaded *l);
+/* Adds an adapter to the loaded model, and says so on stderr. */
+int tool_merge_adapter(struct loaded *l, const char *dir, struct rr_error *err);
 
 /* A progress bar on stderr when that is a terminal; nothing otherwise. */
 struct progress {
@@ -83,6 +85,7 @@ extern const char *tool_program;
 
 extern const struct command cmd_inspect, cmd_tokenize, cmd_logits, cmd_generate, cmd_score,
     cmd_split, cmd_rank, cmd_evaluate, cmd_data, cmd_fit, cmd_candidates, cmd_prompt, cmd_instruct,
-    cmd_audit, cmd_vocab, cmd_pretrain, cmd_tune, cmd_learn, cmd_demo, cmd_bench;
+    cmd_audit, cmd_vocab, cmd_pretrain, cmd_tune, cmd_learn, cmd_demo, cmd_bench, cmd_convert,
+    cmd_merge, cmd_quantize;
 
 #endif

@@ -161,7 +161,11 @@ int training_write_as(const char *path, enum rr_type type, const struct rr_lm *l
     rr_lm_as_model(&m, layers, lm);
     int rc = type == RR_TYPE_F32 ? RR_OK : rr_quantise_model(&m, type, &arena, err);
     if (!rc)
-        rc = rr_gguf_write_model(path, &m, v, "recrank", notes, n_notes, err);
+        rc = rr_gguf_write_model(
+            path, &m, v,
+            &(struct rr_write_options){
+                .name = "recrank", .notes = notes, .n_notes = n_notes, .type = -1},
+            err);
     rr_arena_free(&arena);
     rr_free(layers);
     return rc;

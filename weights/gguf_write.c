@@ -1,10 +1,12 @@
 /* See write.h. Layout: GGUF specification, version 3. */
 #include "weights/write.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "engine/base/check.h"
 #include "engine/base/file.h"
+#include "weights/adapter.h"
 #include "weights/stored.h"
 
 #define ALIGN 32
@@ -19,10 +21,19 @@ static const uint32_t type_numbers[RR_TYPE_COUNT] = {
 };
 
 struct writer {
+    const struct rr_model *m;
+    const struct rr_write_options *o;
+    const char *path;
+    struct rr_error *err;
     struct rr_buf head;
-    uint64_t n_kv, n_tensors, data_bytes;
-    const struct rr_note *notes;
-    size_t n_notes;
+    uint64_t n_kv, n_tensors, data_bytes, written;
+    const float *factors;  /* [head_dim / 2] of the rotation, or NULL; */
+    float *made;           /* those that were made here */
+    int longest;           /* columns */
+    float *floats;         /* [longest] a row read, */
+    unsigned char *stored; /* and as it is written */
+    FILE *out;
+    int rc;
 };
 
 static void put_u32(struct rr_buf *b, uint32_t v)
@@ -119,18 +130,58 @@ static void set_hparams(struct writer *w, const struct rr_hparams *h)
     set_u32(w, "llama.vocab_size", h->n_vocab);
 }
 
+/* The characters that GPT-2 has for bytes. */
+static void put_spelled(struct rr_buf *b, const struct rr_piece *p)
+{
+    struct rr_buf text = {0};
+    if (p->type == RR_PIECE_NORMAL)
+        rr_bytelevel_spell(&text, p->text, p->n);
+    else
+        rr_buf_add(&text, p->text, p->n);
+    put_string(b, text.data ? text.data : "", text.n);
+    b->failed = b->failed || text.failed;
+    rr_buf_free(&text);
+}
+
+/* "a b" for every merge. */
+static void put_merges(struct writer *w, const struct rr_vocab *v)
+{
+    begin_array(w, "tokenizer.ggml.merges", STRING, v->n_merges);
+    for (size_t i = 0; i < v->n_merges; i++) {
+        const struct rr_piece *a = &v->pieces[v->merges[i][0]], *b = &v->pieces[v->merges[i][1]];
+        struct rr_buf text = {0};
+        rr_bytelevel_spell(&text, a->text, a->n);
+        rr_buf_puts(&text, " ");
+        rr_bytelevel_spell(&text, b->text, b->n);
+        put_string(&w->head, text.data ? text.data : "", text.n);
+        w->head.failed = w->head.failed || text.failed;
+        rr_buf_free(&text);
+    }
+}
+
 static void set_tokenizer(struct writer *w, const struct rr_vocab *v)
 {
-    set_string(w, "tokenizer.ggml.model", "llama");
+    static const char *const rules[] = {
+        [RR_WORDS_GPT2] = "gpt-2", [RR_WORDS_DIGITS] = "smollm", [RR_WORDS_LLAMA3] = "llama-bpe"};
+    set_string(w, "tokenizer.ggml.model", v->rule ? "gpt2" : "llama");
+    if (v->rule)
+        set_string(w, "tokenizer.ggml.pre", rules[v->rule]);
     begin_array(w, "tokenizer.ggml.tokens", STRING, v->n);
     for (size_t i = 0; i < v->n; i++)
-        put_string(&w->head, v->pieces[i].text, v->pieces[i].n);
-    begin_array(w, "tokenizer.ggml.scores", F32, v->n);
-    for (size_t i = 0; i < v->n; i++)
-        put_f32(&w->head, v->pieces[i].score);
+        if (v->rule)
+            put_spelled(&w->head, &v->pieces[i]);
+        else
+            put_string(&w->head, v->pieces[i].text, v->pieces[i].n);
+    if (!v->rule) {
+        begin_array(w, "tokenizer.ggml.scores", F32, v->n);
+        for (size_t i = 0; i < v->n; i++)
+            put_f32(&w->head, v->pieces[i].score);
+    }
     begin_array(w, "tokenizer.ggml.token_type", I32, v->n);
     for (size_t i = 0; i < v->n; i++)
         put_u32(&w->head, (uint32_t)v->pieces[i].type);
+    if (v->rule)
+        put_merges(w, v);
     if (v->bos >= 0)
         set_u32(w, "tokenizer.ggml.bos_token_id", v->bos);
     if (v->eos >= 0)
@@ -138,97 +189,184 @@ static void set_tokenizer(struct writer *w, const struct rr_vocab *v)
     if (v->unk >= 0)
         set_u32(w, "tokenizer.ggml.unknown_token_id", v->unk);
     set_bool(w, "tokenizer.ggml.add_bos_token", v->bos >= 0);
+    if (v->rule)
+        return;
     set_bool(w, "tokenizer.ggml.add_space_prefix", v->add_dummy_prefix);
     set_bool(w, "tokenizer.ggml.remove_extra_whitespaces", v->remove_extra_space);
 }
 
-/* What is done to every tensor of a model, in the order of the file. */
-typedef void tensor_fn(void *arg, const char *name, const struct rr_tensor *t, bool vector);
+/* A tensor of the file: where it is, which of q and k it is (their rows may be in another order),
+ * and the type that it is written as. */
+struct item {
+    const char *name;
+    struct rr_tensor t;
+    bool vector;
+    int matrix; /* enum rr_lm_matrix, or -1 */
+    enum rr_type as;
+};
 
-static void each_tensor(const struct rr_model *m, tensor_fn *fn, void *arg)
+/* What is done to every tensor of a model, in the order of the file. */
+typedef void item_fn(struct writer *w, const struct item *item);
+
+static enum rr_type type_as(const struct writer *w, const struct item *i, bool is_head)
 {
+    const int type = w->o->type;
+    if (i->vector || type < 0)
+        return i->t.type;
+    /* What every token is chosen by deserves more than four bits. */
+    const enum rr_type as = is_head && type == RR_TYPE_Q4_0 ? RR_TYPE_Q8_0 : (enum rr_type)type;
+    return i->t.n_cols % rr_type_info(as)->block ? RR_TYPE_F16 : as;
+}
+
+static void one(struct writer *w, item_fn *fn, const char *name, const struct rr_tensor *t,
+                int matrix, bool is_head)
+{
+    struct item i = {.name = name, .t = *t, .matrix = matrix};
+    i.as = type_as(w, &i, is_head);
+    fn(w, &i);
+}
+
+static void one_vector(struct writer *w, item_fn *fn, const char *name, const float *v, int n)
+{
+    const struct rr_tensor t = {.type = RR_TYPE_F32, .n_rows = 1, .n_cols = n, .data = v};
+    fn(w, &(struct item){.name = name, .t = t, .vector = true, .matrix = -1, .as = RR_TYPE_F32});
+}
+
+static void each_tensor(struct writer *w, item_fn *fn)
+{
+    const struct rr_model *m = w->m;
     const struct rr_names *n = &rr_names_gguf;
     char name[64];
-    const struct rr_tensor norm = {.type = RR_TYPE_F32, .n_rows = 1, .n_cols = m->h.n_embd};
-    struct rr_tensor vector = norm;
-    fn(arg, n->embed, &m->embed, false);
+    if (w->factors)
+        one_vector(w, fn, n->rope_freqs, w->factors, m->h.head_dim / 2);
+    one(w, fn, n->embed, &m->embed, -1, m->tied);
     for (int i = 0; i < m->h.n_layers; i++) {
         const struct rr_layer *l = &m->layers[i];
         const struct {
             const char *name;
             const struct rr_tensor *t;
             const float *v;
-        } all[] = {{n->attn_norm, NULL, l->attn_norm},
-                   {n->wq, &l->wq, NULL},
-                   {n->wk, &l->wk, NULL},
-                   {n->wv, &l->wv, NULL},
-                   {n->wo, &l->wo, NULL},
-                   {n->ffn_norm, NULL, l->ffn_norm},
-                   {n->gate, &l->gate, NULL},
-                   {n->up, &l->up, NULL},
-                   {n->down, &l->down, NULL}};
+            int matrix;
+        } all[] = {{n->attn_norm, NULL, l->attn_norm, -1},
+                   {n->wq, &l->wq, NULL, RR_LM_Q},
+                   {n->wk, &l->wk, NULL, RR_LM_K},
+                   {n->wv, &l->wv, NULL, -1},
+                   {n->wo, &l->wo, NULL, -1},
+                   {n->ffn_norm, NULL, l->ffn_norm, -1},
+                   {n->gate, &l->gate, NULL, -1},
+                   {n->up, &l->up, NULL, -1},
+                   {n->down, &l->down, NULL, -1}};
         for (size_t k = 0; k < sizeof all / sizeof all[0]; k++) {
             snprintf(name, sizeof name, all[k].name, i);
-            vector.data = all[k].v;
-            fn(arg, name, all[k].t ? all[k].t : &vector, all[k].v != NULL);
+            if (all[k].t)
+                one(w, fn, name, all[k].t, all[k].matrix, false);
+            else
+                one_vector(w, fn, name, all[k].v, m->h.n_embd);
         }
     }
-    vector.data = m->out_norm;
-    fn(arg, n->out_norm, &vector, true);
+    one_vector(w, fn, n->out_norm, m->out_norm, m->h.n_embd);
     if (!m->tied)
-        fn(arg, n->head, &m->head, false);
+        one(w, fn, n->head, &m->head, -1, true);
 }
 
-static uint64_t tensor_bytes(const struct rr_tensor *t)
+static uint64_t item_bytes(const struct item *i)
 {
-    return (uint64_t)t->n_rows * rr_row_bytes(t->type, (size_t)t->n_cols);
+    return (uint64_t)i->t.n_rows * rr_row_bytes(i->as, (size_t)i->t.n_cols);
 }
 
-static void put_info(void *arg, const char *name, const struct rr_tensor *t, bool vector)
+static void put_info(struct writer *w, const struct item *i)
 {
-    struct writer *w = arg;
-    put_string(&w->head, name, strlen(name));
-    put_u32(&w->head, vector ? 1 : 2);
-    put_u64(&w->head, (uint64_t)t->n_cols);
-    if (!vector)
-        put_u64(&w->head, (uint64_t)t->n_rows);
-    put_u32(&w->head, type_numbers[t->type]);
+    put_string(&w->head, i->name, strlen(i->name));
+    put_u32(&w->head, i->vector ? 1 : 2);
+    put_u64(&w->head, (uint64_t)i->t.n_cols);
+    if (!i->vector)
+        put_u64(&w->head, (uint64_t)i->t.n_rows);
+    put_u32(&w->head, type_numbers[i->as]);
     put_u64(&w->head, w->data_bytes);
-    w->data_bytes = rr_round_up(w->data_bytes + tensor_bytes(t), ALIGN);
+    w->data_bytes = rr_round_up(w->data_bytes + item_bytes(i), ALIGN);
+    w->longest = i->t.n_cols > w->longest ? i->t.n_cols : w->longest;
 }
 
-static void count_tensor(void *arg, const char *name, const struct rr_tensor *t, bool vector)
+static void count_tensor(struct writer *w, const struct item *i)
 {
-    (void)name;
-    (void)t;
-    (void)vector;
-    ++*(uint64_t *)arg;
+    (void)i;
+    w->n_tensors++;
 }
 
-static void put_data(void *arg, const char *name, const struct rr_tensor *t, bool vector)
+/* Row `row` of the file's order: where ours has it. */
+static const unsigned char *row_of(const struct writer *w, const struct item *i, int row)
+{
+    struct rr_hparams h = w->m->h;
+    if (!h.rope.interleaved && i->matrix >= 0) {
+        h.rope.interleaved = true;
+        row = rr_adapter_row(&h, (enum rr_lm_matrix)i->matrix, row);
+    }
+    return (const unsigned char *)i->t.data +
+           (size_t)row * rr_row_bytes(i->t.type, (size_t)i->t.n_cols);
+}
+
+static int put_rows(struct writer *w, const struct item *i)
+{
+    const size_t bytes = rr_row_bytes(i->as, (size_t)i->t.n_cols);
+    for (int row = 0; row < i->t.n_rows; row++) {
+        const unsigned char *from = row_of(w, i, row);
+        if (i->as != i->t.type) {
+            w->o->kernels->row_f32[i->t.type](w->floats, from, i->t.n_cols);
+            if (!rr_store_row(w->stored, i->as, w->floats, i->t.n_cols))
+                return rr_fail(w->err, RR_ERR_DATA, "OVERFLOW", RR_AT_OBJECT(w->path, i->name),
+                               "a weight in row %d is not finite, or too large for %s", row,
+                               rr_type_info(i->as)->name);
+            from = w->stored;
+        }
+        fwrite(from, 1, bytes, w->out);
+    }
+    return RR_OK;
+}
+
+static void put_data(struct writer *w, const struct item *i)
 {
     static const char zeros[ALIGN] = {0};
-    FILE *f = arg;
-    const uint64_t n = tensor_bytes(t);
-    (void)name;
-    (void)vector;
-    fwrite(t->data, 1, (size_t)n, f);
-    fwrite(zeros, 1, (size_t)(rr_round_up(n, ALIGN) - n), f);
+    const uint64_t n = item_bytes(i);
+    if (w->rc)
+        return;
+    w->rc = put_rows(w, i);
+    fwrite(zeros, 1, (size_t)(rr_round_up(n, ALIGN) - n), w->out);
+    w->written += rr_round_up(n, ALIGN);
+    if (!w->rc && w->o->progress &&
+        w->o->progress(w->o->progress_arg, (long long)w->written, (long long)w->data_bytes))
+        w->rc = rr_fail(w->err, RR_ERR_INTERRUPTED, "INTERRUPTED", RR_AT_FILE(w->path),
+                        "stopped; nothing was written");
 }
 
-static void make_head(struct writer *w, struct rr_buf *out, const struct rr_model *m,
-                      const struct rr_vocab *v, const char *name)
+/* LLaMA-3's stretching of long wavelengths as divisors of the frequencies, as GGUF has it. */
+static int make_factors(struct writer *w)
+{
+    const struct rr_hparams *h = &w->m->h;
+    w->factors = h->rope.freq_factors;
+    if (h->rope.scaling != RR_ROPE_LLAMA3)
+        return RR_OK;
+    const int half = h->head_dim / 2;
+    w->made = rr_alloc((size_t)half, sizeof *w->made);
+    if (!w->made)
+        return rr_fail_memory(w->err, "rotary factors", (size_t)half * sizeof *w->made);
+    for (int i = 0; i < half; i++)
+        w->made[i] = (float)rr_rope_divisor(&h->rope, pow(h->rope.theta, -2.0 * i / h->head_dim));
+    w->factors = w->made;
+    return RR_OK;
+}
+
+static void make_head(struct writer *w, struct rr_buf *out, const struct rr_vocab *v)
 {
     set_string(w, "general.architecture", "llama");
-    set_string(w, "general.name", name);
+    set_string(w, "general.name", w->o->name);
     set_u32(w, "general.alignment", ALIGN);
-    set_hparams(w, &m->h);
-    for (size_t i = 0; i < w->n_notes; i++)
-        set_note(w, &w->notes[i]);
+    set_hparams(w, &w->m->h);
+    for (size_t i = 0; i < w->o->n_notes; i++)
+        set_note(w, &w->o->notes[i]);
     if (v)
         set_tokenizer(w, v);
-    each_tensor(m, count_tensor, &w->n_tensors);
-    each_tensor(m, put_info, w);
+    each_tensor(w, count_tensor);
+    each_tensor(w, put_info);
     rr_buf_puts(out, "GGUF");
     put_u32(out, 3);
     put_u64(out, w->n_tensors);
@@ -239,24 +377,52 @@ static void make_head(struct writer *w, struct rr_buf *out, const struct rr_mode
     out->failed = out->failed || w->head.failed;
 }
 
-int rr_gguf_write_model(const char *path, const struct rr_model *m, const struct rr_vocab *v,
-                        const char *name, const struct rr_note *notes, size_t n_notes,
-                        struct rr_error *err)
+static int check(const struct writer *w, const struct rr_vocab *v)
 {
-    struct writer w = {.notes = notes, .n_notes = n_notes};
+    const char *what = NULL;
+    if (v && v->merges && !v->rule)
+        what = "this tokenizer.json has blanks as U+2581 and listed merges; give its "
+               "tokenizer.model (--tokenizer)";
+    else if (v && v->rule && v->whole_words != (v->rule == RR_WORDS_LLAMA3))
+        what = "GGUF has no name for this way of cutting words";
+    else if (w->m->h.rope.scaling == RR_ROPE_LLAMA3 && w->m->h.rope.freq_factors)
+        what = "two scalings of the rotation at once";
+    return what ? rr_fail(w->err, RR_ERR_USAGE, "UNSUPPORTED", RR_AT_FILE(w->path), "%s", what)
+                : RR_OK;
+}
+
+int rr_gguf_write_model(const char *path, const struct rr_model *m, const struct rr_vocab *v,
+                        const struct rr_write_options *o, struct rr_error *err)
+{
+    struct writer w = {.m = m, .o = o, .path = path, .err = err};
     struct rr_buf head = {0};
     struct rr_out out;
-    if (!m->h.rope.interleaved || m->h.rope.scaling == RR_ROPE_LLAMA3)
-        return rr_fail(err, RR_ERR_USAGE, "UNSUPPORTED", RR_AT_FILE(path),
-                       "only models with GGUF's rotary order and plain or linear scaling can be "
-                       "written");
-    make_head(&w, &head, m, v, name);
-    int rc = head.failed ? rr_fail_memory(err, "GGUF head", head.n) : rr_out_open(&out, path, err);
+    int rc = check(&w, v);
+    if (!rc)
+        rc = make_factors(&w);
+    if (!rc)
+        make_head(&w, &head, v);
     if (!rc) {
-        fwrite(head.data, 1, head.n, out.f);
-        each_tensor(m, put_data, out.f);
-        rc = rr_out_commit(&out, err);
+        w.floats = rr_alloc((size_t)w.longest, sizeof *w.floats);
+        w.stored = rr_alloc((size_t)w.longest, sizeof *w.floats);
+        if (head.failed || !w.floats || !w.stored)
+            rc = rr_fail_memory(err, "GGUF head", head.n);
     }
+    if (!rc)
+        rc = rr_out_open(&out, path, err);
+    if (!rc) {
+        w.out = out.f;
+        fwrite(head.data, 1, head.n, out.f);
+        each_tensor(&w, put_data);
+        rc = w.rc;
+        if (rc)
+            rr_out_close(&out);
+        else
+            rc = rr_out_commit(&out, err);
+    }
+    rr_free(w.floats);
+    rr_free(w.stored);
+    rr_free(w.made);
     rr_buf_free(&w.head);
     rr_buf_free(&head);
     return rc;

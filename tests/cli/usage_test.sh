@@ -60,9 +60,13 @@ misused "--data and --output are needed" instruct --data d
 misused "mf and lightgcn have user embeddings" instruct --data d -o o --embeddings ease
 misused "--clusters has no effect" instruct --data d -o o --no-clustering --clusters 3
 misused "are needed" prompt m --data d
+misused "output is needed" convert m
+misused "adapter is needed" merge m -o x
+misused "type is needed" quantize m -o x
+misused "expected f32, f16, bf16, q8_0 or q4_0" quantize m --type q6_k -o x
 misused "rank and evaluate take it" candidates --data :demo --backbone likelihood
 misused "expected c, avx2, avxvnni, avx512, avx512vnni or amx" inspect m --cpu sse
-for c in rank evaluate data split fit candidates prompt instruct audit inspect tokenize logits generate score vocab pretrain tune learn demo bench; do
+for c in rank evaluate data split fit candidates prompt instruct audit inspect tokenize logits generate score vocab pretrain tune learn demo bench convert merge quantize; do
     "$r" $c --help >/dev/null 2>&1 || { echo "usage: $c --help fails" >&2; fails=$((fails + 1)); }
     "$r" $c --help | grep -q "usage: recrank $c" || { echo "usage: $c --help says nothing" >&2; fails=$((fails + 1)); }
 done

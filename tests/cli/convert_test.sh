@@ -1,0 +1,69 @@
+#!/bin/sh
+# Models written anew: what was not to change has not, an adapter merged is the adapter applied, and nothing is left of what failed.
+r=$1
+d=$(mktemp -d)
+trap 'rm -rf "$d"' EXIT
+fails=0
+bad() {
+    echo "convert: $*" >&2
+    fails=$((fails + 1))
+}
+. "$(dirname "$0")/invented.sh"
+invented "$d/ml"
+"$r" pretrain --data "$d/ml" --shape dim=32,layers=2,heads=2,kv=1,ff=80 --vocab 400 --whole-titles --window 8 --rows 512 --passes 1 \
+    -o "$d/base.gguf" >/dev/null 2>"$d/said" || bad "pretrain: $(cat "$d/said")"
+logits() { # MODEL OUT OPTIONS...
+    model=$1 out=$2
+    shift 2
+    "$r" logits "$model" --tokens 1,5,9,300,12 -o "$out" "$@" 2>"$d/said" || bad "logits of $model: $(cat "$d/said")"
+}
+# As it is: the same bytes again, notes and tokenizer included; over itself, too.
+"$r" convert "$d/base.gguf" -o "$d/again.gguf" >"$d/said" 2>&1 || bad "again: $(cat "$d/said")"
+grep -q 'again.gguf: 20 F32$' "$d/said" || bad "again says: $(cat "$d/said")"
+"$r" convert "$d/again.gguf" -o "$d/third.gguf" >/dev/null 2>&1 || bad "a third time"
+logits "$d/base.gguf" "$d/plain"
+cp "$d/plain" "$d/a"
+logits "$d/again.gguf" "$d/b"
+cmp -s "$d/a" "$d/b" || bad "converted, it gives other logits"
+echo "The Silent Harbour" >"$d/text"
+"$r" tokenize "$d/base.gguf" <"$d/text" >"$d/ids.a" 2>&1
+"$r" tokenize "$d/again.gguf" <"$d/text" >"$d/ids.b" 2>&1
+cmp -s "$d/ids.a" "$d/ids.b" || bad "converted, it has another tokenizer"
+cp "$d/again.gguf" "$d/self.gguf"
+"$r" convert "$d/self.gguf" -o "$d/self.gguf" >/dev/null 2>&1 || bad "over itself"
+logits "$d/self.gguf" "$d/b"
+cmp -s "$d/a" "$d/b" || bad "written over itself, it gives other logits"
+# F16 and BF16 there and back are lossless.
+for t in f16 bf16; do
+    "$r" convert "$d/base.gguf" --type $t -o "$d/$t.gguf" >/dev/null 2>"$d/said" || bad "$t: $(cat "$d/said")"
+    "$r" convert "$d/$t.gguf" --type f32 -o "$d/wide.gguf" >/dev/null 2>&1 || bad "$t to f32"
+    "$r" convert "$d/wide.gguf" --type $t -o "$d/back.gguf" >/dev/null 2>&1 || bad "$t and back"
+    tail -c 30000 "$d/$t.gguf" >"$d/x" && tail -c 30000 "$d/back.gguf" | cmp -s - "$d/x" || bad "$t is not what it was"
+done
+# Rows of 80 hold no whole blocks.
+"$r" quantize "$d/base.gguf" --type q8_0 -o "$d/q8.gguf" >"$d/said" 2>&1 || bad "q8_0: $(cat "$d/said")"
+grep -q '5 F32, 2 F16, 13 Q8_0$' "$d/said" || bad "q8_0 says: $(cat "$d/said")"
+"$r" quantize "$d/base.gguf" --type q4_0 -o "$d/q4.gguf" >"$d/said" 2>&1 || bad "q4_0: $(cat "$d/said")"
+grep -q '5 F32, 2 F16, 1 Q8_0, 12 Q4_0$' "$d/said" || bad "q4_0 says: $(cat "$d/said")"
+"$r" rank "$d/q4.gguf" --data "$d/ml" --user 1 --backbone pop >/dev/null 2>"$d/said" || bad "q4_0 does not rank: $(cat "$d/said")"
+# An adapter merged is the adapter applied.
+"$r" instruct --data "$d/ml" --kind next --backbone pop --folds 2 --size 20 --max-history 6 -o "$d/ins" >/dev/null 2>&1
+"$r" tune "$d/base.gguf" --instructions "$d/ins/recranker.jsonl" --passes 1 --rows 2048 --rate 0.01 --lora r=2,alpha=8,modules=q,v,down \
+    -o "$d/lora" >/dev/null 2>"$d/said" || bad "tune: $(cat "$d/said")"
+"$r" merge "$d/base.gguf" --adapter "$d/lora" -o "$d/merged.gguf" >"$d/said" 2>&1 || bad "merge: $(cat "$d/said")"
+grep -q '6 matrices, r=2, scale=4' "$d/said" || bad "merge says: $(cat "$d/said")"
+logits "$d/base.gguf" "$d/a" --adapter "$d/lora"
+logits "$d/merged.gguf" "$d/b"
+cmp -s "$d/a" "$d/b" || bad "merged, it gives other logits than applied"
+cmp -s "$d/b" "$d/plain" && bad "the adapter does nothing"
+"$r" merge "$d/q8.gguf" --adapter "$d/lora" -o "$d/no.gguf" >"$d/said" 2>&1
+[ $? = 2 ] && grep -q 'QUANTISED' "$d/said" && [ ! -e "$d/no.gguf" ] || bad "merged into q8_0: $(cat "$d/said")"
+"$r" merge "$d/q8.gguf" --adapter "$d/lora" --type q8_0 -o "$d/yes.gguf" >/dev/null 2>"$d/said" || bad "merge --type: $(cat "$d/said")"
+# What fails leaves nothing, and what was there.
+echo kept >"$d/kept"
+"$r" convert "$d/text" -o "$d/kept" >/dev/null 2>&1
+[ $? = 65 ] && [ "$(cat "$d/kept")" = kept ] || bad "a file that is no model"
+"$r" convert "$d/base.gguf" -o "$d/none/out.gguf" >/dev/null 2>"$d/said"
+[ $? = 66 ] || bad "a folder that is not there: $(cat "$d/said")"
+ls "$d" | grep -q tmp && bad "something is left: $(ls "$d")"
+[ "$fails" = 0 ]
