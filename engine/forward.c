@@ -156,16 +156,19 @@ static bool prepared(const struct rr_session *s, const struct rr_tensor *w)
     return s->engine->kernels.prepared[w->type];
 }
 
-/* x += h and the norm that `w` begins with; NULL: behind the last layer. first: the embedding
- * instead of a sum. */
-static void begin_attention(struct rr_session *s, const struct rr_layer *w, bool first)
+/* x += h and the norm that a layer begins with; behind the last one, the sum alone. At the first
+ * the embedding instead of a sum. */
+static void begin_attention(struct rr_session *s, int layer)
 {
-    struct stage norm = {.s = s, .row = first ? embed_row : add_row};
+    const struct rr_layer *w = layer < s->model->h.n_layers ? &s->model->layers[layer] : NULL;
+    struct stage norm = {.s = s, .row = layer ? add_row : embed_row};
     if (w) {
         norm.gains = w->attn_norm;
         norm.prepare = prepared(s, &w->wq) || prepared(s, &w->wk) || prepared(s, &w->wv);
     }
     run_stage(&norm, s->model->h.n_embd);
+    if (s->o.watch)
+        s->o.watch(s->o.watch_arg, layer, s->x, s->n_rows);
     rr_session_step(s, RR_STEP_NORM);
 }
 
@@ -204,9 +207,9 @@ void rr_forward_rows(struct rr_session *s)
 {
     const struct rr_model *m = s->model;
     for (int l = 0; l < m->h.n_layers; l++) {
-        begin_attention(s, &m->layers[l], l == 0);
+        begin_attention(s, l);
         attention(s, l);
         feed_forward(s, &m->layers[l]);
     }
-    begin_attention(s, NULL, false);
+    begin_attention(s, m->h.n_layers);
 }

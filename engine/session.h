@@ -58,7 +58,11 @@ struct rr_session_options {
                       caller's risk */
     int n_batch;   /* rows computed at once, 0: 256 */
     int n_nodes;   /* nodes open at once, 0: 1024 */
-    enum rr_cache_type cache;   /* F32 is exact, F16 half and Q8_0 three tenths of its size */
+    enum rr_cache_type cache; /* F32 is exact, F16 half and Q8_0 three tenths of its size */
+    /* Is shown x[n_rows, n_embd], the residual stream of a batch, before layer 0, 1, ... and behind
+     * the last; or NULL. */
+    void (*watch)(void *arg, int layer, const float *x, int n_rows);
+    void *watch_arg;
     struct rr_profile *profile; /* is added to while the session computes; NULL: no clock is read */
 };
 

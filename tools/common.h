@@ -86,6 +86,10 @@ extern const char *tool_program;
 extern const struct command cmd_inspect, cmd_tokenize, cmd_logits, cmd_generate, cmd_score,
     cmd_split, cmd_rank, cmd_evaluate, cmd_data, cmd_fit, cmd_candidates, cmd_prompt, cmd_instruct,
     cmd_audit, cmd_vocab, cmd_pretrain, cmd_tune, cmd_learn, cmd_demo, cmd_bench, cmd_convert,
-    cmd_merge, cmd_quantize;
+    cmd_merge, cmd_quantize, cmd_perplexity, cmd_compare;
+
+/* A text file's tokens, without BOS. */
+int tool_tokens_of_file(struct rr_encoding *e, const struct rr_tokenizer *t, const char *path,
+                        struct rr_error *err);
 
 #endif

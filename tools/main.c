@@ -6,10 +6,11 @@
 #include "tools/common.h"
 
 static const struct command *const commands[] = {
-    &cmd_rank,   &cmd_evaluate, &cmd_data,    &cmd_split,    &cmd_fit,      &cmd_candidates,
-    &cmd_prompt, &cmd_instruct, &cmd_audit,   &cmd_vocab,    &cmd_pretrain, &cmd_tune,
-    &cmd_learn,  &cmd_demo,     &cmd_inspect, &cmd_tokenize, &cmd_logits,   &cmd_generate,
-    &cmd_score,  &cmd_convert,  &cmd_merge,   &cmd_quantize, &cmd_bench};
+    &cmd_rank,       &cmd_evaluate, &cmd_data,       &cmd_split,   &cmd_fit,
+    &cmd_candidates, &cmd_prompt,   &cmd_instruct,   &cmd_audit,   &cmd_vocab,
+    &cmd_pretrain,   &cmd_tune,     &cmd_learn,      &cmd_demo,    &cmd_inspect,
+    &cmd_tokenize,   &cmd_logits,   &cmd_generate,   &cmd_score,   &cmd_convert,
+    &cmd_merge,      &cmd_quantize, &cmd_perplexity, &cmd_compare, &cmd_bench};
 
 static void usage(FILE *f)
 {

@@ -59,6 +59,25 @@ cmp -s "$d/b" "$d/plain" && bad "the adapter does nothing"
 "$r" merge "$d/q8.gguf" --adapter "$d/lora" -o "$d/no.gguf" >"$d/said" 2>&1
 [ $? = 2 ] && grep -q 'QUANTISED' "$d/said" && [ ! -e "$d/no.gguf" ] || bad "merged into q8_0: $(cat "$d/said")"
 "$r" merge "$d/q8.gguf" --adapter "$d/lora" --type q8_0 -o "$d/yes.gguf" >/dev/null 2>"$d/said" || bad "merge --type: $(cat "$d/said")"
+# What it did to a model: nothing to itself, more with fewer bits; and two ways to the same perplexity.
+for i in 1 2 3 4 5 6 7 8; do echo "The Silent Harbour (1961), The Paper Engine, The Golden Winter $i"; done >"$d/long"
+json() { # FILE KEY
+    sed -n 's/.*"'"$2"'":\[*\([0-9.e+-]*\).*/\1/p' "$1"
+}
+"$r" compare "$d/base.gguf" "$d/again.gguf" "$d/long" --json >"$d/same" 2>"$d/said" || bad "compare: $(cat "$d/said")"
+grep -q '"layers":\[0,0,0\],"logits_rms":0,"logits_max":0,"logits_relative":0,"kl":0,"same_best":1,' "$d/same" || bad "a model and itself: $(cat "$d/same")"
+"$r" perplexity "$d/base.gguf" "$d/long" --context 512 --json >"$d/nats" 2>"$d/said" || bad "perplexity: $(cat "$d/said")"
+[ "$(json "$d/same" nats)" = "$(json "$d/nats" nats_per_token)" ] || bad "compare and perplexity differ: $(cat "$d/same" "$d/nats")"
+"$r" perplexity "$d/base.gguf" "$d/long" --context 16 | grep -q "^$(json "$d/nats" tokens) tokens, " || bad "windows lose tokens"
+"$r" compare "$d/base.gguf" "$d/q8.gguf" "$d/long" --json >"$d/c8"
+"$r" compare "$d/base.gguf" "$d/q4.gguf" "$d/long" --json >"$d/c4"
+awk "BEGIN { exit !(0 < $(json "$d/c8" kl) && 2 * $(json "$d/c8" kl) < $(json "$d/c4" kl)) }" || bad "q8_0 and q4_0: $(cat "$d/c8" "$d/c4")"
+"$r" compare "$d/base.gguf" "$d/merged.gguf" "$d/long" | grep -q '^    0  0.000e+00  (embedding)$' || bad "an adapter changes no embedding"
+"$r" compare "$d/base.gguf" :demo "$d/long" >/dev/null 2>"$d/said"
+[ $? = 65 ] && grep -q 'SHAPES' "$d/said" || bad "models of two shapes: $(cat "$d/said")"
+: >"$d/empty"
+"$r" perplexity "$d/base.gguf" "$d/empty" >/dev/null 2>"$d/said"
+[ $? = 65 ] && grep -q 'TEXT' "$d/said" || bad "an empty text: $(cat "$d/said")"
 # What fails leaves nothing, and what was there.
 echo kept >"$d/kept"
 "$r" convert "$d/text" -o "$d/kept" >/dev/null 2>&1

@@ -66,7 +66,7 @@ misused "type is needed" quantize m -o x
 misused "expected f32, f16, bf16, q8_0 or q4_0" quantize m --type q6_k -o x
 misused "rank and evaluate take it" candidates --data :demo --backbone likelihood
 misused "expected c, avx2, avxvnni, avx512, avx512vnni or amx" inspect m --cpu sse
-for c in rank evaluate data split fit candidates prompt instruct audit inspect tokenize logits generate score vocab pretrain tune learn demo bench convert merge quantize; do
+for c in rank evaluate data split fit candidates prompt instruct audit inspect tokenize logits generate score vocab pretrain tune learn demo bench convert merge quantize perplexity compare; do
     "$r" $c --help >/dev/null 2>&1 || { echo "usage: $c --help fails" >&2; fails=$((fails + 1)); }
     "$r" $c --help | grep -q "usage: recrank $c" || { echo "usage: $c --help says nothing" >&2; fails=$((fails + 1)); }
 done
