@@ -344,7 +344,8 @@ static const struct edit configs[] = {
     {"A06", "\"use_rslora\":false", "\"use_rslora\":true", "", ""},
     {"A06", "\"use_rslora\":false", "\"use_rslora\":1", "ADAPTER", "use_rslora"},
     {"A06", "\"use_rslora\":false", "\"use_rslora\":\"true\"", "ADAPTER", "use_rslora"},
-    {"A07", "\"use_dora\":false", "\"use_dora\":true", "UNSUPPORTED", "use_dora"},
+    {"A07", "\"use_dora\":false", "\"use_dora\":true", "ADAPTER", "layers.0." Q},
+    {"A07", "\"use_dora\":false", "\"use_dora\":1", "ADAPTER", "use_dora"},
     {"A08", "\"none\"", "\"all\"", "UNSUPPORTED", "bias"},
     {"A08", "\"none\"", "\"lora_only\"", "UNSUPPORTED", "bias"},
     {"A09", "\"modules_to_save\":null", "\"modules_to_save\":[\"lm_head\"]", "UNSUPPORTED",
@@ -352,7 +353,7 @@ static const struct edit configs[] = {
     {"A10", "out\":false", "out\":true", "UNSUPPORTED", "fan_in_fan_out"},
     {"A11", "[\"q_proj\",\"v_proj\"]", "[]", "ADAPTER", "target_modules"},
     {"A11", "[\"q_proj\",\"v_proj\"]", "null", "ADAPTER", "target_modules"},
-    {"A11", "[\"q_proj\",\"v_proj\"]", "\".*_proj\"", "UNSUPPORTED", "target_modules"},
+    {"A11", "[\"q_proj\",\"v_proj\"]", "\".*\\\\.[qv]_proj\"", "", ""},
     {"A11", "[\"q_proj\",\"v_proj\"]", "[\"q_proj\",7]", "ADAPTER", "target_modules"},
     {"A11", "[\"q_proj\",\"v_proj\"]", "[\"q_proj\",\"\"]", "ADAPTER", "target_modules"},
     {"A11", "[\"q_proj\",\"v_proj\"]", "[\"self_attn.v_proj\",\"q_proj\"]", "", ""},
@@ -372,12 +373,20 @@ static const struct edit configs[] = {
      "alpha_pattern"},
     {"A12", "\"alpha_pattern\":{}", "\"alpha_pattern\":{\"q_proj\":0}", "ADAPTER", "alpha_pattern"},
     {"A12", "\"alpha_pattern\":{}", "\"alpha_pattern\":{\"q_proj\":2.5}", "", ""},
-    {"A13", "\"layers_to_transform\":null", "\"layers_to_transform\":[0]", "UNSUPPORTED",
+    {"A13", "\"layers_to_transform\":null", "\"layers_to_transform\":[0]", "ADAPTER",
+     "layers.1." Q ".lora_A"},
+    {"A13", "\"layers_to_transform\":null", "\"layers_to_transform\":0", "ADAPTER",
+     "layers.1." Q ".lora_A"},
+    {"A13", "\"layers_to_transform\":null", "\"layers_to_transform\":[1,0]", "", ""},
+    {"A13", "\"layers_to_transform\":null", "\"layers_to_transform\":[0,2]", "ADAPTER",
      "layers_to_transform"},
-    {"A13", "\"layers_to_transform\":null", "\"layers_to_transform\":0", "UNSUPPORTED",
+    {"A13", "\"layers_to_transform\":null", "\"layers_to_transform\":\"0\"", "ADAPTER",
      "layers_to_transform"},
-    {"A13", "\"exclude_modules\":null", "\"exclude_modules\":\"v_proj\"", "UNSUPPORTED",
-     "exclude_modules"},
+    {"A13", "\"exclude_modules\":null", "\"exclude_modules\":[\"v_proj\"]", "ADAPTER",
+     "layers.0.self_attn.v_proj.lora_A"},
+    {"A13", "\"exclude_modules\":null", "\"exclude_modules\":[\"o_proj\"]", "", ""},
+    {"A13", "\"exclude_modules\":null", "\"exclude_modules\":[7]", "ADAPTER", "exclude_modules"},
+    {"A13", "\"exclude_modules\":null", "\"exclude_modules\":7", "ADAPTER", "exclude_modules"},
     {"A17", "\"r\":2", "\"r\":4", "ADAPTER", "layers.0." Q ".lora_A"},
     {"A17", "\"rank_pattern\":{}", "\"rank_pattern\":{\"layers.1." Q "\":3}", "ADAPTER",
      "layers.1." Q ".lora_A"},
@@ -467,6 +476,74 @@ Test(adapter, tensors_that_would_not_be_applied_are_refused_by_name)
     rr_buf_free(&config);
     rr_buf_free(&header);
     rr_buf_free(&tensors);
+    close_bench(&x);
+}
+
+/* A row of the model's matrix `m` of layer 0. */
+static const float *row_of(const struct rr_weights *w, enum rr_lm_matrix m, int row)
+{
+    const struct rr_layer *l = &w->model.layers[0];
+    const struct rr_tensor *t = m == RR_LM_Q ? &l->wq : &l->wv;
+    cr_assert(t->type == RR_TYPE_F32, "not merged");
+    return (const float *)t->data + (size_t)row * (size_t)t->n_cols;
+}
+
+/* DoRA: every row has the length that the file says, and LoRA's direction. */
+Test(adapter, magnitudes_are_those_of_the_rows)
+{
+    struct bench x;
+    struct rr_buf config = {0}, tensors = {0}, header = {0};
+    struct rr_weights plain, dora;
+    struct rr_adapter_report r;
+    struct rr_error err = {0};
+    open_bench(&x);
+    safetensors_write(&tensors, x.header.data, x.header.n, x.data.data, x.data.n);
+    rr_buf_puts(&config, good_config);
+    struct rr_adapter_files files = {"config",  config.data,  config.n,
+                                     "tensors", tensors.data, tensors.n};
+    open_base(&plain, x.base);
+    cr_assert(rr_adapter_apply_memory(&plain, &x.e.kernels, &files, &r, &err) == 0, "%s", err.text);
+    rr_buf_add(&header, x.header.data, x.header.n - 1);
+    for (int layer = 0; layer < 2; layer++)
+        for (int v = 0; v < 2; v++) {
+            const int rows = v ? 16 : 32;
+            rr_buf_printf(&header,
+                          ",\"base_model.model.model.layers.%d.self_attn.%s_proj.lora_magnitude_"
+                          "vector\":{\"dtype\":\"F32\",\"shape\":[%d],\"data_offsets\":[%zu,%zu]}",
+                          layer, v ? "v" : "q", rows, x.data.n, x.data.n + (size_t)rows * 4);
+            for (int i = 0; i < rows; i++)
+                put_f32(&x.data, 0.5f + 0.25f * (float)i);
+        }
+    rr_buf_puts(&header, "}");
+    rr_buf_clear(&tensors);
+    safetensors_write(&tensors, header.data, header.n, x.data.data, x.data.n);
+    put_edited(&config, good_config, "\"use_dora\":false", "\"use_dora\":true");
+    files = (struct rr_adapter_files){"config",  config.data,  config.n,
+                                      "tensors", tensors.data, tensors.n};
+    open_base(&dora, x.base);
+    cr_assert(rr_adapter_apply_memory(&dora, &x.e.kernels, &files, &r, &err) == 0, "%s: %s",
+              err.object, err.text);
+    for (int m = 0; m < 2; m++)
+        for (int row = 0; row < (m ? 16 : 32); row++) {
+            const enum rr_lm_matrix which = m ? RR_LM_V : RR_LM_Q;
+            const float *a = row_of(&plain, which, row), *b = row_of(&dora, which, row);
+            const double length =
+                0.5 + 0.25 * rr_adapter_row(&plain.model.h, which, row); /* the file's row */
+            double dot = 0, aa = 0, bb = 0;
+            for (int i = 0; i < 32; i++) {
+                dot += (double)a[i] * (double)b[i];
+                aa += (double)a[i] * (double)a[i];
+                bb += (double)b[i] * (double)b[i];
+            }
+            cr_assert(fabs(sqrt(bb) - length) < 1e-5 * length && dot > 0.99999 * sqrt(aa * bb),
+                      "row %d: length %g, not %g; cosine %g", row, sqrt(bb), length,
+                      dot / sqrt(aa * bb));
+        }
+    rr_weights_close(&plain);
+    rr_weights_close(&dora);
+    rr_buf_free(&config);
+    rr_buf_free(&tensors);
+    rr_buf_free(&header);
     close_bench(&x);
 }
 

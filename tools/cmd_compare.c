@@ -61,10 +61,11 @@ static void close_side(struct side *s)
 
 static double log_sum(const float *v, int n)
 {
-    double most = (double)v[0], sum = 0;
+    double most = (double)v[0];
     for (int i = 1; i < n; i++)
         most = fmax(most, (double)v[i]);
-    for (int i = 0; i < n; i++)
+    double sum = exp((double)v[0] - most);
+    for (int i = 1; i < n; i++)
         sum += exp((double)v[i] - most);
     return most + log(sum);
 }

@@ -22,7 +22,7 @@ struct reader {
     bool *used; /* [n] */
     int rank;
     double alpha;
-    bool stabilised;
+    bool stabilised, dora;
     struct rr_adapter_report *report;
     struct rr_error *err;
 };
@@ -45,15 +45,12 @@ static bool is_set(const struct rr_json *v)
 
 static int refuse_the_rest(struct reader *r)
 {
-    static const char *const not_yet[] = {"use_dora",
-                                          "use_qalora",
+    static const char *const not_yet[] = {"use_qalora",
                                           "use_bdlora",
                                           "modules_to_save",
                                           "fan_in_fan_out",
                                           "lora_bias",
                                           "layer_replication",
-                                          "layers_to_transform",
-                                          "exclude_modules",
                                           "target_parameters",
                                           "trainable_token_indices",
                                           "alora_invocation_tokens",
@@ -137,15 +134,41 @@ static double pattern_value(const struct reader *r, const char *field, int layer
     return otherwise;
 }
 
-/* target_modules: a list of such ends, or "all-linear". */
+static bool is_pattern(const struct rr_json *v)
+{
+    return is_set(v) && v->type == RR_JSON_STRING && !rr_json_is_string(v, "all-linear");
+}
+
+/* layers_to_transform: numbers of layers; exclude_modules: ends of names. */
+static int check_exceptions(struct reader *r)
+{
+    const struct rr_json *layers = rr_json_get(r->config, "layers_to_transform"),
+                         *excluded = rr_json_get(r->config, "exclude_modules");
+    const int most = r->w->model.h.n_layers - 1;
+    int64_t v;
+    if (layers && layers->type != RR_JSON_NULL && layers->type != RR_JSON_ARRAY &&
+        !rr_json_int(&v, layers, 0, most))
+        return bad(r, "ADAPTER", "layers_to_transform", "is no number of a layer of this model");
+    for (const struct rr_json *p = layers && layers->type == RR_JSON_ARRAY ? layers->child : NULL;
+         p; p = p->next)
+        if (!rr_json_int(&v, p, 0, most))
+            return bad(r, "ADAPTER", "layers_to_transform",
+                       "holds what is no number of a layer of this model");
+    if (is_set(excluded) && excluded->type != RR_JSON_ARRAY && excluded->type != RR_JSON_STRING)
+        return bad(r, "ADAPTER", "exclude_modules", "expected a list of module names");
+    for (const struct rr_json *p = is_set(excluded) ? excluded->child : NULL; p; p = p->next)
+        if (p->type != RR_JSON_STRING)
+            return bad(r, "ADAPTER", "exclude_modules", "expected a list of module names");
+    return RR_OK;
+}
+
+/* target_modules: a list of such ends, "all-linear", or a regular expression. Which modules that
+ * one meant, the tensors say: PEFT writes them for exactly those. */
 static int check_targets(struct reader *r)
 {
     const struct rr_json *list = rr_json_get(r->config, "target_modules");
-    if (rr_json_is_string(list, "all-linear"))
+    if (rr_json_is_string(list, "all-linear") || is_pattern(list))
         return RR_OK;
-    if (is_set(list) && list->type == RR_JSON_STRING)
-        return bad(r, "UNSUPPORTED", "target_modules",
-                   "a pattern; expected a list of module names, or \"all-linear\"");
     if (!list || list->type != RR_JSON_ARRAY || !list->child)
         return bad(r, "ADAPTER", "target_modules", "expected a list of module names");
     for (const struct rr_json *p = list->child; p; p = p->next)
@@ -158,9 +181,28 @@ static int check_targets(struct reader *r)
     return RR_OK;
 }
 
-static bool is_target(const struct reader *r, int layer, enum rr_lm_matrix m)
+static bool is_left_out(const struct reader *r, int layer, enum rr_lm_matrix m)
+{
+    const struct rr_json *layers = rr_json_get(r->config, "layers_to_transform"),
+                         *excluded = rr_json_get(r->config, "exclude_modules");
+    bool any = !layers || layers->type == RR_JSON_NULL ||
+               (layers->type == RR_JSON_ARRAY && !layers->n_children) ||
+               (layers->type == RR_JSON_NUMBER && layers->number == layer);
+    for (const struct rr_json *p = layers ? layers->child : NULL; p; p = p->next)
+        any = any || p->number == layer;
+    for (const struct rr_json *p = is_set(excluded) ? excluded->child : NULL; p; p = p->next)
+        any = any && !is_called(p->text, p->n_text, layer, m);
+    return !any;
+}
+
+/* tensors: it has some. */
+static bool is_target(const struct reader *r, int layer, enum rr_lm_matrix m, bool tensors)
 {
     const struct rr_json *list = rr_json_get(r->config, "target_modules");
+    if (is_pattern(list) || is_pattern(rr_json_get(r->config, "exclude_modules")))
+        return tensors;
+    if (is_left_out(r, layer, m))
+        return false;
     if (list->type != RR_JSON_ARRAY)
         return true;
     for (const struct rr_json *p = list->child; p; p = p->next)
@@ -173,7 +215,8 @@ static int read_config(struct reader *r)
 {
     const struct rr_json *rank = rr_json_get(r->config, "r"),
                          *alpha = rr_json_get(r->config, "lora_alpha"),
-                         *rs = rr_json_get(r->config, "use_rslora");
+                         *rs = rr_json_get(r->config, "use_rslora"),
+                         *dora = rr_json_get(r->config, "use_dora");
     int64_t n;
     int rc = refuse_the_rest(r);
     if (rc)
@@ -184,10 +227,15 @@ static int read_config(struct reader *r)
         return bad(r, "ADAPTER", "lora_alpha", "expected a number that is not 0");
     if (rs && rs->type != RR_JSON_BOOL && rs->type != RR_JSON_NULL)
         return bad(r, "ADAPTER", "use_rslora", "expected true or false");
+    if (dora && dora->type != RR_JSON_BOOL && dora->type != RR_JSON_NULL)
+        return bad(r, "ADAPTER", "use_dora", "expected true or false");
+    r->dora = dora && dora->type == RR_JSON_BOOL && dora->truth;
     r->rank = (int)n;
     r->alpha = alpha->number;
     r->stabilised = rs && rs->type == RR_JSON_BOOL && rs->truth;
     rc = check_targets(r);
+    if (!rc)
+        rc = check_exceptions(r);
     if (!rc)
         rc = check_patterns(r, "rank_pattern", true, 4096);
     return rc ? rc : check_patterns(r, "alpha_pattern", false, 1e9);
@@ -219,19 +267,21 @@ static int open_tensors(struct reader *r)
     return rc;
 }
 
-/* A tensor by module and part ("lora_A"), also with PEFT's older ".default"; NULL: none. */
+/* A tensor by module and part ("lora_A"), as PEFT spells it now and has spelled it; NULL: none. */
 static const struct rr_stored *find(struct reader *r, int layer, enum rr_lm_matrix m,
                                     const char *part)
 {
-    char name[2][160];
-    for (int i = 0; i < 2; i++)
-        snprintf(name[i], sizeof name[i], PREFIX "model.layers.%d.%s.%s%s.weight", layer,
-                 rr_adapter_module(m), part, i ? ".default" : "");
-    for (size_t i = 0; i < r->n; i++)
-        if (strcmp(r->tensors[i].name, name[0]) == 0 || strcmp(r->tensors[i].name, name[1]) == 0) {
-            r->used[i] = true;
-            return &r->tensors[i];
-        }
+    static const char *const ends[] = {".weight", ".default.weight", "", ".default"};
+    char name[160];
+    for (size_t e = 0; e < sizeof ends / sizeof ends[0]; e++) {
+        snprintf(name, sizeof name, PREFIX "model.layers.%d.%s.%s%s", layer, rr_adapter_module(m),
+                 part, ends[e]);
+        for (size_t i = 0; i < r->n; i++)
+            if (strcmp(r->tensors[i].name, name) == 0) {
+                r->used[i] = true;
+                return &r->tensors[i];
+            }
+    }
     return NULL;
 }
 
@@ -271,9 +321,23 @@ static int take(struct reader *r, float **out, const struct rr_stored *t)
 
 struct factors {
     const float *a, *b;
+    const float *magnitude; /* DoRA: of each row of the sum; or NULL */
     int rank;
     double scale;
 };
+
+/* What a row is multiplied with, so that it has its magnitude (DoRA, arXiv 2402.09353, equation 5).
+ */
+static double to_magnitude(const float *row, const double *sum, double scale, size_t n,
+                           double magnitude)
+{
+    double squares = 0;
+    for (size_t j = 0; j < n; j++) {
+        const double v = (double)row[j] + scale * sum[j];
+        squares += v * v;
+    }
+    return magnitude / sqrt(squares);
+}
 
 /* One matrix of the model as float32, with scale b a added: *t points to the new one. */
 static int merge(struct reader *r, struct rr_tensor *t, enum rr_lm_matrix m,
@@ -286,8 +350,8 @@ static int merge(struct reader *r, struct rr_tensor *t, enum rr_lm_matrix m,
     if (!w || !sum)
         return rr_fail_memory(r->err, "merged weights", rows * cols * sizeof *w);
     for (size_t i = 0; i < rows; i++) {
-        const float *row_b =
-            f->b + (size_t)rr_adapter_row(&r->w->model.h, m, (int)i) * (size_t)rank;
+        const size_t row_at = (size_t)rr_adapter_row(&r->w->model.h, m, (int)i);
+        const float *row_b = f->b + row_at * (size_t)rank;
         r->kern->row_f32[t->type](
             w + i * cols, (const char *)t->data + i * rr_row_bytes(t->type, cols), t->n_cols);
         for (size_t j = 0; j < cols; j++)
@@ -295,8 +359,11 @@ static int merge(struct reader *r, struct rr_tensor *t, enum rr_lm_matrix m,
         for (int k = 0; k < rank; k++)
             for (size_t j = 0; j < cols; j++)
                 sum[j] += (double)row_b[k] * (double)f->a[(size_t)k * cols + j];
+        const double by = f->magnitude ? to_magnitude(w + i * cols, sum, f->scale, cols,
+                                                      (double)f->magnitude[row_at])
+                                       : 1;
         for (size_t j = 0; j < cols; j++)
-            w[i * cols + j] = (float)((double)w[i * cols + j] + f->scale * sum[j]);
+            w[i * cols + j] = (float)(by * ((double)w[i * cols + j] + f->scale * sum[j]));
         for (size_t j = 0; j < cols; j++)
             if (!isfinite(w[i * cols + j]))
                 return RR_ERR_DATA; /* the caller knows the name */
@@ -307,13 +374,30 @@ static int merge(struct reader *r, struct rr_tensor *t, enum rr_lm_matrix m,
     return RR_OK;
 }
 
+static int take_magnitude(struct reader *r, float **out, int layer, enum rr_lm_matrix m, int rows,
+                          const char *module)
+{
+    const struct rr_stored *t = find(r, layer, m, "lora_magnitude_vector");
+    if (!t)
+        return rr_fail(r->err, RR_ERR_DATA, "ADAPTER", RR_AT_OBJECT(r->files->tensors_name, module),
+                       "its lora_magnitude_vector is missing, and use_dora is set");
+    struct rr_stored row = *t;
+    if (row.n_dims == 1) {
+        row.n_dims = 2;
+        row.shape[1] = row.shape[0];
+        row.shape[0] = 1;
+    }
+    int rc = check_tensor(r, &row, 1, rows, "(one number for each output)");
+    return rc ? rc : take(r, out, &row);
+}
+
 static int apply_matrix(struct reader *r, int layer, enum rr_lm_matrix m, struct rr_tensor *t)
 {
     const struct rr_stored *a = find(r, layer, m, "lora_A"), *b = find(r, layer, m, "lora_B");
-    float *x, *y;
+    float *x, *y, *magnitude = NULL;
     const int rank = (int)pattern_value(r, "rank_pattern", layer, m, r->rank);
     const double alpha = pattern_value(r, "alpha_pattern", layer, m, r->alpha);
-    const bool target = is_target(r, layer, m);
+    const bool target = is_target(r, layer, m, a || b);
     char name[128];
     snprintf(name, sizeof name, "model.layers.%d.%s", layer, rr_adapter_module(m));
     if (!a && !b && !target)
@@ -339,9 +423,11 @@ static int apply_matrix(struct reader *r, int layer, enum rr_lm_matrix m, struct
         rc = take(r, &x, a);
     if (!rc)
         rc = take(r, &y, b);
+    if (!rc && r->dora)
+        rc = take_magnitude(r, &magnitude, layer, m, t->n_rows, name);
     if (rc)
         return rc;
-    const struct factors f = {x, y, rank, alpha / (r->stabilised ? sqrt(rank) : rank)};
+    const struct factors f = {x, y, magnitude, rank, alpha / (r->stabilised ? sqrt(rank) : rank)};
     r->report->rank = rank;
     r->report->scale = f.scale;
     rc = merge(r, t, m, &f);

@@ -396,7 +396,7 @@ int rr_gguf_write_model(const char *path, const struct rr_model *m, const struct
 {
     struct writer w = {.m = m, .o = o, .path = path, .err = err};
     struct rr_buf head = {0};
-    struct rr_out out;
+    struct rr_out out = {0};
     int rc = check(&w, v);
     if (!rc)
         rc = make_factors(&w);
