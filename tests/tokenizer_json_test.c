@@ -454,6 +454,59 @@ Test(tokenizer_json, gguf_spells_byte_level_tokenizers)
     rr_buf_free(&b);
 }
 
+/* The 256 bytes, "ab", "abc" and "bc". */
+static void ranks(struct rr_buf *b)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (int i = 0; i < 256; i++)
+        rr_buf_printf(b, "%c%c== %d\n", digits[i >> 2], digits[(i & 3) << 4], i);
+    rr_buf_puts(b, "YmM= 256\nYWI= 257\nYWJj 258\n");
+}
+
+/* LLaMA-3's ranks as a list of merges: the same ids again. */
+Test(tokenizer_json, ranks_become_merges)
+{
+    static const char *const texts[] = {"abc", "abcx", "abx bc", "cab", "bcab\xC3\xA9", "ab abc"};
+    static const struct model_shape shape = {"ranks", 1,   32, 2,           1,    16,
+                                             32,      515, 64, RR_TYPE_F32, true, true};
+    const char *path = path_in(temporary_dir(), "ranks.gguf");
+    struct rr_model *m = make_model(&shape, 4);
+    struct rr_buf b = {0};
+    struct rr_error err = {0};
+    struct rr_encoding x = {0}, y = {0};
+    struct rr_tokenizer *t;
+    struct rr_vocab v;
+    struct rr_weights w;
+    const struct rr_write_options o = {.name = "ranks", .type = -1};
+    ranks(&b);
+    cr_assert(rr_tokenizer_from_tiktoken(&t, b.data, b.n, "t.model", &err) == 0, "%s", err.text);
+    rr_tokenizer_vocab(&v, t);
+    cr_assert(rr_gguf_write_model(path, m, &v, &o, &err) == RR_ERR_USAGE, "written without merges");
+    cr_assert(rr_tokenizer_list_merges(t, &err) == 0, "%s", err.text);
+    rr_tokenizer_vocab(&v, t);
+    cr_assert(v.n_merges == 3 && v.merges[0][0] == 'b' && v.merges[1][0] == 'a' &&
+                  v.merges[2][0] == 'a' && v.merges[2][1] == 256,
+              "%zu merges", v.n_merges);
+    cr_assert(rr_gguf_write_model(path, m, &v, &o, &err) == 0 &&
+                  rr_weights_open(&w, path, NULL, &err) == 0 &&
+                  rr_weights_need_tokenizer(&w, &err) == 0,
+              "%s: %s", err.object, err.text);
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        cr_assert(rr_tokenizer_encode(t, &x, texts[i], strlen(texts[i]), &err) == 0 &&
+                      rr_tokenizer_encode(w.tokenizer, &y, texts[i], strlen(texts[i]), &err) == 0,
+                  "%s", err.text);
+        cr_assert(x.n == y.n && memcmp(x.ids, y.ids, x.n * sizeof *x.ids) == 0,
+                  "'%s' has other tokens", texts[i]);
+    }
+    cr_assert(rr_tokenizer_bos(w.tokenizer) == 259 && rr_tokenizer_eos(w.tokenizer) == 260, "BOS");
+    rr_encoding_free(&x);
+    rr_encoding_free(&y);
+    rr_weights_close(&w);
+    rr_tokenizer_close(t);
+    free_model(m);
+    rr_buf_free(&b);
+}
+
 Test(tokenizer_json, gpt2_of_a_real_file)
 {
     SKIP_WITHOUT(path, "golden/tokenizer/gguf/ggml-vocab-gpt-2.gguf");
@@ -466,15 +519,6 @@ Test(tokenizer_json, gpt2_of_a_real_file)
 }
 
 /* ---- LLaMA-3's ranks ---- */
-
-/* The 256 bytes, "ab", "abc" and "bc". */
-static void ranks(struct rr_buf *b)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (int i = 0; i < 256; i++)
-        rr_buf_printf(b, "%c%c== %d\n", digits[i >> 2], digits[(i & 3) << 4], i);
-    rr_buf_puts(b, "YmM= 256\nYWI= 257\nYWJj 258\n");
-}
 
 Test(tokenizer_json, ranks_of_tiktoken)
 {

@@ -77,6 +77,58 @@ int rr_bytelevel_index(struct rr_tokenizer *t, const struct rr_vocab *v, const c
     return rc;
 }
 
+/* The two parts that piece `id` is made of at last: its bytes are merged as its text would be, but
+ * by better ranks than its own alone. False: it does not come about so. */
+static bool last_merge(const struct rr_tokenizer *t, int id, int *parts, int merge[2])
+{
+    const struct rr_piece *p = &t->pieces[id];
+    size_t n = p->n;
+    for (size_t i = 0; i < n; i++)
+        parts[i] = t->byte_ids[(unsigned char)p->text[i]];
+    while (n > 2) {
+        int best = -1;
+        size_t at = 0;
+        for (size_t i = 0; i + 1 < n; i++) {
+            const int made = rr_pair_find(&t->pairs, rr_pair_key(parts[i], parts[i + 1]));
+            if (made >= 0 && t->pieces[made].score > p->score &&
+                (best < 0 || t->pieces[made].score > t->pieces[best].score)) {
+                best = made;
+                at = i;
+            }
+        }
+        if (best < 0)
+            return false;
+        parts[at] = best;
+        n--;
+        memmove(parts + at + 1, parts + at + 2, (n - at - 1) * sizeof *parts);
+    }
+    merge[0] = parts[0];
+    merge[1] = parts[1];
+    return n == 2;
+}
+
+int rr_tokenizer_list_merges(struct rr_tokenizer *t, struct rr_error *err)
+{
+    size_t longest = 1, n = 0;
+    if (!t->rule || t->merges)
+        return RR_OK;
+    for (int id = 0; id < t->n; id++)
+        longest = t->pieces[id].n > longest ? t->pieces[id].n : longest;
+    int(*merges)[2] = rr_arena_alloc(&t->arena, (size_t)t->n, sizeof *merges);
+    int *parts = rr_alloc(longest, sizeof *parts);
+    if (!merges || !parts) {
+        rr_free(parts);
+        return rr_fail_memory(err, "merges", (size_t)t->n * sizeof *merges);
+    }
+    for (int id = 0; id < t->n; id++) /* ids are ranks */
+        if (is_text(&t->pieces[id]) && t->pieces[id].n > 1 && last_merge(t, id, parts, merges[n]))
+            n++;
+    rr_free(parts);
+    t->merges = (const int(*)[2])merges;
+    t->n_merges = n;
+    return RR_OK;
+}
+
 /* How GPT-2 writes bytes as characters: those that show stand for themselves, the others follow
  * from U+0100 on in their order. The byte of a character, or -1. */
 static int byte_of(uint32_t cp)

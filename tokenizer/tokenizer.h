@@ -94,6 +94,11 @@ const struct rr_piece *rr_tokenizer_piece(const struct rr_tokenizer *t, int id);
 /* The vocabulary that the tokenizer was opened with, for writing it: pieces are t's own. */
 void rr_tokenizer_vocab(struct rr_vocab *v, const struct rr_tokenizer *t);
 
+/* For byte-level tokenizers whose pieces' ranks decide: the list of merges that says the same, as
+ * other formats want it; rr_tokenizer_vocab has it from then on. Others are left as they are. Not
+ * thread-safe. RR_ERR_MEMORY. */
+int rr_tokenizer_list_merges(struct rr_tokenizer *t, struct rr_error *err);
+
 /* sha256 over all that decides what encode gives. */
 void rr_tokenizer_fingerprint(const struct rr_tokenizer *t, char hex[65]);
 

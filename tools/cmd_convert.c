@@ -1,6 +1,7 @@
 /* recrank convert, merge and quantize: a model written anew as one GGUF file, in other types, with
  * an adapter merged. */
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "tools/common.h"
@@ -81,16 +82,26 @@ static int write_model(struct job *j, struct loaded *l, const char *adapter, int
                        struct rr_error *err)
 {
     struct rr_vocab v;
+    struct rr_adapter_report r = {0};
     int rc = RR_OK, kept = type;
     if (type < 0)
         rc = default_type(&l->weights, adapter, &kept, err);
     if (!rc && adapter)
-        rc = tool_merge_adapter(l, adapter, err);
+        rc = tool_merge_adapter(l, adapter, &r, err);
+    for (int m = 0; m < RR_LM_N && !rc; m++)
+        if (r.modules[m].n)
+            printf("%s: %d matrices, changed by %.3g of their size\n",
+                   rr_adapter_module((enum rr_lm_matrix)m), r.modules[m].n,
+                   r.modules[m].size > 0 ? sqrt(r.modules[m].change / r.modules[m].size)
+                                         : INFINITY);
     if (rc)
         return rc;
-    if (l->weights.tokenizer)
+    if (l->weights.tokenizer) {
+        rc = rr_tokenizer_list_merges(l->weights.tokenizer, err);
+        if (rc)
+            return rc;
         rr_tokenizer_vocab(&v, l->weights.tokenizer);
-    else if (l->weights.tokenizer_error.status)
+    } else if (l->weights.tokenizer_error.status)
         return rr_weights_need_tokenizer(&l->weights, err);
     const struct rr_write_options o = {.name = base_name(l->weights.path),
                                        .notes = l->weights.notes,

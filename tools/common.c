@@ -33,14 +33,21 @@ int tool_finish(void)
     return 0;
 }
 
-int tool_merge_adapter(struct loaded *l, const char *dir, struct rr_error *err)
+int tool_merge_adapter(struct loaded *l, const char *dir, struct rr_adapter_report *r,
+                       struct rr_error *err)
 {
-    struct rr_adapter_report r;
-    int rc = rr_adapter_apply(&l->weights, &l->engine.kernels, dir, &r, err);
-    if (!rc)
-        fprintf(stderr, "adapter %s: %d matrices, r=%d, scale=%g, all keys used\n", dir, r.n_merged,
-                r.rank, r.scale);
-    return rc;
+    double change = 0;
+    int rc = rr_adapter_apply(&l->weights, &l->engine.kernels, dir, r, err);
+    if (rc)
+        return rc;
+    fprintf(stderr, "adapter %s: %d matrices, r=%d, scale=%g, all keys used\n", dir, r->n_merged,
+            r->rank, r->scale);
+    for (int m = 0; m < RR_LM_N; m++)
+        change += r->modules[m].change;
+    if (!(change > 0))
+        fprintf(stderr, "adapter %s: warning: it changes nothing (is its lora_B all zeros?)\n",
+                dir);
+    return RR_OK;
 }
 
 int tool_load(struct loaded *l, const char *path, const struct model_options *o,
@@ -62,7 +69,7 @@ int tool_load(struct loaded *l, const char *path, const struct model_options *o,
     if (!rc && o->adapter && !o->adapter[0])
         rc = rr_fail(&err, RR_ERR_OPEN, "NOT_A_FILE", RR_NOWHERE, "an empty name for --adapter");
     if (!rc && o->adapter)
-        rc = tool_merge_adapter(l, o->adapter, &err);
+        rc = tool_merge_adapter(l, o->adapter, &(struct rr_adapter_report){0}, &err);
     if (!rc && need_tokenizer)
         rc = rr_weights_need_tokenizer(&l->weights, &err);
     if (rc) {

@@ -6,6 +6,7 @@
 #include "engine/engine.h"
 #include "engine/session.h"
 #include "tools/args.h"
+#include "weights/adapter.h"
 #include "weights/weights.h"
 
 /* "recrank: error[...] ..." on stderr; returns the exit code of err->status. */
@@ -58,7 +59,8 @@ int tool_load(struct loaded *l, const char *path, const struct model_options *o,
               bool need_tokenizer);
 void tool_unload(struct loaded *l);
 /* Adds an adapter to the loaded model, and says so on stderr. */
-int tool_merge_adapter(struct loaded *l, const char *dir, struct rr_error *err);
+int tool_merge_adapter(struct loaded *l, const char *dir, struct rr_adapter_report *r,
+                       struct rr_error *err);
 
 /* A progress bar on stderr when that is a terminal; nothing otherwise. */
 struct progress {

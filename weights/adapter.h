@@ -9,6 +9,10 @@
 struct rr_adapter_report {
     int rank, n_merged; /* matrices */
     double scale;
+    struct {
+        int n;
+        double change, size; /* sums of squares of what was added, and of what was there */
+    } modules[RR_LM_N];
 };
 /* Adds an adapter to a model: every matrix it is about becomes float32 in w's arena, w + scale b a,
  * the sum in double, rounded once. RR_ERR_OPEN, or RR_ERR_DATA "ADAPTER", "ADAPTER_NO_MATCH",

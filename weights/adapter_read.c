@@ -362,8 +362,12 @@ static int merge(struct reader *r, struct rr_tensor *t, enum rr_lm_matrix m,
         const double by = f->magnitude ? to_magnitude(w + i * cols, sum, f->scale, cols,
                                                       (double)f->magnitude[row_at])
                                        : 1;
-        for (size_t j = 0; j < cols; j++)
-            w[i * cols + j] = (float)(by * ((double)w[i * cols + j] + f->scale * sum[j]));
+        for (size_t j = 0; j < cols; j++) {
+            const double was = (double)w[i * cols + j], is = by * (was + f->scale * sum[j]);
+            r->report->modules[m].size += was * was;
+            r->report->modules[m].change += (is - was) * (is - was);
+            w[i * cols + j] = (float)is;
+        }
         for (size_t j = 0; j < cols; j++)
             if (!isfinite(w[i * cols + j]))
                 return RR_ERR_DATA; /* the caller knows the name */
@@ -371,6 +375,7 @@ static int merge(struct reader *r, struct rr_tensor *t, enum rr_lm_matrix m,
     *t = (struct rr_tensor){
         .type = RR_TYPE_F32, .n_rows = t->n_rows, .n_cols = t->n_cols, .data = w};
     r->report->n_merged++;
+    r->report->modules[m].n++;
     return RR_OK;
 }
 

@@ -383,6 +383,8 @@ static int check(const struct writer *w, const struct rr_vocab *v)
     if (v && v->merges && !v->rule)
         what = "this tokenizer.json has blanks as U+2581 and listed merges; give its "
                "tokenizer.model (--tokenizer)";
+    else if (v && v->rule && !v->merges)
+        what = "GGUF wants this tokenizer's merges listed (rr_tokenizer_list_merges)";
     else if (v && v->rule && v->whole_words != (v->rule == RR_WORDS_LLAMA3))
         what = "GGUF has no name for this way of cutting words";
     else if (w->m->h.rope.scaling == RR_ROPE_LLAMA3 && w->m->h.rope.freq_factors)

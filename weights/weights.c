@@ -179,12 +179,13 @@ static int tokenizer_of_gguf(struct rr_tokenizer **t, const char *path, const st
 char *rr_tokenizer_inside(const char *dir)
 {
     char *path = rr_path_join(dir, "tokenizer.model"), *json = rr_path_join(dir, "tokenizer.json");
-    if (path && json && !rr_path_exists(path) && rr_path_exists(json)) {
+    const bool both = path && json; /* or there was no memory */
+    char *found = !both ? NULL : !rr_path_exists(path) && rr_path_exists(json) ? json : path;
+    if (found != path)
         rr_free(path);
-        return json;
-    }
-    rr_free(json);
-    return path;
+    if (found != json)
+        rr_free(json);
+    return found;
 }
 
 int rr_weights_tokenizer(struct rr_tokenizer **t, const char *path, struct rr_error *err)

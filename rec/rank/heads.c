@@ -47,7 +47,10 @@ int rr_ranker_heads_make(struct rr_ranker *r, struct rr_error *err)
 {
     int rc = RR_OK, n_feeds = 0;
     struct rr_feed feeds[RR_N_TASKS];
+    struct rr_path *kept = &r->known.kept;
     forget_all(r);
+    if (!rr_grow(&kept->ids, &kept->cap, (size_t)r->o.n_context, sizeof *kept->ids))
+        return rr_fail_memory(err, "trunk", (size_t)r->o.n_context * sizeof *kept->ids);
     for (int t = 0; t < RR_N_TASKS && !rc; t++) {
         struct rr_path *h = &r->known.heads[t];
         if (!(r->o.tasks >> t & 1))

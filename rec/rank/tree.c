@@ -84,7 +84,7 @@ void rr_tree_close_trunk(const struct rr_trunk *t, struct rr_session *s, struct 
     const size_t n = (size_t)t->n_tokens;
     if (!t->fed)
         return;
-    if (!computed || kept->node >= 0 || !rr_grow(&kept->ids, &kept->cap, n, sizeof *kept->ids)) {
+    if (!computed || kept->node >= 0 || kept->cap < n) {
         rr_session_rewind(s, t->node);
         return;
     }

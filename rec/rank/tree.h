@@ -27,7 +27,7 @@ struct rr_path {
 /* What texts may begin with. */
 struct rr_known {
     struct rr_path heads[RR_N_TASKS]; /* task sentences: stay */
-    struct rr_path kept;              /* a trunk of the same request */
+    struct rr_path kept;              /* a trunk of the same request; has room for any */
 };
 
 /* What leaves are opened below. */

@@ -52,6 +52,7 @@ grep -q '5 F32, 2 F16, 1 Q8_0, 12 Q4_0$' "$d/said" || bad "q4_0 says: $(cat "$d/
     -o "$d/lora" >/dev/null 2>"$d/said" || bad "tune: $(cat "$d/said")"
 "$r" merge "$d/base.gguf" --adapter "$d/lora" -o "$d/merged.gguf" >"$d/said" 2>&1 || bad "merge: $(cat "$d/said")"
 grep -q '6 matrices, r=2, scale=4' "$d/said" || bad "merge says: $(cat "$d/said")"
+grep -q '^self_attn.q_proj: 2 matrices, changed by 0.[0-9e-]* of their size$' "$d/said" || bad "merge says: $(cat "$d/said")"
 logits "$d/base.gguf" "$d/a" --adapter "$d/lora"
 logits "$d/merged.gguf" "$d/b"
 cmp -s "$d/a" "$d/b" || bad "merged, it gives other logits than applied"
