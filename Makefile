@@ -156,7 +156,7 @@ sanitize: ## the tests under both of these at once
 
 # What threads touch; the rest has no use for this sanitizer and takes minutes under it.
 tsan: ## the tests that use threads under the thread sanitizer
-	$(Q)$(SAN_RUN) BUILD=build/tsan MINI=1 SANITIZE="-fsanitize=thread" build/tsan/tests/unit build/tsan/recrank
+	$(Q)$(SAN_RUN) BUILD=build/tsan MINI=1 SANITIZE="-fsanitize=thread" -j2 build/tsan/tests/unit build/tsan/recrank
 	$(Q)for suite in pool session rank; do build/tsan/tests/unit $$suite || exit 1; done
 
 # GCC 12 itself crashes (an internal error of its vectoriser) on some of the tests for aarch64: no vectorising here.
