@@ -94,8 +94,11 @@ static int read_vocab(struct reader *r, const struct rr_json *vocab, const struc
     for (const struct rr_json *a = added ? added->child : NULL; a; a = a->next)
         most = largest(most, rr_json_get(a, "id"));
     r->v.n = (size_t)(most + 1);
+    const size_t named = vocab->n_children + (added ? added->n_children : 0);
     if (!r->v.n)
         return bad(r, vocab, "model.vocab", "VOCAB", "has no pieces");
+    if (r->v.n > 2 * named + 1024) /* or a few bytes would ask for a gigabyte */
+        return bad(r, vocab, "model.vocab", "VOCAB", "leaves out more ids than it names");
     r->v.pieces = rr_arena_zalloc(&r->arena, r->v.n, sizeof *r->v.pieces);
     if (!r->v.pieces)
         return rr_fail_memory(r->err, "vocabulary", r->v.n * sizeof *r->v.pieces);
@@ -136,23 +139,6 @@ static int read_added(struct reader *r, const struct rr_json *added)
             return rc;
     }
     return RR_OK;
-}
-
-/* Ids of texts as the file spells them. */
-static int index_texts(struct reader *r)
-{
-    int rc = rr_texts_init(&r->texts, r->v.n, 1, r->err);
-    for (size_t id = 0; id < r->v.n && !rc; id++) {
-        const struct rr_piece *p = &r->v.pieces[id];
-        size_t slot;
-        if (!p->n)
-            continue;
-        if (rr_texts_find(&r->texts, p->text, p->n, rr_texts_hash(p->text, p->n), &slot) < 0) {
-            r->texts.slots[slot] = p;
-            r->texts.values[slot] = (int)id;
-        }
-    }
-    return rc;
 }
 
 static int id_of(const struct reader *r, const char *s, size_t n)
@@ -408,7 +394,7 @@ static int read_all(struct reader *r, const char *eos)
     if (!rc)
         rc = read_added(r, added);
     if (!rc)
-        rc = index_texts(r);
+        rc = rr_texts_of(&r->texts, r->v.pieces, r->v.n, r->err);
     if (!rc)
         rc = read_merges(r, rr_json_get(model, "merges"));
     if (!rc)

@@ -49,6 +49,20 @@ int rr_texts_init(struct rr_texts *t, size_t n, size_t longest, struct rr_error 
     return RR_OK;
 }
 
+int rr_texts_of(struct rr_texts *t, const struct rr_piece *pieces, size_t n, struct rr_error *err)
+{
+    int rc = rr_texts_init(t, n, 1, err);
+    for (size_t id = 0; id < n && !rc; id++) {
+        const struct rr_piece *p = &pieces[id];
+        size_t slot;
+        if (p->n && rr_texts_find(t, p->text, p->n, rr_texts_hash(p->text, p->n), &slot) < 0) {
+            t->slots[slot] = p;
+            t->values[slot] = (int)id;
+        }
+    }
+    return rc;
+}
+
 void rr_texts_free(struct rr_texts *t)
 {
     rr_free(t->slots);

@@ -16,6 +16,8 @@ struct rr_texts {
 
 /* For n pieces of up to `longest` bytes; RR_ERR_MEMORY. */
 int rr_texts_init(struct rr_texts *t, size_t n, size_t longest, struct rr_error *err);
+/* The texts of pieces[n] that have one; of two alike, the first. RR_ERR_MEMORY. */
+int rr_texts_of(struct rr_texts *t, const struct rr_piece *pieces, size_t n, struct rr_error *err);
 void rr_texts_free(struct rr_texts *t);
 uint64_t rr_texts_hash(const char *s, size_t n);
 /* The id of a text, or -1. slot: where it is, or would be. */

@@ -133,17 +133,9 @@ static int read_merges(struct rr_vocab *v, const struct rr_gguf *g, struct rr_ar
     int(*merges)[2] = rr_arena_alloc(arena, (size_t)kv->n + 1, sizeof *merges);
     if (!merges)
         return rr_fail_memory(err, "merges", (size_t)kv->n * sizeof *merges);
-    int rc = rr_texts_init(&texts, v->n, 1, err);
+    int rc = rr_texts_of(&texts, v->pieces, v->n, err);
     if (rc)
         return rc;
-    for (size_t id = 0; id < v->n; id++) {
-        const struct rr_piece *p = &v->pieces[id];
-        size_t slot;
-        if (p->n && rr_texts_find(&texts, p->text, p->n, rr_texts_hash(p->text, p->n), &slot) < 0) {
-            texts.slots[slot] = p;
-            texts.values[slot] = (int)id;
-        }
-    }
     struct rr_cursor c = rr_cursor_make(kv->data, kv->n_bytes);
     for (size_t i = 0; i < kv->n && !rc; i++) {
         const size_t n = (size_t)rr_cursor_u64(&c);
