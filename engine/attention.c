@@ -1,12 +1,15 @@
 /* Attention over paths of the tree.
  *
  * A task is a span: some rows whose paths are the same but for each one's own node, and one
- * key-value head. What lies above those nodes is read once for all rows and all heads of the group,
- * a stretch of cells at a time; then each node's own cells.
+ * key-value head. Positions are taken in blocks of RR_BLOCK with a running maximum and sum, the
+ * online softmax of Milakov and Gimelshein (arXiv 1805.02867): the scores of a block stay in the
+ * cache, however long the path. Inside a block, what lies above the rows' own nodes is read once
+ * for all rows and all heads of the group, a stretch of cells at a time; then each node's own
+ * cells.
  *
- * The scores of one query are laid out by position in one row of scratch, whatever nodes its
- * path crosses, and the weighted sum of values adds positions in ascending order: so the result
- * depends neither on where the path is cut into nodes nor on which rows share a task. */
+ * Blocks are cut by position, whatever nodes a path crosses, and the weighted sum of values adds
+ * positions in ascending order: so the result depends neither on where the path is cut into nodes
+ * nor on which rows share a task. */
 #include "engine/session_internal.h"
 
 #include <math.h>
@@ -23,8 +26,10 @@ struct task {
     struct rr_session *s;
     int layer, kv_head, group;
     int row0;
-    float *scores;  /* [row][head of the group][score_stride] */
-    float *stretch; /* cells as float32, where the cache holds them otherwise */
+    int from, to;            /* positions of this block */
+    float *scores;           /* [row][head of the group][RR_SCORES] */
+    struct running *running; /* [row][head of the group] */
+    float *stretch;          /* cells as float32, where the cache holds them otherwise */
 };
 
 /* Up to RR_ATTN_ROWS queries that kernels take at once: rows of one head, or heads of one row. */
@@ -43,7 +48,7 @@ static bool next_tile(const struct task *k, int n, struct tile *t)
         t->head %= k->group;
         t->n = RR_ATTN_ROWS;
         t->ldq = (size_t)h->head_dim;
-        t->lds = k->s->score_stride;
+        t->lds = RR_SCORES;
         return t->row < n;
     }
     t->row += t->n;
@@ -53,7 +58,7 @@ static bool next_tile(const struct task *k, int n, struct tile *t)
     }
     t->n = rr_min_int(n - t->row, RR_ATTN_ROWS);
     t->ldq = (size_t)h->n_heads * (size_t)h->head_dim;
-    t->lds = (size_t)k->group * k->s->score_stride;
+    t->lds = (size_t)k->group * RR_SCORES;
     return t->head < k->group;
 }
 
@@ -64,20 +69,27 @@ static size_t query_at(const struct task *k, int row, int head)
            (size_t)h->head_dim;
 }
 
-static float *scores_at(const struct task *k, int row, int head)
+static size_t in_group(const struct task *k, int row, int head)
 {
-    return k->scores +
-           ((size_t)(row - k->row0) * (size_t)k->group + (size_t)head) * k->s->score_stride;
+    return (size_t)(row - k->row0) * (size_t)k->group + (size_t)head;
 }
 
-/* Scores of rows row .. row + n - 1 with n_cells cells of a node from its first on. A node's last
- * panel may write a few scores too many; the next node overwrites them, and the row has room. */
+/* The score of position k->from. */
+static float *scores_at(const struct task *k, int row, int head)
+{
+    return k->scores + in_group(k, row, head) * RR_SCORES + RR_PANEL;
+}
+
+/* Scores of rows row .. row + n - 1 with the first n_cells cells of a node, as far as they are of
+ * this block. Panels are whole: a few scores too many before the block and behind it have room,
+ * and those behind the node's last are overwritten by the next node's. */
 static void node_scores(const struct task *k, int row, int n, const struct node *nd, int n_cells)
 {
     const struct rr_kernels *kern = &k->s->engine->kernels;
-    const int hd = k->s->model->h.head_dim;
-    for (int c = 0; c < n_cells; c += RR_STRETCH) {
-        const int panels = (rr_min_int(n_cells - c, RR_STRETCH) + RR_PANEL - 1) / RR_PANEL;
+    const int hd = k->s->model->h.head_dim, to = rr_min_int(n_cells, k->to - nd->start);
+    const int from = rr_max_int(k->from - nd->start, 0) / RR_PANEL * RR_PANEL;
+    for (int c = from; c < to; c += RR_STRETCH) {
+        const int panels = (rr_min_int(to - c, RR_STRETCH) + RR_PANEL - 1) / RR_PANEL;
         struct rr_attn_scores a = {
             .k = rr_cache_keys(k->s, k->layer, k->kv_head, nd->cell + c, panels, k->stretch),
             .n_panels = panels,
@@ -85,7 +97,7 @@ static void node_scores(const struct task *k, int row, int n, const struct node 
             .scale = 1.0f / sqrtf((float)hd)};
         for (struct tile t = {0}; next_tile(k, n, &t);) {
             a.q = k->s->q + query_at(k, row + t.row, t.head);
-            a.s = scores_at(k, row + t.row, t.head) + nd->start + c;
+            a.s = scores_at(k, row + t.row, t.head) + (nd->start + c - k->from);
             a.ldq = t.ldq;
             a.lds = t.lds;
             a.n_q = t.n;
@@ -94,19 +106,21 @@ static void node_scores(const struct task *k, int row, int n, const struct node 
     }
 }
 
-/* Adds the values of cells from .. from + n_cells - 1 of a node to the outputs of some rows. */
+/* Adds the values of cells from .. to - 1 of a node, as far as they are of this block, to the
+ * outputs of some rows. */
 static void node_values(const struct task *k, int row, int n, const struct node *nd, int from,
-                        int n_cells)
+                        int to)
 {
     const struct rr_kernels *kern = &k->s->engine->kernels;
     const int hd = k->s->model->h.head_dim;
-    for (int c = from; c < from + n_cells; c += RR_STRETCH) {
+    to = rr_min_int(to, k->to - nd->start);
+    for (int c = rr_max_int(from, k->from - nd->start); c < to; c += RR_STRETCH) {
         struct rr_attn_values b = {
-            .n = rr_min_int(from + n_cells - c, RR_STRETCH), .head_dim = hd, .ldv = (size_t)hd};
+            .n = rr_min_int(to - c, RR_STRETCH), .head_dim = hd, .ldv = (size_t)hd};
         b.v = rr_cache_values(k->s, k->layer, k->kv_head, nd->cell + c, b.n, k->stretch);
         for (struct tile t = {0}; next_tile(k, n, &t);) {
             b.o = k->s->att + query_at(k, row + t.row, t.head);
-            b.p = scores_at(k, row + t.row, t.head) + nd->start + c;
+            b.p = scores_at(k, row + t.row, t.head) + (nd->start + c - k->from);
             b.ldo = t.ldq;
             b.ldp = t.lds;
             b.n_q = t.n;
@@ -124,6 +138,13 @@ static int rows_of_node(const struct rr_session *s, int row, int end)
     return n;
 }
 
+/* Of rows that belong to one node, in ascending positions: how many the block comes too late for.
+ */
+static int finished(const struct task *k, int row, int n)
+{
+    return rr_min_int(rr_max_int(k->from - k->s->rows[row].position, 0), n);
+}
+
 /* In their own node all rows see what the first one sees; then each its own few more, alone: a
  * damaged value must not reach those before it, not even times zero. */
 static void own_values(const struct task *k, int row, int n)
@@ -132,27 +153,29 @@ static void own_values(const struct task *k, int row, int n)
     const int common = k->s->rows[row].position - nd->start + 1;
     node_values(k, row, n, nd, 0, common);
     for (int i = 1; i < n; i++)
-        node_values(k, row + i, 1, nd, common, i);
+        node_values(k, row + i, 1, nd, common, common + i);
 }
 
-static void normalise(const struct task *k, int row, int head)
+/* From scores to weights against the greatest so far; what was summed up till now is brought to
+ * the same measure. */
+static void weigh(const struct task *k, int row, int head)
 {
-    struct rr_session *s = k->s;
-    const size_t at = query_at(k, row, head);
-    float *p = scores_at(k, row, head);
-    const int n = s->rows[row].position + 1, hd = s->model->h.head_dim;
-    const float norm = 1.0f / s->engine->kernels.softmax_exp(p, n);
-    memset(s->att + at, 0, (size_t)hd * sizeof(float));
-    p[n] = norm; /* for the end: nobody reads a score there any more */
-}
-
-static void scale(const struct task *k, int row, int head)
-{
-    struct rr_session *s = k->s;
-    float *o = s->att + query_at(k, row, head);
-    const float norm = scores_at(k, row, head)[s->rows[row].position + 1];
-    for (int d = 0; d < s->model->h.head_dim; d++)
-        o[d] *= norm;
+    const struct rr_session *s = k->s;
+    const struct rr_kernels *kern = &s->engine->kernels;
+    const int n = rr_min_int(s->rows[row].position + 1, k->to) - k->from;
+    struct running *r = &k->running[in_group(k, row, head)];
+    if (n <= 0)
+        return;
+    float before = r->max;
+    const float sum = kern->softmax_exp(scores_at(k, row, head), n, &r->max);
+    if (k->from > 0 && before != r->max) {
+        float *o = s->att + query_at(k, row, head);
+        const float less = kern->softmax_exp(&before, 1, &r->max);
+        for (int d = 0; d < s->model->h.head_dim; d++)
+            o[d] *= less;
+        r->sum *= less;
+    }
+    r->sum += sum;
 }
 
 /* Nodes from the root down to `node`; returns how many. */
@@ -164,30 +187,55 @@ static int path_of(const struct rr_session *s, int node, int path[RR_MAX_DEPTH])
     return n;
 }
 
-static void attend(const struct task *k, int n_rows)
+/* The block k->from .. k->to - 1 of rows whose path has `above` nodes above their own. */
+static void attend_block(const struct task *k, int n_rows, const int *path, int above)
 {
     const struct rr_session *s = k->s;
     const int end = k->row0 + n_rows;
-    int path[RR_MAX_DEPTH], above = path_of(s, s->rows[k->row0].node, path) - 1;
     for (int i = 0; i < above; i++)
         node_scores(k, k->row0, n_rows, &s->nodes[path[i]], s->nodes[path[i + 1]].behind);
     for (int row = k->row0, n; row < end; row += n) {
         const struct node *nd = &s->nodes[s->rows[row].node];
         n = rows_of_node(s, row, end);
-        node_scores(k, row, n, nd, s->rows[row + n - 1].position - nd->start + 1);
+        const int gone = finished(k, row, n);
+        node_scores(k, row + gone, n - gone, nd, s->rows[row + n - 1].position - nd->start + 1);
     }
     for (int row = k->row0; row < end; row++)
         for (int head = 0; head < k->group; head++)
-            normalise(k, row, head);
+            weigh(k, row, head);
     for (int i = 0; i < above; i++)
         node_values(k, k->row0, n_rows, &s->nodes[path[i]], 0, s->nodes[path[i + 1]].behind);
     for (int row = k->row0, n; row < end; row += n) {
         n = rows_of_node(s, row, end);
-        own_values(k, row, n);
+        const int gone = finished(k, row, n);
+        if (gone < n)
+            own_values(k, row + gone, n - gone);
     }
-    for (int row = k->row0; row < end; row++)
-        for (int head = 0; head < k->group; head++)
-            scale(k, row, head);
+}
+
+static void attend(struct task *k, int n_rows)
+{
+    struct rr_session *s = k->s;
+    const int hd = s->model->h.head_dim;
+    int path[RR_MAX_DEPTH], above = path_of(s, s->rows[k->row0].node, path) - 1, n = 0;
+    for (int row = k->row0; row < k->row0 + n_rows; row++) {
+        n = rr_max_int(n, s->rows[row].position + 1);
+        memset(s->att + query_at(k, row, 0), 0, (size_t)k->group * (size_t)hd * sizeof(float));
+    }
+    for (size_t i = 0; i < (size_t)n_rows * (size_t)k->group; i++)
+        k->running[i] = (struct running){.max = -INFINITY};
+    for (k->from = 0; k->from < n; k->from = k->to) {
+        k->to = rr_min_int(k->from + RR_BLOCK, n);
+        attend_block(k, n_rows, path, above);
+    }
+    for (int row = k->row0; row < k->row0 + n_rows; row++) {
+        for (int head = 0; head < k->group; head++) {
+            float *o = s->att + query_at(k, row, head);
+            const float norm = 1.0f / k->running[in_group(k, row, head)].sum;
+            for (int d = 0; d < hd; d++)
+                o[d] *= norm;
+        }
+    }
 }
 
 static void attention_task(void *arg, int task, int worker)
@@ -196,14 +244,16 @@ static void attention_task(void *arg, int task, int worker)
     struct rr_session *s = job->s;
     const int n_kv = s->model->h.n_kv_heads, group = s->model->h.n_heads / n_kv;
     const struct span *sp = &s->spans[task / n_kv];
-    const struct task k = {
-        .s = s,
-        .layer = job->layer,
-        .kv_head = task % n_kv,
-        .group = group,
-        .row0 = sp->row0,
-        .scores = s->scores + (size_t)worker * RR_SPAN_ROWS * (size_t)group * s->score_stride,
-        .stretch = s->stretch + (size_t)worker * RR_STRETCH * (size_t)s->model->h.head_dim};
+    const size_t queries = (size_t)RR_SPAN_ROWS * (size_t)group;
+    struct task k = {.s = s,
+                     .layer = job->layer,
+                     .kv_head = task % n_kv,
+                     .group = group,
+                     .row0 = sp->row0,
+                     .scores = s->scores + (size_t)worker * queries * RR_SCORES,
+                     .running = s->running + (size_t)worker * queries,
+                     .stretch =
+                         s->stretch + (size_t)worker * RR_STRETCH * (size_t)s->model->h.head_dim};
     attend(&k, sp->n_rows);
 }
 

@@ -46,9 +46,9 @@ static void lay_out(struct rr_session *s, struct carver *c)
     const size_t cache = (size_t)h->n_layers * (size_t)h->n_kv_heads * cells;
     const size_t q_dim = (size_t)h->n_heads * hd, kv_dim = (size_t)h->n_kv_heads * hd,
                  embd = (size_t)h->n_embd;
+    const size_t queries = threads * RR_SPAN_ROWS * (size_t)(h->n_heads / h->n_kv_heads);
     size_t widest = q_dim > embd ? q_dim : embd;
     widest = (size_t)h->n_ff > widest ? (size_t)h->n_ff : widest;
-    s->score_stride = rr_round_up((size_t)s->o.n_context + 2 * RR_PANEL, 16);
     s->nodes = carve(c, (size_t)s->o.n_nodes, sizeof *s->nodes);
     s->cell_bytes = rr_cache_cell_bytes(s->o.cache, h->head_dim);
     s->keys = carve(c, cache, s->cell_bytes);
@@ -79,8 +79,8 @@ static void lay_out(struct rr_session *s, struct carver *c)
         s->xq.sum = carve(c, rows, 2 * (widest / RR_QK) * sizeof(int16_t));
     }
     s->panels = carve(c, threads, rr_gemm_scratch(kern, (int)widest));
-    s->scores = carve(c, threads * RR_SPAN_ROWS * (size_t)(h->n_heads / h->n_kv_heads),
-                      s->score_stride * sizeof(float));
+    s->scores = carve(c, queries, RR_SCORES * sizeof(float));
+    s->running = carve(c, queries, sizeof *s->running);
     s->stretch = carve(c, threads, RR_STRETCH * hd * sizeof(float));
     s->logits = carve(c, RR_HEAD_ROWS, (size_t)h->n_vocab * sizeof(float));
 }

@@ -21,6 +21,11 @@ struct row {
     int token, node, cell, position;
 };
 
+/* The softmax of one query so far: the greatest score, and the sum of exp(score - max). */
+struct running {
+    float max, sum;
+};
+
 /* A run of consecutive rows of one node or of children of one node: what one attention task works
  * on. */
 struct span {
@@ -49,18 +54,20 @@ struct rr_session {
     float *q, *att;   /* [R, n_heads head_dim] */
     float *k, *v;     /* [R, n_kv_heads head_dim] */
     float *gate, *up; /* [R, n_ff] */
-    struct rr_quantised xq; /* [R, the widest] the input of a product, where kernels want it so */
-    unsigned char *panels;  /* [threads][rr_gemm_scratch of the widest] */
-    float *scores;          /* [threads][RR_SPAN_ROWS][heads of a group][score_stride] */
-    float *stretch;         /* [threads][RR_STRETCH cells][head_dim] */
-    size_t score_stride;
-    float *logits; /* [RR_HEAD_ROWS, n_vocab] */
+    struct rr_quantised xq;  /* [R, the widest] the input of a product, where kernels want it so */
+    unsigned char *panels;   /* [threads][rr_gemm_scratch of the widest] */
+    float *scores;           /* [threads][RR_SPAN_ROWS][heads of a group][RR_SCORES] */
+    struct running *running; /* [threads][RR_SPAN_ROWS][heads of a group] */
+    float *stretch;          /* [threads][RR_STRETCH cells][head_dim] */
+    float *logits;           /* [RR_HEAD_ROWS, n_vocab] */
 };
 
 #define RR_HEAD_ROWS 16 /* rows of the head computed at once */
 
 #define RR_SPAN_ROWS 16 /* rows of one attention task, at most */
 #define RR_STRETCH 64   /* cells that stay in the first-level cache, a multiple of RR_PANEL */
+#define RR_BLOCK 512    /* positions whose scores are kept at once, a multiple of RR_STRETCH */
+#define RR_SCORES (RR_BLOCK + 2 * RR_PANEL) /* of one query: a block, and room on either side */
 
 /* What was done since the last call was this step. */
 void rr_session_step(struct rr_session *s, enum rr_step step);

@@ -677,18 +677,20 @@ Test(kernel, attn_values)
 
 /* ---- element by element ---- */
 
-/* softmax_exp of s[0..n) against exp in double. */
-static void check_softmax(const struct rr_kernels *k, const float *in, int n)
+/* softmax_exp of s[0..n), behind others whose greatest was `before`, against exp in double. */
+static void check_softmax(const struct rr_kernels *k, const float *in, int n, float before)
 {
     static struct fence fs;
     float *s = fenced_floats(&fs, (size_t)n);
     double total = 0;
-    float max = in[0];
+    float max = before, greatest = before;
     memcpy(s, in, (size_t)n * sizeof *s);
-    const float sum = k->softmax_exp(s, n);
+    const float sum = k->softmax_exp(s, n, &greatest);
     CHECK(guard_is_whole(s), "%s softmax_exp n=%d wrote before its output", level_of(k), n);
-    for (int i = 1; i < n; i++)
+    for (int i = 0; i < n; i++)
         max = in[i] > max ? in[i] : max;
+    CHECK(greatest == max, "%s softmax_exp n=%d: the greatest is %g; expected %g", level_of(k), n,
+          (double)greatest, (double)max);
     for (int i = 0; i < n; i++) {
         const double x = (double)(in[i] - max), e = exp(x);
         /* Below -87 anything between nothing and the smallest normal number will do. */
@@ -714,18 +716,20 @@ Test(kernel, softmax_exp)
         for (int n = 1; n <= 70; n++) {
             for (int kind = 0; kind < N_KINDS; kind++) {
                 fill(s, (size_t)n, (enum kind)kind, &r);
-                check_softmax(&k, s, n);
+                check_softmax(&k, s, n, -INFINITY);
+                check_softmax(&k, s, n, s[0]);
+                check_softmax(&k, s, n, 5);
             }
             for (int at = 0; at < n; at++) { /* the largest anywhere */
                 fill(s, (size_t)n, PLAIN, &r);
                 s[at] = 30;
-                check_softmax(&k, s, n);
+                check_softmax(&k, s, n, 29);
             }
         }
         for (int round = 0; round < 24; round++) { /* the whole range of exp, finely */
             for (int i = 0; i < 4096; i++)
                 s[i] = i ? -4.0f * (float)round - 4.0f * (float)rr_rng_unit(&r) : 0;
-            check_softmax(&k, s, 4096);
+            check_softmax(&k, s, 4096, -INFINITY);
         }
     }
 }
@@ -739,7 +743,7 @@ Test(kernel, softmax_exp_passes_nan_on)
             for (int i = 0; i < n; i++)
                 s[i] = (float)i / 10;
             s[at] = NAN;
-            const float sum = k.softmax_exp(s, n);
+            const float sum = k.softmax_exp(s, n, &(float){-INFINITY});
             CHECK(isnan(sum) && isnan(s[at]),
                   "%s softmax_exp n=%d: NaN at %d becomes %g, the sum %g", level_of(&k), n, at,
                   (double)s[at], (double)sum);

@@ -81,7 +81,7 @@ static void run_softmax(void *arg)
 {
     struct ground *g = arg;
     memcpy(g->y, g->x, KEYS * sizeof *g->y);
-    g->y[KEYS] = g->k.softmax_exp(g->y, KEYS);
+    g->y[KEYS] = g->k.softmax_exp(g->y, KEYS, &(float){-INFINITY});
 }
 
 static void run_rmsnorm(void *arg)

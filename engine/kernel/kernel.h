@@ -118,8 +118,9 @@ struct rr_kernels {
      * [RR_PANEL] d[D / RR_QK][RR_PANEL], a value y[D] = q[D] d[D / RR_QK]. */
     void (*keys_q8_0)(float *y, const int8_t *q, const float *d, int head_dim);
     void (*values_q8_0)(float *y, const int8_t *q, const float *d, int head_dim);
-    /* s[i] = exp(s[i] - max s); returns the sum of them. n >= 1. */
-    float (*softmax_exp)(float *s, int n);
+    /* *greatest = max(*greatest, max s); s[i] = exp(s[i] - *greatest); returns the sum of them.
+     * n >= 1. */
+    float (*softmax_exp)(float *s, int n, float *greatest);
     /* y[n] = x / sqrt(mean(x^2) + eps) * g */
     void (*rmsnorm)(float *y, const float *x, const float *g, int n, float eps);
     /* g[n] = g / (1 + exp(-g)) * u; exp stops at exp(88), so below -88 it is g / 1.7e38, not 0 */

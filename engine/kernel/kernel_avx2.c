@@ -381,9 +381,9 @@ RR_INLINE __m256 exp8(__m256 x)
     return _mm256_mul_ps(p, _mm256_castsi256_ps(e));
 }
 
-static float softmax_exp(float *s, int n)
+static float softmax_exp(float *s, int n, float *greatest)
 {
-    float max = s[0];
+    float max = *greatest;
     __m256 acc = _mm256_setzero_ps();
     int i = 0;
     if (n >= 8) {
@@ -397,6 +397,7 @@ static float softmax_exp(float *s, int n)
     }
     for (; i < n; i++)
         max = s[i] > max ? s[i] : max;
+    *greatest = max;
     __m256 vmax = _mm256_set1_ps(max);
     for (i = 0; i < n; i += 8) {
         __m256i mask = tail_mask(n - i);

@@ -400,14 +400,15 @@ RR_INLINE __m512 exp16(__m512 x)
     return _mm512_mul_ps(p, _mm512_castsi512_ps(e));
 }
 
-static float softmax_exp(float *s, int n)
+static float softmax_exp(float *s, int n, float *greatest)
 {
-    __m512 m = _mm512_set1_ps(s[0]), acc = _mm512_setzero_ps();
+    __m512 m = _mm512_set1_ps(*greatest), acc = _mm512_setzero_ps();
     for (int i = 0; i < n; i += 16) {
         __mmask16 mask = tail_mask(n - i);
         m = _mm512_mask_max_ps(m, mask, m, _mm512_maskz_loadu_ps(mask, s + i));
     }
-    __m512 max = _mm512_set1_ps(_mm512_reduce_max_ps(m));
+    *greatest = _mm512_reduce_max_ps(m);
+    __m512 max = _mm512_set1_ps(*greatest);
     for (int i = 0; i < n; i += 16) {
         __mmask16 mask = tail_mask(n - i);
         __m512 e = exp16(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, s + i), max));

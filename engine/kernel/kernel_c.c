@@ -389,11 +389,12 @@ static void to_f16(uint16_t *y, const float *x, int n)
 
 #include "engine/kernel/cache_q8_0.h"
 
-static float softmax_exp(float *s, int n)
+static float softmax_exp(float *s, int n, float *greatest)
 {
-    float max = s[0], acc[LANES] = {0};
-    for (int i = 1; i < n; i++)
+    float max = *greatest, acc[LANES] = {0};
+    for (int i = 0; i < n; i++)
         max = s[i] > max ? s[i] : max;
+    *greatest = max;
     for (int i = 0; i < n; i++) {
         s[i] = exp_c(s[i] - max);
         acc[i % LANES] += s[i];

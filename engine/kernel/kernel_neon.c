@@ -227,9 +227,9 @@ RR_INLINE float32x4_t exp4(float32x4_t x)
     return vmulq_f32(p, vreinterpretq_f32_s32(e));
 }
 
-static float softmax_exp(float *s, int n)
+static float softmax_exp(float *s, int n, float *greatest)
 {
-    float max = s[0];
+    float max = *greatest;
     float32x4_t acc = v_zero(), m = vdupq_n_f32(max);
     int i = 0;
     for (; i + LANES <= n; i += LANES)
@@ -237,6 +237,7 @@ static float softmax_exp(float *s, int n)
     max = vmaxnmvq_f32(m);
     for (; i < n; i++)
         max = s[i] > max ? s[i] : max;
+    *greatest = max;
     for (i = 0; i < n; i += LANES) {
         const int left = n - i < LANES ? n - i : LANES;
         float32x4_t e = exp4(vsubq_f32(v_load_n(s + i, left), vdupq_n_f32(max)));

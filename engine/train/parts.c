@@ -446,7 +446,7 @@ rr_real rr_softmax_row(const struct rr_part *p, rr_real *s, int n)
         sum += s[i] = exp(s[i] - max);
     return sum;
 #else
-    return p->engine->kernels.softmax_exp(s, n);
+    return p->engine->kernels.softmax_exp(s, n, &(float){-INFINITY});
 #endif
 }
 
