@@ -9,6 +9,8 @@
 
 struct job {
     const char *output, *type;
+    int kind; /* of the matrices: an enum rr_type, or -1: as they are */
+    bool mixed;
     struct progress bar;
 };
 
@@ -19,14 +21,19 @@ static bool step(void *arg, long long done, long long all)
     return tool_interrupted();
 }
 
-/* -1: none is called so, or it cannot be written. */
-static int type_from_name(const char *name)
+#define TYPES "f32|f16|bf16|q8_0|q6_k|q5_k|q5_k_m|q4_k|q4_k_m|q4_0"
+
+/* -1: none is called so, or it cannot be written. The mixtures have an "_M" behind the type. */
+static int type_from_name(const char *name, bool *mixed)
 {
     char upper[16];
     size_t n = 0;
     for (; name[n] && n + 1 < sizeof upper; n++)
         upper[n] = (char)toupper((unsigned char)name[n]);
     upper[n] = 0;
+    *mixed = strcmp(upper, "Q4_K_M") == 0 || strcmp(upper, "Q5_K_M") == 0;
+    if (*mixed)
+        upper[strlen("Q4_K")] = 0;
     for (int t = 0; t < RR_TYPE_COUNT; t++)
         if (rr_can_store((enum rr_type)t) &&
             strcmp(upper, rr_type_info((enum rr_type)t)->name) == 0)
@@ -78,13 +85,12 @@ static int report(const char *path, struct rr_error *err)
     return RR_OK;
 }
 
-static int write_model(struct job *j, struct loaded *l, const char *adapter, int type,
-                       struct rr_error *err)
+static int write_model(struct job *j, struct loaded *l, const char *adapter, struct rr_error *err)
 {
     struct rr_vocab v;
     struct rr_adapter_report r = {0};
-    int rc = RR_OK, kept = type;
-    if (type < 0)
+    int rc = RR_OK, kept = j->kind;
+    if (kept < 0)
         rc = default_type(&l->weights, adapter, &kept, err);
     if (!rc && adapter)
         rc = tool_merge_adapter(l, adapter, &r, err);
@@ -107,7 +113,8 @@ static int write_model(struct job *j, struct loaded *l, const char *adapter, int
                                        .notes = l->weights.notes,
                                        .n_notes = l->weights.n_notes,
                                        .type = kept,
-                                       .kernels = &l->engine.kernels,
+                                       .mixed = j->mixed,
+                                       .engine = &l->engine,
                                        .progress = step,
                                        .progress_arg = j};
     tool_catch_interrupt();
@@ -125,8 +132,9 @@ static int run(const struct command *c, int argc, char **argv)
     struct job j = {0};
     struct option opts[] = {
         {"output", 'o', OPT_TEXT, &j.output, "FILE", "the GGUF file to write", 0, 0, false},
-        {"type", 0, OPT_TEXT, &j.type, "f32|f16|bf16|q8_0|q4_0",
-         "of the matrices (q4_0: the head is q8_0) [as they are]", 0, 0, false},
+        {"type", 0, OPT_TEXT, &j.type, TYPES,
+         "of the matrices (the head: q8_0 with q4_0, q6_k with the K types) [as they are]", 0, 0,
+         false},
         MODEL_OPTION_ROWS(mo),
     };
     struct args a;
@@ -141,9 +149,9 @@ static int run(const struct command *c, int argc, char **argv)
         return args_misuse(c, "--adapter is needed");
     if (c == &cmd_quantize && !j.type)
         return args_misuse(c, "--type is needed");
-    const int type = j.type ? type_from_name(j.type) : -1;
-    if (j.type && type < 0)
-        return args_misuse(c, "--type is '%s'; expected f32, f16, bf16, q8_0 or q4_0", j.type);
+    j.kind = j.type ? type_from_name(j.type, &j.mixed) : -1;
+    if (j.type && j.kind < 0)
+        return args_misuse(c, "--type is '%s'; expected one of " TYPES, j.type);
     rc = rr_out_check(j.output, &err);
     if (rc)
         return tool_fail(&err);
@@ -152,7 +160,7 @@ static int run(const struct command *c, int argc, char **argv)
     rc = tool_load(&l, a.positional[0], &mo, false);
     if (rc >= 0)
         return rc;
-    rc = write_model(&j, &l, adapter, type, &err);
+    rc = write_model(&j, &l, adapter, &err);
     tool_unload(&l);
     if (!rc)
         rc = report(j.output, &err);
@@ -162,8 +170,7 @@ static int run(const struct command *c, int argc, char **argv)
 #define NOTES                                                                                      \
     "The file is written under another name and then renamed, so MODEL itself may be the output. " \
     "It is read back before the command ends well. Rows that hold no whole blocks of a type "      \
-    "become "                                                                                      \
-    "f16. Hugging Face's order of rows becomes GGUF's.\n"
+    "become q8_0 (K types) or f16. Hugging Face's order of rows becomes GGUF's.\n"
 
 const struct command cmd_convert = {
     .name = "convert",
@@ -191,10 +198,12 @@ const struct command cmd_merge = {
 
 const struct command cmd_quantize = {
     .name = "quantize",
-    .synopsis = "MODEL --type q8_0|q4_0 -o FILE",
+    .synopsis = "MODEL --type TYPE -o FILE",
     .summary = "write a model in a smaller type",
-    .examples = "  recrank quantize model.gguf --type q8_0 -o model.q8_0.gguf\n",
-    .notes = NOTES,
+    .examples = "  recrank quantize model.gguf --type q4_k_m -o model.q4_k_m.gguf\n",
+    .notes = "q4_k_m and q5_k_m are llama.cpp's mixtures: q6_k for half of the layers' attn_v and "
+             "ffn_down. The scales of q8_0 and q4_0 are those of ggml's reference, those of the K "
+             "types are searched for. " NOTES,
     .min_args = 1,
     .max_args = 1,
     .run = run,

@@ -6,7 +6,7 @@
 #include <string.h>
 #include "engine/base/check.h"
 #include "engine/base/file.h"
-#include "weights/adapter.h"
+#include "weights/items.h"
 #include "weights/stored.h"
 
 #define ALIGN 32
@@ -26,14 +26,10 @@ struct writer {
     const char *path;
     struct rr_error *err;
     struct rr_buf head;
-    uint64_t n_kv, n_tensors, data_bytes, written;
-    const float *factors;  /* [head_dim / 2] of the rotation, or NULL; */
-    float *made;           /* those that were made here */
-    int longest;           /* columns */
-    float *floats;         /* [longest] a row read, */
-    unsigned char *stored; /* and as it is written */
-    FILE *out;
-    int rc;
+    uint64_t n_kv, n_tensors, data_bytes;
+    const float *factors; /* [head_dim / 2] of the rotation, or NULL; */
+    float *made;          /* those that were made here */
+    struct rr_item_writer rows;
 };
 
 static void put_u32(struct rr_buf *b, uint32_t v)
@@ -195,87 +191,10 @@ static void set_tokenizer(struct writer *w, const struct rr_vocab *v)
     set_bool(w, "tokenizer.ggml.remove_extra_whitespaces", v->remove_extra_space);
 }
 
-/* A tensor of the file: where it is, which of q and k it is (their rows may be in another order),
- * and the type that it is written as. */
-struct item {
-    const char *name;
-    struct rr_tensor t;
-    bool vector;
-    int matrix; /* enum rr_lm_matrix, or -1 */
-    enum rr_type as;
-};
-
-/* What is done to every tensor of a model, in the order of the file. */
-typedef void item_fn(struct writer *w, const struct item *item);
-
-static enum rr_type type_as(const struct writer *w, const struct item *i, bool is_head)
+/* Its entry in the list of tensors. */
+static int put_info(void *arg, const struct rr_item *i)
 {
-    const int type = w->o->type;
-    if (i->vector || type < 0)
-        return i->t.type;
-    /* What every token is chosen by deserves more than four bits. */
-    const enum rr_type as = is_head && type == RR_TYPE_Q4_0 ? RR_TYPE_Q8_0 : (enum rr_type)type;
-    return i->t.n_cols % rr_type_info(as)->block ? RR_TYPE_F16 : as;
-}
-
-static void one(struct writer *w, item_fn *fn, const char *name, const struct rr_tensor *t,
-                int matrix, bool is_head)
-{
-    struct item i = {.name = name, .t = *t, .matrix = matrix};
-    i.as = type_as(w, &i, is_head);
-    fn(w, &i);
-}
-
-static void one_vector(struct writer *w, item_fn *fn, const char *name, const float *v, int n)
-{
-    const struct rr_tensor t = {.type = RR_TYPE_F32, .n_rows = 1, .n_cols = n, .data = v};
-    fn(w, &(struct item){.name = name, .t = t, .vector = true, .matrix = -1, .as = RR_TYPE_F32});
-}
-
-static void each_tensor(struct writer *w, item_fn *fn)
-{
-    const struct rr_model *m = w->m;
-    const struct rr_names *n = &rr_names_gguf;
-    char name[64];
-    if (w->factors)
-        one_vector(w, fn, n->rope_freqs, w->factors, m->h.head_dim / 2);
-    one(w, fn, n->embed, &m->embed, -1, m->tied);
-    for (int i = 0; i < m->h.n_layers; i++) {
-        const struct rr_layer *l = &m->layers[i];
-        const struct {
-            const char *name;
-            const struct rr_tensor *t;
-            const float *v;
-            int matrix;
-        } all[] = {{n->attn_norm, NULL, l->attn_norm, -1},
-                   {n->wq, &l->wq, NULL, RR_LM_Q},
-                   {n->wk, &l->wk, NULL, RR_LM_K},
-                   {n->wv, &l->wv, NULL, -1},
-                   {n->wo, &l->wo, NULL, -1},
-                   {n->ffn_norm, NULL, l->ffn_norm, -1},
-                   {n->gate, &l->gate, NULL, -1},
-                   {n->up, &l->up, NULL, -1},
-                   {n->down, &l->down, NULL, -1}};
-        for (size_t k = 0; k < sizeof all / sizeof all[0]; k++) {
-            snprintf(name, sizeof name, all[k].name, i);
-            if (all[k].t)
-                one(w, fn, name, all[k].t, all[k].matrix, false);
-            else
-                one_vector(w, fn, name, all[k].v, m->h.n_embd);
-        }
-    }
-    one_vector(w, fn, n->out_norm, m->out_norm, m->h.n_embd);
-    if (!m->tied)
-        one(w, fn, n->head, &m->head, -1, true);
-}
-
-static uint64_t item_bytes(const struct item *i)
-{
-    return (uint64_t)i->t.n_rows * rr_row_bytes(i->as, (size_t)i->t.n_cols);
-}
-
-static void put_info(struct writer *w, const struct item *i)
-{
+    struct writer *w = arg;
     put_string(&w->head, i->name, strlen(i->name));
     put_u32(&w->head, i->vector ? 1 : 2);
     put_u64(&w->head, (uint64_t)i->t.n_cols);
@@ -283,59 +202,26 @@ static void put_info(struct writer *w, const struct item *i)
         put_u64(&w->head, (uint64_t)i->t.n_rows);
     put_u32(&w->head, type_numbers[i->as]);
     put_u64(&w->head, w->data_bytes);
-    w->data_bytes = rr_round_up(w->data_bytes + item_bytes(i), ALIGN);
-    w->longest = i->t.n_cols > w->longest ? i->t.n_cols : w->longest;
-}
-
-static void count_tensor(struct writer *w, const struct item *i)
-{
-    (void)i;
-    w->n_tensors++;
-}
-
-/* Row `row` of the file's order: where ours has it. */
-static const unsigned char *row_of(const struct writer *w, const struct item *i, int row)
-{
-    struct rr_hparams h = w->m->h;
-    if (!h.rope.interleaved && i->matrix >= 0) {
-        h.rope.interleaved = true;
-        row = rr_adapter_row(&h, (enum rr_lm_matrix)i->matrix, row);
-    }
-    return (const unsigned char *)i->t.data +
-           (size_t)row * rr_row_bytes(i->t.type, (size_t)i->t.n_cols);
-}
-
-static int put_rows(struct writer *w, const struct item *i)
-{
-    const size_t bytes = rr_row_bytes(i->as, (size_t)i->t.n_cols);
-    for (int row = 0; row < i->t.n_rows; row++) {
-        const unsigned char *from = row_of(w, i, row);
-        if (i->as != i->t.type) {
-            w->o->kernels->row_f32[i->t.type](w->floats, from, i->t.n_cols);
-            if (!rr_store_row(w->stored, i->as, w->floats, i->t.n_cols))
-                return rr_fail(w->err, RR_ERR_DATA, "OVERFLOW", RR_AT_OBJECT(w->path, i->name),
-                               "a weight in row %d is not finite, or too large for %s", row,
-                               rr_type_info(i->as)->name);
-            from = w->stored;
-        }
-        fwrite(from, 1, bytes, w->out);
-    }
+    w->data_bytes = rr_round_up(w->data_bytes + rr_item_bytes(i), ALIGN);
     return RR_OK;
 }
 
-static void put_data(struct writer *w, const struct item *i)
+static int count_tensor(void *arg, const struct rr_item *i)
+{
+    struct writer *w = arg;
+    (void)i;
+    w->n_tensors++;
+    return RR_OK;
+}
+
+static int put_data(void *arg, const struct rr_item *i)
 {
     static const char zeros[ALIGN] = {0};
-    const uint64_t n = item_bytes(i);
-    if (w->rc)
-        return;
-    w->rc = put_rows(w, i);
-    fwrite(zeros, 1, (size_t)(rr_round_up(n, ALIGN) - n), w->out);
-    w->written += rr_round_up(n, ALIGN);
-    if (!w->rc && w->o->progress &&
-        w->o->progress(w->o->progress_arg, (long long)w->written, (long long)w->data_bytes))
-        w->rc = rr_fail(w->err, RR_ERR_INTERRUPTED, "INTERRUPTED", RR_AT_FILE(w->path),
-                        "stopped; nothing was written");
+    struct writer *w = arg;
+    const uint64_t n = rr_item_bytes(i);
+    int rc = rr_item_write(&w->rows, i, w->err);
+    fwrite(zeros, 1, (size_t)(rr_round_up(n, ALIGN) - n), w->rows.out);
+    return rc;
 }
 
 /* LLaMA-3's stretching of long wavelengths as divisors of the frequencies, as GGUF has it. */
@@ -355,18 +241,51 @@ static int make_factors(struct writer *w)
     return RR_OK;
 }
 
+static int each(struct writer *w, rr_item_fn *fn)
+{
+    return rr_each_item(w->m, &rr_names_gguf, w->o, w->factors, fn, w);
+}
+
+/* llama.cpp's number for what most of a file's tensors are; -1: it has none. */
+static int file_type(const struct writer *w)
+{
+    switch (w->o->type < 0 ? (int)w->m->layers[0].wq.type : w->o->type) {
+    case RR_TYPE_F32:
+        return 0;
+    case RR_TYPE_F16:
+        return 1;
+    case RR_TYPE_Q4_0:
+        return 2;
+    case RR_TYPE_Q8_0:
+        return 7;
+    case RR_TYPE_Q4_K:
+        return w->o->mixed ? 15 : 14;
+    case RR_TYPE_Q5_K:
+        return w->o->mixed ? 17 : 16;
+    case RR_TYPE_Q6_K:
+        return 18;
+    case RR_TYPE_BF16:
+        return 32;
+    default:
+        return -1;
+    }
+}
+
 static void make_head(struct writer *w, struct rr_buf *out, const struct rr_vocab *v)
 {
     set_string(w, "general.architecture", "llama");
     set_string(w, "general.name", w->o->name);
     set_u32(w, "general.alignment", ALIGN);
+    if (file_type(w) >= 0)
+        set_u32(w, "general.file_type", file_type(w));
+    set_u32(w, "general.quantization_version", 2);
     set_hparams(w, &w->m->h);
     for (size_t i = 0; i < w->o->n_notes; i++)
         set_note(w, &w->o->notes[i]);
     if (v)
         set_tokenizer(w, v);
-    each_tensor(w, count_tensor);
-    each_tensor(w, put_info);
+    each(w, count_tensor);
+    each(w, put_info);
     rr_buf_puts(out, "GGUF");
     put_u32(out, 3);
     put_u64(out, w->n_tensors);
@@ -404,26 +323,23 @@ int rr_gguf_write_model(const char *path, const struct rr_model *m, const struct
         rc = make_factors(&w);
     if (!rc)
         make_head(&w, &head, v);
-    if (!rc) {
-        w.floats = rr_alloc((size_t)w.longest, sizeof *w.floats);
-        w.stored = rr_alloc((size_t)w.longest, sizeof *w.floats);
-        if (head.failed || !w.floats || !w.stored)
-            rc = rr_fail_memory(err, "GGUF head", head.n);
-    }
+    if (!rc && head.failed)
+        rc = rr_fail_memory(err, "GGUF head", head.n);
+    if (!rc)
+        rc = rr_item_writer_open(&w.rows, m, o, path, err);
     if (!rc)
         rc = rr_out_open(&out, path, err);
     if (!rc) {
-        w.out = out.f;
+        w.rows.out = out.f;
+        w.rows.interleaved = true;
         fwrite(head.data, 1, head.n, out.f);
-        each_tensor(&w, put_data);
-        rc = w.rc;
+        rc = each(&w, put_data);
         if (rc)
             rr_out_close(&out);
         else
             rc = rr_out_commit(&out, err);
     }
-    rr_free(w.floats);
-    rr_free(w.stored);
+    rr_item_writer_close(&w.rows);
     rr_free(w.made);
     rr_buf_free(&w.head);
     rr_buf_free(&head);

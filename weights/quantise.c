@@ -3,6 +3,7 @@
  * largest magnitude / -8, nibbles trunc(x / scale + 8.5), at most 15. */
 #include <math.h>
 #include <string.h>
+#include "weights/quantise.h"
 #include "weights/write.h"
 
 /* Which of x[RR_QK] has the largest magnitude (the first of equals); false: one is not finite. */
@@ -70,7 +71,8 @@ static uint16_t to_bf16(float x)
 bool rr_can_store(enum rr_type type)
 {
     return type == RR_TYPE_F32 || type == RR_TYPE_F16 || type == RR_TYPE_BF16 ||
-           type == RR_TYPE_Q8_0 || type == RR_TYPE_Q4_0;
+           type == RR_TYPE_Q8_0 || type == RR_TYPE_Q4_0 || type == RR_TYPE_Q6_K ||
+           type == RR_TYPE_Q5_K || type == RR_TYPE_Q4_K;
 }
 
 bool rr_store_row(void *out, enum rr_type type, const float *x, int n)
@@ -97,6 +99,15 @@ bool rr_store_row(void *out, enum rr_type type, const float *x, int n)
             break;
         case RR_TYPE_Q8_0:
             fits = store_q8_0(p, x + i);
+            break;
+        case RR_TYPE_Q6_K:
+            fits = rr_store_q6_k(p, x + i);
+            break;
+        case RR_TYPE_Q5_K:
+            fits = rr_store_q5_k(p, x + i);
+            break;
+        case RR_TYPE_Q4_K:
+            fits = rr_store_q4_k(p, x + i);
             break;
         default:
             fits = store_q4_0(p, x + i);

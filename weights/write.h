@@ -2,6 +2,7 @@
 #ifndef RR_WEIGHTS_WRITE_H
 #define RR_WEIGHTS_WRITE_H
 
+#include "engine/engine.h"
 #include "engine/model.h"
 #include "tokenizer/tokenizer.h"
 #include "weights/stored.h"
@@ -11,8 +12,11 @@ struct rr_write_options {
     const struct rr_note *notes;
     size_t n_notes;
     int type; /* of the matrices: an enum rr_type that rr_can_store, or -1: what each has. With Q4_0
-                 the head is Q8_0; rows that hold no whole blocks become F16 */
-    const struct rr_kernels *kernels;                           /* to read rows, with a type */
+                 the head is Q8_0, with the K types Q6_K. Rows that hold no whole blocks become Q8_0
+                 (K types) or F16 */
+    bool mixed; /* with Q4_K, Q5_K: Q6_K for attn_v and ffn_down of about half the layers, as the
+                   mixtures that llama.cpp calls Q4_K_M and Q5_K_M have them */
+    struct rr_engine *engine; /* converts the rows, with a type; its pool is used */
     bool (*progress)(void *arg, long long done, long long all); /* true: stop; or NULL */
     void *progress_arg;
 };
@@ -27,7 +31,8 @@ int rr_gguf_write_model(const char *path, const struct rr_model *m, const struct
 
 bool rr_can_store(enum rr_type type);
 /* x[n] as a row of a type that can be stored; n is whole blocks. Rounded to nearest: halves to even
- * for F16 and BF16; Q8_0 and Q4_0 as ggml's reference does. False: a number that is not finite, or
+ * for F16 and BF16; Q8_0 and Q4_0 as ggml's reference does; Q6_K, Q5_K and Q4_K with scales that
+ * were searched for (quantise_k.c). False: a number that is not finite, or
  * too large. */
 bool rr_store_row(void *out, enum rr_type type, const float *x, int n);
 
