@@ -78,8 +78,8 @@ Test(vocab, any_text_comes_back_from_a_learned_one_and_from_its_file)
         struct rr_error err = {0};
         struct rr_tokenizer *t = learn(&v, &arena, 300, whole), *read,
                             *twin = learn(&again, &other, 300, whole);
-        rr_vocab_write(&file, &v);
-        rr_vocab_write(&same, &again);
+        rr_tokenizer_write(&file, &v);
+        rr_tokenizer_write(&same, &again);
         cr_assert(file.n == same.n && memcmp(file.data, same.data, file.n) == 0,
                   "the same texts gave other bytes");
         cr_assert(rr_tokenizer_from_sentencepiece(&read, file.data, file.n, "written", &err) == 0,

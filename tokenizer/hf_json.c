@@ -6,12 +6,6 @@
 #include "engine/base/limits.h"
 #include "tokenizer/internal.h"
 
-static const char pattern_gpt2[] =
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-static const char pattern_llama3[] =
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| "
-    "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-
 struct reader {
     struct rr_vocab v;
     bool bytes;    /* byte-level */
@@ -260,9 +254,9 @@ static int pre_tokenizer(struct reader *r, const struct rr_json *v, const char *
         if (!rr_json_is_string(rr_json_get(v, "behavior"), "Isolated") ||
             !is_false(rr_json_get(v, "invert")) || r->v.rule)
             return unsupported(r, type, path);
-        r->v.rule = rr_json_is_string(regex, pattern_llama3) ? RR_WORDS_LLAMA3
-                    : rr_json_is_string(regex, pattern_gpt2) ? RR_WORDS_GPT2
-                                                             : RR_WORDS_NONE;
+        r->v.rule = rr_json_is_string(regex, rr_words_pattern(RR_WORDS_LLAMA3)) ? RR_WORDS_LLAMA3
+                    : rr_json_is_string(regex, rr_words_pattern(RR_WORDS_GPT2)) ? RR_WORDS_GPT2
+                                                                                : RR_WORDS_NONE;
         return r->v.rule ? RR_OK : unsupported(r, regex ? regex : v, path);
     }
     if (rr_json_is_string(type, "ByteLevel")) {

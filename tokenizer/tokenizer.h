@@ -99,6 +99,11 @@ void rr_tokenizer_vocab(struct rr_vocab *v, const struct rr_tokenizer *t);
  * thread-safe. RR_ERR_MEMORY. */
 int rr_tokenizer_list_merges(struct rr_tokenizer *t, struct rr_error *err);
 
+/* Appends the vocabulary as a file of a Hugging Face folder and returns that file's name:
+ * tokenizer.json where merges are listed, else SentencePiece's tokenizer.model. NULL: ranks decide
+ * (rr_tokenizer_list_merges first). out->failed: out of memory. Thread-safe. */
+const char *rr_tokenizer_write(struct rr_buf *out, const struct rr_vocab *v);
+
 /* sha256 over all that decides what encode gives. */
 void rr_tokenizer_fingerprint(const struct rr_tokenizer *t, char hex[65]);
 

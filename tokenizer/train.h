@@ -28,7 +28,4 @@ struct rr_bpe_options {
 int rr_bpe_train(struct rr_vocab *v, struct rr_arena *arena, const struct rr_bpe_text *texts,
                  size_t n, const struct rr_bpe_options *o, struct rr_error *err);
 
-/* Appends a vocabulary as a SentencePiece tokenizer.model (protobuf). */
-void rr_vocab_write(struct rr_buf *out, const struct rr_vocab *v);
-
 #endif

@@ -109,6 +109,16 @@ static size_t blanks(const struct text *t, bool line_ends)
     return c.class == END || !last ? i : last;
 }
 
+const char *rr_words_pattern(enum rr_words rule)
+{
+    if (rule == RR_WORDS_GPT2)
+        return "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+    if (rule == RR_WORDS_LLAMA3)
+        return "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| "
+               "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+    return NULL;
+}
+
 size_t rr_words_next(enum rr_words rule, const char *s, size_t n)
 {
     const struct text t = {s, n, rule == RR_WORDS_DIGITS};

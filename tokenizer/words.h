@@ -15,6 +15,9 @@ enum rr_words {
     RR_WORDS_LLAMA3
 };
 
+/* The regular expression that Hugging Face's files have for a rule; NULL: none of its own. */
+const char *rr_words_pattern(enum rr_words rule);
+
 /* Bytes of the first word of s[0..n), which is valid UTF-8; n >= 1. */
 size_t rr_words_next(enum rr_words rule, const char *s, size_t n);
 

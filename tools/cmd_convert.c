@@ -5,12 +5,18 @@
 #include <stdio.h>
 #include <string.h>
 #include "tools/common.h"
+#include "tools/manifest.h"
 #include "weights/write.h"
+
+enum format { GGUF, SAFETENSORS };
 
 struct job {
     const char *output, *type;
     int kind; /* of the matrices: an enum rr_type, or -1: as they are */
     bool mixed;
+    int format; /* enum format */
+    bool verify;
+    struct rr_buf sums;
     struct progress bar;
 };
 
@@ -65,14 +71,49 @@ static const char *base_name(const char *path)
     return slash && slash[1] ? slash + 1 : path;
 }
 
-/* Reads it back, as anybody would, and says what it holds. */
-static int report(const char *path, struct rr_error *err)
+static int check_sums(struct job *j, const struct rr_weights *w, struct rr_error *err)
 {
+    struct rr_engine e;
+    int rc = rr_engine_init(&e, 0, rr_cpu_best(), err);
+    if (!rc && j->sums.failed)
+        rc = rr_fail_memory(err, "checksums", j->sums.n);
+    if (!rc)
+        rc = manifest_check(&e, w, j->sums.data, j->sums.n, "what was written", err);
+    rr_engine_release(&e);
+    return rc;
+}
+
+/* The list of checksums is beside the file of weights. */
+static int keep_sums(struct job *j, struct rr_error *err)
+{
+    struct rr_buf path = {0};
+    rr_buf_printf(&path, "%s%s.sha256", j->output, j->format == GGUF ? "" : "/model.safetensors");
+    int rc = path.failed ? rr_fail_memory(err, "file name", strlen(j->output))
+                         : manifest_write(path.data, &j->sums, err);
+    if (!rc)
+        printf("%s: the file holds what was written; later: recrank inspect %s --verify %s\n",
+               path.data, j->output, path.data);
+    rr_buf_free(&path);
+    return rc;
+}
+
+/* Reads it back, as anybody would, and says what it holds. */
+static int report(struct job *j, struct rr_error *err)
+{
+    const char *path = j->output;
     struct rr_weights w;
     size_t counts[RR_TYPE_COUNT] = {0};
     int rc = rr_weights_open(&w, path, NULL, err);
     if (rc)
         return rc;
+    if (w.tokenizer_error.status)
+        rc = rr_weights_need_tokenizer(&w, err);
+    if (!rc && j->verify)
+        rc = check_sums(j, &w, err);
+    if (rc) {
+        rr_weights_close(&w);
+        return rc;
+    }
     for (size_t i = 0; i < w.n_tensors; i++)
         if (w.tensors[i].type >= 0)
             counts[w.tensors[i].type]++;
@@ -82,7 +123,7 @@ static int report(const char *path, struct rr_error *err)
             printf("%s %zu %s", n++ ? "," : "", counts[t], rr_type_info((enum rr_type)t)->name);
     printf("\n");
     rr_weights_close(&w);
-    return RR_OK;
+    return j->verify ? keep_sums(j, err) : RR_OK;
 }
 
 static int write_model(struct job *j, struct loaded *l, const char *adapter, struct rr_error *err)
@@ -115,12 +156,15 @@ static int write_model(struct job *j, struct loaded *l, const char *adapter, str
                                        .type = kept,
                                        .mixed = j->mixed,
                                        .engine = &l->engine,
+                                       .sums = j->verify ? &j->sums : NULL,
                                        .progress = step,
                                        .progress_arg = j};
     tool_catch_interrupt();
     progress_start(&j->bar, "writing");
-    rc = rr_gguf_write_model(j->output, &l->weights.model, l->weights.tokenizer ? &v : NULL, &o,
-                             err);
+    rc = j->format == GGUF ? rr_gguf_write_model(j->output, &l->weights.model,
+                                                 l->weights.tokenizer ? &v : NULL, &o, err)
+                           : rr_hf_write_model(j->output, &l->weights.model,
+                                               l->weights.tokenizer ? &v : NULL, &o, err);
     progress_end(&j->bar);
     tool_release_interrupt();
     return rc;
@@ -131,7 +175,12 @@ static int run(const struct command *c, int argc, char **argv)
     struct model_options mo = MODEL_OPTIONS_INIT;
     struct job j = {0};
     struct option opts[] = {
-        {"output", 'o', OPT_TEXT, &j.output, "FILE", "the GGUF file to write", 0, 0, false},
+        {"output", 'o', OPT_TEXT, &j.output, "OUT", "the GGUF file, or the folder, to write", 0, 0,
+         false},
+        {"format", 0, OPT_CHOICE, &j.format, "gguf|safetensors",
+         "one file, or a Hugging Face folder [gguf]", 0, 0, false},
+        {"verify", 0, OPT_FLAG, &j.verify, NULL,
+         "read every tensor back and keep their checksums in OUT.sha256", 0, 0, false},
         {"type", 0, OPT_TEXT, &j.type, TYPES,
          "of the matrices (the head: q8_0 with q4_0, q6_k with the K types) [as they are]", 0, 0,
          false},
@@ -152,7 +201,7 @@ static int run(const struct command *c, int argc, char **argv)
     j.kind = j.type ? type_from_name(j.type, &j.mixed) : -1;
     if (j.type && j.kind < 0)
         return args_misuse(c, "--type is '%s'; expected one of " TYPES, j.type);
-    rc = rr_out_check(j.output, &err);
+    rc = j.format == GGUF ? rr_out_check(j.output, &err) : rr_hf_check(j.output, &err);
     if (rc)
         return tool_fail(&err);
     const char *adapter = mo.adapter;
@@ -163,21 +212,25 @@ static int run(const struct command *c, int argc, char **argv)
     rc = write_model(&j, &l, adapter, &err);
     tool_unload(&l);
     if (!rc)
-        rc = report(j.output, &err);
+        rc = report(&j, &err);
+    rr_buf_free(&j.sums);
     return rc ? tool_fail(&err) : tool_finish();
 }
 
 #define NOTES                                                                                      \
     "The file is written under another name and then renamed, so MODEL itself may be the output. " \
     "It is read back before the command ends well. Rows that hold no whole blocks of a type "      \
-    "become q8_0 (K types) or f16. Hugging Face's order of rows becomes GGUF's.\n"
+    "become q8_0 (K types) or f16. Rows of q and k are put in the format's order. A folder holds " \
+    "f32, f16 and bf16 alone, and "                                                                \
+    "nothing of what recrank's own training noted.\n"
 
 const struct command cmd_convert = {
     .name = "convert",
-    .synopsis = "MODEL -o FILE",
-    .summary = "write a model as one GGUF file",
+    .synopsis = "MODEL -o OUT",
+    .summary = "write a model as one GGUF file, or as a Hugging Face folder",
     .examples = "  recrank convert TinyLlama-1.1B -o tinyllama.gguf\n"
-                "  recrank convert model.gguf --type bf16 -o model.bf16.gguf\n",
+                "  recrank convert model.gguf --type bf16 -o model.bf16.gguf\n"
+                "  recrank convert model.q8_0.gguf --format safetensors --type bf16 -o folder\n",
     .notes = NOTES,
     .min_args = 1,
     .max_args = 1,

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "engine/base/json.h"
 #include "tools/common.h"
+#include "tools/manifest.h"
 
 struct type_count {
     const char *name;
@@ -112,7 +113,12 @@ static int run(const struct command *c, int argc, char **argv)
 {
     struct model_options mo = MODEL_OPTIONS_INIT;
     bool json = false;
+    const char *sums = NULL;
+    struct rr_error err = {0};
     struct option opts[] = {{"json", 0, OPT_FLAG, &json, NULL, "one JSON object", 0, 0, false},
+                            {"verify", 0, OPT_TEXT, &sums, "FILE",
+                             "check every tensor against the list that convert --verify wrote", 0,
+                             0, false},
                             MODEL_OPTION_ROWS(mo)};
     struct args a;
     struct loaded l;
@@ -121,6 +127,10 @@ static int run(const struct command *c, int argc, char **argv)
         rc = tool_load(&l, a.positional[0], &mo, false);
     if (rc >= 0)
         return rc;
+    if (sums && manifest_check_file(&l.engine, &l.weights, sums, &err)) {
+        tool_unload(&l);
+        return tool_fail(&err);
+    }
     const struct rr_session_options o = {0};
     struct report r = {.w = &l.weights,
                        .parameters = rr_weights_parameters(&l.weights),
@@ -137,7 +147,7 @@ static int run(const struct command *c, int argc, char **argv)
 
 const struct command cmd_inspect = {
     .name = "inspect",
-    .synopsis = "MODEL [--json]",
+    .synopsis = "MODEL [--json] [--verify FILE]",
     .summary = "show what a model file holds and needs",
     .examples = "  recrank inspect model.gguf\n  recrank inspect llama-folder/ --json\n",
     .min_args = 1,

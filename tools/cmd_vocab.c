@@ -8,7 +8,7 @@ static int write_vocab(const struct rr_vocab *v, const char *path, struct rr_err
 {
     struct rr_buf text = {0};
     struct rr_out out;
-    rr_vocab_write(&text, v);
+    rr_tokenizer_write(&text, v);
     int rc = text.failed ? rr_fail_memory(err, "tokenizer", text.n) : rr_out_open(&out, path, err);
     if (!rc) {
         fwrite(text.data, 1, text.n, out.f);

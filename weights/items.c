@@ -190,11 +190,23 @@ static void convert_row(void *arg, int task, int worker)
         c->bad[worker] = rr_min_int(c->bad[worker], c->from + task);
 }
 
+static void add_sum(struct rr_buf *out, const struct rr_item *i, struct rr_sha256 *sum)
+{
+    char hex[65];
+    rr_sha256_hex(sum, hex);
+    rr_buf_printf(out, "%s %s [", hex, rr_type_info(i->as)->name);
+    if (!i->vector)
+        rr_buf_printf(out, "%d,", i->t.n_rows);
+    rr_buf_printf(out, "%d] %s\n", i->t.n_cols, i->name);
+}
+
 int rr_item_write(struct rr_item_writer *w, const struct rr_item *i, struct rr_error *err)
 {
     const size_t bytes = rr_row_bytes(i->as, (size_t)i->t.n_cols);
     const int at_once = rr_max_int((int)(w->chunk_bytes / bytes), 1);
     struct conversion c = {.w = w, .i = i};
+    struct rr_sha256 sum;
+    rr_sha256_init(&sum);
     for (int k = 0; k < RR_MAX_THREADS; k++)
         c.bad[k] = i->t.n_rows;
     for (int n; c.from < i->t.n_rows; c.from += n) {
@@ -212,10 +224,14 @@ int rr_item_write(struct rr_item_writer *w, const struct rr_item *i, struct rr_e
                            "a weight in row %d is not finite, or too large for %s", bad,
                            rr_type_info(i->as)->name);
         fwrite(w->chunk, 1, (size_t)n * bytes, w->out);
+        if (w->o->sums)
+            rr_sha256_add(&sum, w->chunk, (size_t)n * bytes);
         w->written += (long long)((size_t)n * bytes);
         if (w->o->progress && w->o->progress(w->o->progress_arg, w->written, w->all))
             return rr_fail(err, RR_ERR_INTERRUPTED, "INTERRUPTED", RR_AT_FILE(w->path),
                            "stopped; nothing was written");
     }
+    if (w->o->sums)
+        add_sum(w->o->sums, i, &sum);
     return RR_OK;
 }

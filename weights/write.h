@@ -1,4 +1,5 @@
-/* Writing models: GGUF v3 with the tokenizer inside, so that one file is all a ranker needs. */
+/* Writing models: GGUF v3 with the tokenizer inside, so that one file is all a ranker needs; or a
+ * Hugging Face folder. */
 #ifndef RR_WEIGHTS_WRITE_H
 #define RR_WEIGHTS_WRITE_H
 
@@ -17,6 +18,8 @@ struct rr_write_options {
     bool mixed; /* with Q4_K, Q5_K: Q6_K for attn_v and ffn_down of about half the layers, as the
                    mixtures that llama.cpp calls Q4_K_M and Q5_K_M have them */
     struct rr_engine *engine; /* converts the rows, with a type; its pool is used */
+    struct rr_buf *sums;      /* NULL, or receives a line for every tensor as it is written:
+                                 sha256, type, shape (as in "F32 [48,32]"), name */
     bool (*progress)(void *arg, long long done, long long all); /* true: stop; or NULL */
     void *progress_arg;
 };
@@ -28,6 +31,16 @@ struct rr_write_options {
  * finite or too large for its type. */
 int rr_gguf_write_model(const char *path, const struct rr_model *m, const struct rr_vocab *v,
                         const struct rr_write_options *o, struct rr_error *err);
+
+/* The same as a Hugging Face folder, which is made if it is missing: config.json, the tokenizer as
+ * tokenizer.model or tokenizer.json, model.safetensors; each file atomically, the weights last.
+ * Rows of q and k are put in Hugging Face's order, rope_freqs.weight becomes rope_scaling. Notes
+ * are not written. RR_ERR_USAGE "UNSUPPORTED": matrices of another type than F32, F16, BF16, or
+ * such factors that no setting gives. */
+int rr_hf_write_model(const char *dir, const struct rr_model *m, const struct rr_vocab *v,
+                      const struct rr_write_options *o, struct rr_error *err);
+/* Whether that could write there: makes the folder. */
+int rr_hf_check(const char *dir, struct rr_error *err);
 
 bool rr_can_store(enum rr_type type);
 /* x[n] as a row of a type that can be stored; n is whole blocks. Rounded to nearest: halves to even

@@ -79,6 +79,28 @@ awk "BEGIN { exit !(0 < $(json "$d/c8" kl) && 2 * $(json "$d/c8" kl) < $(json "$
 : >"$d/empty"
 "$r" perplexity "$d/base.gguf" "$d/empty" >/dev/null 2>"$d/said"
 [ $? = 65 ] && grep -q 'TEXT' "$d/said" || bad "an empty text: $(cat "$d/said")"
+# A folder, and back from it; checksums that find one changed byte.
+"$r" convert "$d/base.gguf" --format safetensors --verify -o "$d/folder" >"$d/said" 2>&1 || bad "a folder: $(cat "$d/said")"
+"$r" convert "$d/folder" -o "$d/unfolded.gguf" >/dev/null 2>"$d/said" || bad "from a folder: $(cat "$d/said")"
+logits "$d/unfolded.gguf" "$d/b"
+cmp -s "$d/plain" "$d/b" || bad "by way of a folder, it gives other logits"
+"$r" tokenize "$d/folder" <"$d/text" >"$d/ids.b" 2>&1
+cmp -s "$d/ids.a" "$d/ids.b" || bad "by way of a folder, it has another tokenizer"
+"$r" convert "$d/folder" --format safetensors -o "$d/folder" >/dev/null 2>"$d/said" || bad "a folder over itself: $(cat "$d/said")"
+"$r" inspect "$d/folder" --verify "$d/folder/model.safetensors.sha256" >/dev/null 2>"$d/said" || bad "verify: $(cat "$d/said")"
+n=$(wc -c <"$d/folder/model.safetensors")
+printf '\377' | dd of="$d/folder/model.safetensors" bs=1 seek=$((n - 1)) conv=notrunc 2>/dev/null
+"$r" inspect "$d/folder" --verify "$d/folder/model.safetensors.sha256" >/dev/null 2>"$d/said"
+[ $? = 65 ] && grep -q 'CHECKSUM.*model.norm.weight at byte [0-9]*: sha256' "$d/said" || bad "one byte changed: $(cat "$d/said")"
+"$r" inspect "$d/q8.gguf" --verify "$d/folder/model.safetensors.sha256" >/dev/null 2>"$d/said"
+[ $? = 65 ] && grep -q 'CHECKSUM' "$d/said" || bad "another model's list: $(cat "$d/said")"
+sed 1d "$d/folder/model.safetensors.sha256" >"$d/short"
+"$r" inspect "$d/folder" --verify "$d/short" >/dev/null 2>"$d/said"
+[ $? = 65 ] && grep -q 'CHECKSUM.*is not in' "$d/said" || bad "a short list: $(cat "$d/said")"
+"$r" inspect "$d/folder" --verify "$d/text" >/dev/null 2>"$d/said"
+[ $? = 65 ] && grep -q 'CHECKSUM.*line 1 is no' "$d/said" || bad "no list: $(cat "$d/said")"
+"$r" convert "$d/q8.gguf" --format safetensors -o "$d/q8" >/dev/null 2>"$d/said"
+[ $? = 2 ] && grep -q 'UNSUPPORTED.*hold no Q8_0' "$d/said" || bad "q8_0 as safetensors: $(cat "$d/said")"
 # What fails leaves nothing, and what was there.
 echo kept >"$d/kept"
 "$r" convert "$d/text" -o "$d/kept" >/dev/null 2>&1

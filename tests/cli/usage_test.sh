@@ -63,7 +63,7 @@ misused "are needed" prompt m --data d
 misused "output is needed" convert m
 misused "adapter is needed" merge m -o x
 misused "type is needed" quantize m -o x
-misused "expected f32, f16, bf16, q8_0 or q4_0" quantize m --type q6_k -o x
+misused "expected one of f32|f16|bf16|q8_0|q6_k" quantize m --type q2_k -o x
 misused "rank and evaluate take it" candidates --data :demo --backbone likelihood
 misused "expected c, avx2, avxvnni, avx512, avx512vnni or amx" inspect m --cpu sse
 for c in rank evaluate data split fit candidates prompt instruct audit inspect tokenize logits generate score vocab pretrain tune learn demo bench convert merge quantize perplexity compare; do
