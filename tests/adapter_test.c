@@ -74,7 +74,7 @@ Test(adapter, golden_logits)
         struct rr_weights w;
         struct rr_adapter_report r;
         cr_assert(rr_weights_open(&w, dir, NULL, &err) == 0, "%s", err.text);
-        cr_assert(rr_adapter_apply(&w, &e.kernels, path_in(dir, all[i].name), &r, &err) == 0,
+        cr_assert(rr_adapter_apply(&w, &e.kernels, path_in(dir, all[i].name), 1, &r, &err) == 0,
                   "%s: [%s] %s", all[i].name, err.code, err.text);
         cr_assert(r.n_merged == all[i].merged, "%s: %d matrices", all[i].name, r.n_merged);
         snprintf(name, sizeof name, "logits.%s.f32", all[i].name);
@@ -167,7 +167,7 @@ static float *applied_logits(struct rr_engine *e, const char *base, const char *
     struct rr_weights w;
     struct rr_error err = {0};
     open_base(&w, base);
-    cr_assert(rr_adapter_apply(&w, &e->kernels, adapter, r, &err) == 0, "[%s] %s: %s", err.code,
+    cr_assert(rr_adapter_apply(&w, &e->kernels, adapter, 1, r, &err) == 0, "[%s] %s: %s", err.code,
               err.object, err.text);
     float *out = logits_of(e, &w.model, some_ids, N_IDS);
     rr_weights_close(&w);
@@ -295,7 +295,7 @@ static int apply(const struct bench *x, const struct rr_buf *config, const struc
     const struct rr_adapter_files files = {"config",  config->data,  config->n,
                                            "tensors", tensors->data, tensors->n};
     open_base(&w, x->base);
-    const int rc = rr_adapter_apply_memory(&w, &x->e.kernels, &files, r, err);
+    const int rc = rr_adapter_apply_memory(&w, &x->e.kernels, &files, 1, r, err);
     cr_assert(rc || w.adapter[0], "applied without an identity");
     rr_weights_close(&w);
     return rc;
@@ -348,9 +348,15 @@ static const struct edit configs[] = {
     {"A07", "\"use_dora\":false", "\"use_dora\":1", "ADAPTER", "use_dora"},
     {"A08", "\"none\"", "\"all\"", "UNSUPPORTED", "bias"},
     {"A08", "\"none\"", "\"lora_only\"", "UNSUPPORTED", "bias"},
-    {"A09", "\"modules_to_save\":null", "\"modules_to_save\":[\"lm_head\"]", "UNSUPPORTED",
+    {"A09", "\"modules_to_save\":null", "\"modules_to_save\":[\"lm_head\"]", "ADAPTER", "lm_head"},
+    {"A09", "\"modules_to_save\":null", "\"modules_to_save\":[1]", "ADAPTER", "modules_to_save"},
+    {"A09", "\"modules_to_save\":null", "\"modules_to_save\":\"lm_head\"", "ADAPTER",
      "modules_to_save"},
-    {"A10", "out\":false", "out\":true", "UNSUPPORTED", "fan_in_fan_out"},
+    {"A09", "\"modules_to_save\":null", "\"modules_to_save\":[\"classifier\"]", "ADAPTER",
+     "modules_to_save"},
+    {"A10", "out\":false", "out\":true", "ADAPTER", "v_proj.lora_A"},
+    {"A10", "\"use_dora\":false,\"fan_in_fan_out\":false",
+     "\"use_dora\":true,\"fan_in_fan_out\":true", "UNSUPPORTED", "fan_in_fan_out"},
     {"A11", "[\"q_proj\",\"v_proj\"]", "[]", "ADAPTER", "target_modules"},
     {"A11", "[\"q_proj\",\"v_proj\"]", "null", "ADAPTER", "target_modules"},
     {"A11", "[\"q_proj\",\"v_proj\"]", "\".*\\\\.[qv]_proj\"", "", ""},
@@ -362,9 +368,12 @@ static const struct edit configs[] = {
      "rank_pattern"},
     {"A12", "\"rank_pattern\":{}", "\"rank_pattern\":{\"proj\":2}", "ADAPTER", "rank_pattern"},
     {"A12", "\"rank_pattern\":{}", "\"rank_pattern\":{\"\":2}", "ADAPTER", "rank_pattern"},
-    {"A12", "\"rank_pattern\":{}", "\"rank_pattern\":{\".*q_proj\":2}", "UNSUPPORTED",
+    {"A12", "\"rank_pattern\":{}", "\"rank_pattern\":{\".*q_proj\":2}", "", ""},
+    {"A12", "\"rank_pattern\":{}", "\"rank_pattern\":{\"^model.layers.[01].*[qv]_proj\":2}", "",
+     ""},
+    {"A12", "\"rank_pattern\":{}", "\"rank_pattern\":{\"(?!q)_proj\":2}", "UNSUPPORTED",
      "rank_pattern"},
-    {"A12", "\"rank_pattern\":{}", "\"rank_pattern\":{\"q_proj\\u0000\":2}", "UNSUPPORTED",
+    {"A12", "\"rank_pattern\":{}", "\"rank_pattern\":{\"q_proj\\u0000\":2}", "ADAPTER",
      "rank_pattern"},
     {"A12", "\"rank_pattern\":{}", "\"rank_pattern\":{\"q_proj\":2.5}", "ADAPTER", "rank_pattern"},
     {"A12", "\"rank_pattern\":{}", "\"rank_pattern\":[2]", "ADAPTER", "rank_pattern"},
@@ -502,7 +511,8 @@ Test(adapter, magnitudes_are_those_of_the_rows)
     struct rr_adapter_files files = {"config",  config.data,  config.n,
                                      "tensors", tensors.data, tensors.n};
     open_base(&plain, x.base);
-    cr_assert(rr_adapter_apply_memory(&plain, &x.e.kernels, &files, &r, &err) == 0, "%s", err.text);
+    cr_assert(rr_adapter_apply_memory(&plain, &x.e.kernels, &files, 1, &r, &err) == 0, "%s",
+              err.text);
     rr_buf_add(&header, x.header.data, x.header.n - 1);
     for (int layer = 0; layer < 2; layer++)
         for (int v = 0; v < 2; v++) {
@@ -521,7 +531,7 @@ Test(adapter, magnitudes_are_those_of_the_rows)
     files = (struct rr_adapter_files){"config",  config.data,  config.n,
                                       "tensors", tensors.data, tensors.n};
     open_base(&dora, x.base);
-    cr_assert(rr_adapter_apply_memory(&dora, &x.e.kernels, &files, &r, &err) == 0, "%s: %s",
+    cr_assert(rr_adapter_apply_memory(&dora, &x.e.kernels, &files, 1, &r, &err) == 0, "%s: %s",
               err.object, err.text);
     for (int m = 0; m < 2; m++)
         for (int row = 0; row < (m ? 16 : 32); row++) {
@@ -634,7 +644,7 @@ static int apply_folder(const struct bench *x, const char *dir, struct rr_error 
     struct rr_adapter_report r;
     *err = (struct rr_error){0};
     open_base(&w, x->base);
-    const int rc = rr_adapter_apply(&w, &x->e.kernels, dir, &r, err);
+    const int rc = rr_adapter_apply(&w, &x->e.kernels, dir, 1, &r, err);
     rr_weights_close(&w);
     return rc;
 }
@@ -691,7 +701,8 @@ Test(adapter, the_fingerprint_tells_a_merged_model_apart)
                                            "tensors", tensors.data, tensors.n};
         open_base(&w, x.base);
         if (i)
-            cr_assert(rr_adapter_apply_memory(&w, &x.e.kernels, &f, &r, &err) == 0, "%s", err.text);
+            cr_assert(rr_adapter_apply_memory(&w, &x.e.kernels, &f, 1, &r, &err) == 0, "%s",
+                      err.text);
         rr_weights_fingerprint(&w, prints[i]);
         rr_weights_close(&w);
     }

@@ -129,18 +129,11 @@ static int report(struct job *j, struct rr_error *err)
 static int write_model(struct job *j, struct loaded *l, const char *adapter, struct rr_error *err)
 {
     struct rr_vocab v;
-    struct rr_adapter_report r = {0};
     int rc = RR_OK, kept = j->kind;
     if (kept < 0)
         rc = default_type(&l->weights, adapter, &kept, err);
     if (!rc && adapter)
-        rc = tool_merge_adapter(l, adapter, &r, err);
-    for (int m = 0; m < RR_LM_N && !rc; m++)
-        if (r.modules[m].n)
-            printf("%s: %d matrices, changed by %.3g of their size\n",
-                   rr_adapter_module((enum rr_lm_matrix)m), r.modules[m].n,
-                   r.modules[m].size > 0 ? sqrt(r.modules[m].change / r.modules[m].size)
-                                         : INFINITY);
+        rc = tool_merge_adapters(l, adapter, true, err);
     if (rc)
         return rc;
     if (l->weights.tokenizer) {

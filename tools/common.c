@@ -1,12 +1,16 @@
 /* See common.h. */
 #include "tools/common.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "engine/base/file.h"
+#include "engine/base/number.h"
 #include "tools/demo.h"
 #include "weights/adapter.h"
 
@@ -33,21 +37,102 @@ int tool_finish(void)
     return 0;
 }
 
-int tool_merge_adapter(struct loaded *l, const char *dir, struct rr_adapter_report *r,
-                       struct rr_error *err)
+/* The last part of a path, in small letters, without ".gguf". */
+static void short_name(char out[64], const char *path)
 {
+    size_t n = strlen(path), from, k = 0;
+    while (n && path[n - 1] == '/')
+        n--;
+    for (from = n; from && path[from - 1] != '/'; from--)
+        ;
+    for (; from < n && k < 63; from++)
+        out[k++] = (char)tolower((unsigned char)path[from]);
+    out[k] = 0;
+    if (k > 5 && strcmp(out + k - 5, ".gguf") == 0)
+        out[k - 5] = 0;
+}
+
+static void warn_of_adapter(const struct loaded *l, const char *path,
+                            const struct rr_adapter_report *r)
+{
+    char base[64], model[64];
     double change = 0;
-    int rc = rr_adapter_apply(&l->weights, &l->engine.kernels, dir, r, err);
-    if (rc)
-        return rc;
-    fprintf(stderr, "adapter %s: %d matrices, r=%d, scale=%g, all keys used\n", dir, r->n_merged,
-            r->rank, r->scale);
     for (int m = 0; m < RR_LM_N; m++)
         change += r->modules[m].change;
-    if (!(change > 0))
+    if (!(change > 0) && !r->n_saved)
         fprintf(stderr, "adapter %s: warning: it changes nothing (is its lora_B all zeros?)\n",
-                dir);
+                path);
+    if (r->scale < 0)
+        fprintf(stderr, "adapter %s: warning: its scale is negative\n", path);
+    short_name(base, r->base);
+    short_name(model, l->weights.path);
+    if (base[0] && !strstr(model, base))
+        fprintf(stderr, "adapter %s: warning: it says it was made for %s, this is %s\n", path,
+                rr_show(r->base, strlen(r->base)).s, l->weights.path);
+}
+
+static int merge_adapter(struct loaded *l, const char *path, double weight, bool by_module,
+                         struct rr_error *err)
+{
+    struct rr_adapter_report r;
+    int rc = rr_adapter_apply(&l->weights, &l->engine.kernels, path, weight, &r, err);
+    if (rc)
+        return rc;
+    fprintf(stderr, "adapter %s: %d matrices, r=%d, scale=%g", path, r.n_merged, r.rank, r.scale);
+    if (weight != 1)
+        fprintf(stderr, ", weight %g", weight);
+    if (r.n_saved)
+        fprintf(stderr, ", %d replaced", r.n_saved);
+    fprintf(stderr, ", all keys used\n");
+    warn_of_adapter(l, path, &r);
+    for (int m = 0; m < RR_LM_N && by_module; m++)
+        if (r.modules[m].n)
+            printf("%s: %d matrices, changed by %.3g of their size\n",
+                   rr_adapter_module((enum rr_lm_matrix)m), r.modules[m].n,
+                   r.modules[m].size > 0 ? sqrt(r.modules[m].change / r.modules[m].size)
+                                         : INFINITY);
+    if (by_module && r.n_merged)
+        printf("the greatest change of one weight: %.3g\n", r.most);
     return RR_OK;
+}
+
+/* Cuts ":WEIGHT" off. */
+static int take_weight(char *path, double *weight, struct rr_error *err)
+{
+    char *colon = strrchr(path, ':');
+    *weight = 1;
+    if (!colon || rr_path_exists(path))
+        return RR_OK;
+    if (!rr_parse_double(weight, colon + 1, strlen(colon + 1)) || !isfinite(*weight))
+        return rr_fail(err, RR_ERR_USAGE, "ADAPTER", RR_AT_FILE(path),
+                       "there is no such adapter, and behind its last ':' is no weight");
+    memset(colon, 0, strlen(colon));
+    return RR_OK;
+}
+
+int tool_merge_adapters(struct loaded *l, const char *list, bool by_module, struct rr_error *err)
+{
+    struct rr_arena arena = {0};
+    char *paths = rr_arena_copy(&arena, list, strlen(list));
+    int rc = paths ? RR_OK : rr_fail_memory(err, "adapters", strlen(list));
+    const bool one = rr_path_exists(list); /* its name may have a comma */
+    for (char *path = paths, *next; path && !rc; path = next) {
+        double weight;
+        next = one ? NULL : strchr(path, ',');
+        if (next)
+            *next++ = 0;
+        rc = path[0] ? take_weight(path, &weight, err)
+                     : rr_fail(err, RR_ERR_OPEN, "NOT_A_FILE", RR_NOWHERE,
+                               "an empty name for --adapter");
+        for (const char *earlier = paths; earlier < path && !rc; earlier += strlen(earlier) + 1)
+            if (strcmp(earlier, path) == 0)
+                rc = rr_fail(err, RR_ERR_USAGE, "ADAPTER_TWICE", RR_AT_FILE(path),
+                             "is given twice: give it a weight instead");
+        if (!rc)
+            rc = merge_adapter(l, path, weight, by_module, err);
+    }
+    rr_arena_free(&arena);
+    return rc;
 }
 
 int tool_load(struct loaded *l, const char *path, const struct model_options *o,
@@ -66,10 +151,8 @@ int tool_load(struct loaded *l, const char *path, const struct model_options *o,
     int rc = rr_engine_init(&l->engine, (int)o->threads, (enum rr_cpu_level)level, &err);
     if (!rc)
         rc = demo_weights(&l->weights, path, o->tokenizer, &err);
-    if (!rc && o->adapter && !o->adapter[0])
-        rc = rr_fail(&err, RR_ERR_OPEN, "NOT_A_FILE", RR_NOWHERE, "an empty name for --adapter");
     if (!rc && o->adapter)
-        rc = tool_merge_adapter(l, o->adapter, &(struct rr_adapter_report){0}, &err);
+        rc = tool_merge_adapters(l, o->adapter, false, &err);
     if (!rc && need_tokenizer)
         rc = rr_weights_need_tokenizer(&l->weights, &err);
     if (rc) {

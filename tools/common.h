@@ -41,10 +41,14 @@ struct model_options {
      "FILE",      "tokenizer.model or llama2.c tokenizer, for models without one",                 \
      0,           0,                                                                               \
      false},                                                                                       \
-        {"adapter", 0,                                                                             \
-         OPT_TEXT,  &(o).adapter,                                                                  \
-         "DIR",     "a LoRA adapter (PEFT's folder) to merge into the model",                      \
-         0,         0,                                                                             \
+        {"adapter",                                                                                \
+         0,                                                                                        \
+         OPT_TEXT,                                                                                 \
+         &(o).adapter,                                                                             \
+         "PATH[:WEIGHT],...",                                                                      \
+         "LoRA adapters (PEFT's folders, GGUF files) to merge into the model",                     \
+         0,                                                                                        \
+         0,                                                                                        \
          false},                                                                                   \
         ENGINE_OPTION_ROWS(o)
 
@@ -58,9 +62,9 @@ struct loaded {
 int tool_load(struct loaded *l, const char *path, const struct model_options *o,
               bool need_tokenizer);
 void tool_unload(struct loaded *l);
-/* Adds an adapter to the loaded model, and says so on stderr. */
-int tool_merge_adapter(struct loaded *l, const char *dir, struct rr_adapter_report *r,
-                       struct rr_error *err);
+/* Adds adapters, "PATH[:WEIGHT],...", to the loaded model, and says so on stderr; by_module: on
+ * stdout how much each kind of module was changed. */
+int tool_merge_adapters(struct loaded *l, const char *list, bool by_module, struct rr_error *err);
 
 /* A progress bar on stderr when that is a terminal; nothing otherwise. */
 struct progress {

@@ -25,6 +25,12 @@ int rr_adapter_row(const struct rr_hparams *h, enum rr_lm_matrix m, int row)
     return row - j + (j % 2 ? h->head_dim / 2 : 0) + j / 2;
 }
 
+int rr_row_of_pairs(int head_dim, int row)
+{
+    const int j = row % head_dim, half = head_dim / 2;
+    return row - j + (j < half ? 2 * j : 2 * (j - half) + 1);
+}
+
 int rr_adapter_check(const char *dir, struct rr_error *err)
 {
     if (mkdir(dir, 0777) == 0 || (errno == EEXIST && rr_path_is_dir(dir))) {

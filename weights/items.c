@@ -159,8 +159,7 @@ static const unsigned char *row_of(const struct rr_item_writer *w, const struct 
         h.rope.interleaved = true;
         row = rr_adapter_row(&h, (enum rr_lm_matrix)i->matrix, row);
     } else if (i->matrix >= 0 && !w->interleaved && h.rope.interleaved) {
-        const int j = row % h.head_dim, half = h.head_dim / 2;
-        row += (j < half ? 2 * j : 2 * (j - half) + 1) - j;
+        row = rr_row_of_pairs(h.head_dim, row);
     }
     return (const unsigned char *)i->t.data +
            (size_t)row * rr_row_bytes(i->t.type, (size_t)i->t.n_cols);

@@ -82,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         base.h.rope.interleaved = interleaved;
         rr_lm_as_model(&w.model, now, &base);
         rr_lm_as_model(&was, then, &base);
-        const int rc = rr_adapter_apply_memory(&w, &kernels, &files, &r, &err);
+        const int rc = rr_adapter_apply_memory(&w, &kernels, &files, 1, &r, &err);
         if (rc) {
             check(rc == RR_ERR_DATA && err.code[0] && err.text[0] && !w.adapter[0]);
         } else {
