@@ -67,6 +67,22 @@ static int special_id(int *out, const struct rr_gguf *g, const char *key, size_t
     return RR_OK;
 }
 
+/* Ids that are only checked: a file that names a token it does not have is damaged. */
+static int check_other_ids(const struct rr_gguf *g, size_t n, struct rr_error *err)
+{
+    const char *key = "llama.vocab_size";
+    int pad = -1;
+    int64_t said = (int64_t)n;
+    int rc = special_id(&pad, g, "tokenizer.ggml.padding_token_id", n, err);
+    if (!rc)
+        rc = rr_gguf_get_int(&said, g, key, err);
+    if (!rc && said < (int64_t)n)
+        rc = rr_fail(err, RR_ERR_DATA, "TOKEN_ID",
+                     RR_AT_BYTE(g->file, key, rr_gguf_find(g, key)->offset),
+                     "%lld; tokenizer.ggml.tokens has %zu", (long long)said, n);
+    return rc;
+}
+
 /* ---- byte-level ---- */
 
 /* The names that llama.cpp's converter gives to the ways of cutting words. */
@@ -174,6 +190,8 @@ static int from_gpt2(struct rr_tokenizer **t, struct rr_gguf *g, struct rr_error
     if (!rc)
         rc = special_id(&v.eos, g, "tokenizer.ggml.eos_token_id", v.n, err);
     if (!rc)
+        rc = check_other_ids(g, v.n, err);
+    if (!rc)
         rc = rr_tokenizer_open(t, &v, g->file, err);
     rr_free(v.pieces);
     rr_arena_free(&arena);
@@ -210,6 +228,8 @@ int rr_tokenizer_from_gguf(struct rr_tokenizer **t, struct rr_gguf *g, struct rr
         rc = special_id(&v.bos, g, "tokenizer.ggml.bos_token_id", v.n, err);
     if (!rc)
         rc = special_id(&v.eos, g, "tokenizer.ggml.eos_token_id", v.n, err);
+    if (!rc)
+        rc = check_other_ids(g, v.n, err);
     if (!rc)
         rc = rr_tokenizer_open(t, &v, g->file, err);
     rr_free(v.pieces);
