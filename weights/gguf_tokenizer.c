@@ -96,8 +96,9 @@ static int read_rule(struct rr_vocab *v, struct rr_gguf *g, struct rr_error *err
                  {"llama-v3", RR_WORDS_LLAMA3},
                  {"gpt-2", RR_WORDS_GPT2},
                  {"smollm", RR_WORDS_DIGITS}};
-    const char *pre = NULL;
-    int rc = rr_gguf_get_string(&pre, g, "tokenizer.ggml.pre", err);
+    const char *pre = NULL, *key = "tokenizer.ggml.pre";
+    const struct rr_gguf_kv *kv = rr_gguf_find(g, key);
+    int rc = rr_gguf_get_string(&pre, g, key, err);
     if (rc)
         return rc;
     for (size_t i = 0; pre && i < sizeof rules / sizeof rules[0]; i++)
@@ -106,7 +107,8 @@ static int read_rule(struct rr_vocab *v, struct rr_gguf *g, struct rr_error *err
     v->whole_words = v->rule == RR_WORDS_LLAMA3;
     if (v->rule)
         return RR_OK;
-    return rr_fail(err, RR_ERR_DATA, "UNSUPPORTED", RR_AT_OBJECT(g->file, "tokenizer.ggml.pre"),
+    return rr_fail(err, RR_ERR_DATA, "UNSUPPORTED",
+                   RR_AT_BYTE(g->file, key, kv ? (long long)kv->offset : -1),
                    "'%s'; supported are llama-bpe, llama3, llama-v3, gpt-2 and smollm",
                    pre ? rr_show(pre, strlen(pre)).s : "(missing)");
 }
@@ -210,7 +212,8 @@ int rr_tokenizer_from_gguf(struct rr_tokenizer **t, struct rr_gguf *g, struct rr
         return from_gpt2(t, g, err);
     if (strcmp(model, "llama") != 0)
         return rr_fail(err, RR_ERR_DATA, "UNSUPPORTED",
-                       RR_AT_OBJECT(g->file, "tokenizer.ggml.model"),
+                       RR_AT_BYTE(g->file, "tokenizer.ggml.model",
+                                  rr_gguf_find(g, "tokenizer.ggml.model")->offset),
                        "'%s'; supported are \"llama\" (SentencePiece BPE) and \"gpt2\" (byte-level "
                        "BPE)",
                        rr_show(model, strlen(model)).s);
