@@ -109,6 +109,10 @@ static int finish(struct rr_weights *w, int rc, const char *tokenizer_path, stru
                      RR_AT_FILE(tokenizer_path ? tokenizer_path : w->path),
                      "the tokenizer has %d pieces, the model %d: they do not belong together",
                      rr_tokenizer_size(w->tokenizer), w->model.h.n_vocab);
+    const struct rr_error *odd = !rc && w->tokenizer ? rr_tokenizer_warning(w->tokenizer) : NULL;
+    struct rr_error *first = odd ? rr_weights_warn(w) : NULL;
+    if (first)
+        *first = *odd;
     if (!rc && w->tokenizer && rr_tokenizer_size(w->tokenizer) < w->model.h.n_vocab)
         (void)rr_fail(
             rr_weights_warn(w), RR_ERR_DATA, "VOCAB",
