@@ -715,7 +715,7 @@ Test(gguf, damaged_sets)
          NULL},
         {"G41 fewer types", fewer_types, "VOCAB", T "token_type", "one i32 per token", NULL},
         {"G41 types 0", zero_types, "VOCAB", "piece 0", "type outside 1 to 6", NULL},
-        {"G42 more tokens than rows", more_tokens_than_rows, "VOCAB", "",
+        {"G42 more tokens than rows", more_tokens_than_rows, "VOCAB", "tokenizer",
          "301 pieces, the model 300", NULL},
     };
     const char *dir = temporary_dir();

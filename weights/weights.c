@@ -106,7 +106,7 @@ static int finish(struct rr_weights *w, int rc, const char *tokenizer_path, stru
         rc = rr_weights_need_tokenizer(w, err);
     if (!rc && w->tokenizer && rr_tokenizer_size(w->tokenizer) > w->model.h.n_vocab)
         rc = rr_fail(err, RR_ERR_DATA, "VOCAB",
-                     RR_AT_FILE(tokenizer_path ? tokenizer_path : w->path),
+                     RR_AT_OBJECT(tokenizer_path ? tokenizer_path : w->path, "tokenizer"),
                      "the tokenizer has %d pieces, the model %d: they do not belong together",
                      rr_tokenizer_size(w->tokenizer), w->model.h.n_vocab);
     const struct rr_error *odd = !rc && w->tokenizer ? rr_tokenizer_warning(w->tokenizer) : NULL;
@@ -116,7 +116,7 @@ static int finish(struct rr_weights *w, int rc, const char *tokenizer_path, stru
     if (!rc && w->tokenizer && rr_tokenizer_size(w->tokenizer) < w->model.h.n_vocab)
         (void)rr_fail(
             rr_weights_warn(w), RR_ERR_DATA, "VOCAB",
-            RR_AT_FILE(tokenizer_path ? tokenizer_path : w->path),
+            RR_AT_OBJECT(tokenizer_path ? tokenizer_path : w->path, "tokenizer"),
             "the tokenizer has %d pieces, the model %d: the model's last rows are not used",
             rr_tokenizer_size(w->tokenizer), w->model.h.n_vocab);
     if (rc)
