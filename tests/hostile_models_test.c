@@ -269,6 +269,34 @@ Test(hostile_models, a_total_size_that_lies_is_warned_of)
     tiny_free(&t);
 }
 
+/* S31: both files are there, and two tensors are in the other one. */
+Test(hostile_models, an_index_that_exchanges_files)
+{
+    static const char before[] = "{\"weight_map\":{\"lm_head.weight\":\"b.safetensors\",";
+    static const char text[] = "{\"weight_map\":{\"lm_head.weight\":\"b.safetensors\","
+                               "\"model.embed_tokens.weight\":\"b.safetensors\","
+                               "\"model.norm.weight\":\"a.safetensors\"}}";
+    const char *dir = temporary_dir();
+    struct tiny t;
+    struct rr_buf b = {0};
+    struct rr_weights w;
+    struct rr_error err = {0};
+    tiny_make(&t, &tiny_default);
+    write_folder(dir, &t);
+    safetensors_from_tiny(&b, &t, 0, 5);
+    save_in(dir, "a.safetensors", &b);
+    safetensors_from_tiny(&b, &t, 5, t.n_tensors - 5);
+    save_in(dir, "b.safetensors", &b);
+    write_file(path_in(dir, "model.safetensors.index.json"), text, sizeof text - 1);
+    cr_assert(rr_weights_open(&w, dir, NULL, &err) == RR_ERR_DATA, "loads");
+    check("S31", &err, "INDEX", "model.embed_tokens.weight",
+          (long long)(sizeof before - 1 + strlen("\"model.embed_tokens.weight\":")),
+          "b.safetensors does not hold this tensor");
+    cr_assert(strstr(err.file, "/model.safetensors.index.json") != NULL, "file '%s'", err.file);
+    rr_buf_free(&b);
+    tiny_free(&t);
+}
+
 /* S38: a head of its own beside tie_word_embeddings, unless it holds the same. */
 Test(hostile_models, a_head_that_tying_hides_is_warned_of)
 {

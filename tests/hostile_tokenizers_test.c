@@ -169,6 +169,7 @@ Test(hostile_tokenizers, sentencepiece_warnings)
 /* ---- tokenizer.json ---- */
 
 #define WITH_BYTES "@" /* in a vocabulary: the 256 byte pieces, ids 1 to 256 */
+#define BUT_ONE "#"    /* all but the last */
 #define VOCAB "\"<unk>\":0," WITH_BYTES "\"\\u2581\":257,\"a\":258,\"b\":259,\"ab\":260"
 #define META                                                                                       \
     "\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"\\u2581\",\"split\":false},"
@@ -181,11 +182,10 @@ static void spell(struct rr_buf *out, const char *text)
 {
     rr_buf_clear(out);
     for (const char *p = text; *p; p++) {
-        if (*p != WITH_BYTES[0]) {
+        const int n = *p == WITH_BYTES[0] ? 256 : *p == BUT_ONE[0] ? 255 : 0;
+        if (!n)
             rr_buf_add(out, p, 1);
-            continue;
-        }
-        for (int i = 0; i < 256; i++)
+        for (int i = 0; i < n; i++)
             rr_buf_printf(out, "\"<0x%02X>\":%d,", (unsigned)i, i + 1);
     }
 }
@@ -265,6 +265,8 @@ Test(hostile_tokenizers, json_at_a_line_and_a_column)
          "TOKEN_ID", "model.unk_token", "no piece", "0,\"byte_f"},
         {"T13 no byte pieces", FILE_OF("\"<unk>\":0,\"a\":1", ""), "VOCAB", "model.byte_fallback",
          "not all of <0x00> to <0xFF>", "true,\"vocab"},
+        {"T13 a byte piece missing", FILE_OF("\"<unk>\":0," BUT_ONE "\"a\":256", ""), "VOCAB",
+         "model.byte_fallback", "not all of <0x00> to <0xFF>", "true,\"vocab"},
         {"T14 half a surrogate pair", FILE_OF(VOCAB ",\n\"\\uD800\":261", ""), "JSON", "JSON",
          "surrogates in pairs", "\\uD800"},
         {"T14 the other half", FILE_OF(VOCAB ",\n\"\\uDC00x\":261", ""), "JSON", "JSON",
