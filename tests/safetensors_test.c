@@ -82,35 +82,34 @@ Test(safetensors, header_length)
 #define OF(dtype, shape, offsets)                                                                  \
     "\"dtype\":" dtype ",\"shape\":" shape ",\"data_offsets\":" offsets
 #define DEEP8 "[[[[[[[["
-#define END "" /* the offset is that of the header's end */
 
 static const struct {
     const char *id, *header;
     size_t n_data;
     const char *code, *object, *text;
     const char *anchor; /* the offset expected is that of this text's first occurrence in the
-                           header; NULL: not tested */
+                           header; "@N": N bytes behind the header's end */
 } rows[] = {
     {"S06 0xFF", "{\"\xFF\":1}", 0, "JSON", "JSON", "UTF-8", "\xFF"},
     {"S06 overlong", "{\"\xC0\x80\":1}", 0, "JSON", "JSON", "UTF-8", "\xC0"},
     {"S06 surrogate", "{\"\xED\xA0\x80\":1}", 0, "JSON", "JSON", "UTF-8", "\xED"},
     {"S06 outside a string", "{} \xC3\xA9", 0, "JSON", "JSON", "nothing after", "\xC3"},
-    {"S07 open", "{ ", 0, "JSON", "JSON", "member name", END},
+    {"S07 open", "{ ", 0, "JSON", "JSON", "member name", "@0"},
     {"S07 trailing comma", TENSOR(GOOD ","), 8, "JSON", "JSON", "member name", "}}"},
     {"S07 comment", "{/* */}", 0, "JSON", "JSON", "member name", "/"},
     {"S07 single quotes", "{'a':1}", 0, "JSON", "JSON", "double quotes", "'"},
     {"S07 NaN", "{\"a\":NaN}", 0, "JSON", "JSON", "JSON value", "N"},
     {"S07 no colon", "{\"a\" 1}", 0, "JSON", "JSON", "':'", "1"},
     {"S09 bytes behind", TENSOR(GOOD) "x", 8, "JSON", "JSON", "nothing after", "x"},
-    {"S09 NUL behind", TENSOR(GOOD) "\\", 8, "JSON", "JSON", "nothing after", "\\"},
+    {"S09 a backslash behind", TENSOR(GOOD) "\\", 8, "JSON", "JSON", "nothing after", "\\"},
     {"S10 array", "[]", 0, "HEADER", "header", "an array", "["},
     {"S10 number", "12", 0, "HEADER", "header", "a number", "1"},
-    {"S11 depth 65", "{\"a\":" DEEP8 DEEP8 DEEP8 DEEP8 DEEP8 DEEP8 DEEP8 DEEP8 "[", 0, "JSON_DEPTH",
-     "JSON", "64", NULL},
-    {"S12 twice", "{\"a\":{" GOOD "},\"a\":{" GOOD "}}", 8, "JSON_DUPLICATE_KEY", "a", "twice",
-     NULL},
-    {"S12 twice by escape", "{\"a\":{" GOOD "},\"\\u0061\":{" GOOD "}}", 8, "JSON_DUPLICATE_KEY",
-     "a", "twice", NULL},
+    {"S11 depth 65", "{\"a\":" DEEP8 DEEP8 DEEP8 DEEP8 DEEP8 DEEP8 DEEP8 DEEP8 "[x", 0,
+     "JSON_DEPTH", "JSON", "64", "[x"},
+    {"S12 twice", "{\"a\":{" GOOD "},\"a\":{" OF("\"F16\"", "[2]", "[0,4]") "}}", 8,
+     "JSON_DUPLICATE_KEY", "a", "twice", "{\"dtype\":\"F16\""},
+    {"S12 twice by escape", "{\"a\":{" GOOD "},\"\\u0061\":{" OF("\"F16\"", "[2]", "[0,4]") "}}", 8,
+     "JSON_DUPLICATE_KEY", "a", "twice", "{\"dtype\":\"F16\""},
     {"S12 field twice", TENSOR(GOOD ",\"dtype\":\"F16\""), 8, "JSON_DUPLICATE_KEY", "dtype",
      "twice", "\"F16"},
     {"S13 metadata a list", "{\"__metadata__\":[]}", 0, "HEADER", "__metadata__",
@@ -119,12 +118,12 @@ static const struct {
      "object of strings", "{\"x"},
     {"entry no object", "{\"a\":7}", 0, "HEADER", "a", "a number", "7"},
     {"S14 missing", TENSOR("\"shape\":[2],\"data_offsets\":[0,8]"), 8, "DTYPE", "a", "missing",
-     NULL},
-    {"S14 unknown", TENSOR(OF("\"F128\"", "[2]", "[0,8]")), 8, "DTYPE", "a", "F128", NULL},
-    {"S14 lower case", TENSOR(OF("\"f32\"", "[2]", "[0,8]")), 8, "DTYPE", "a", "f32", NULL},
-    {"S14 number", TENSOR(OF("32", "[2]", "[0,8]")), 8, "DTYPE", "a", "no string", NULL},
+     "{\"shape"},
+    {"S14 unknown", TENSOR(OF("\"F128\"", "[2]", "[0,8]")), 8, "DTYPE", "a", "F128", "\"F128\""},
+    {"S14 lower case", TENSOR(OF("\"f32\"", "[2]", "[0,8]")), 8, "DTYPE", "a", "f32", "\"f32\""},
+    {"S14 number", TENSOR(OF("32", "[2]", "[0,8]")), 8, "DTYPE", "a", "no string", "32,"},
     {"S15 missing", TENSOR("\"dtype\":\"F32\",\"data_offsets\":[0,8]"), 8, "SHAPE", "a", "missing",
-     NULL},
+     "{\"dtype"},
     {"S15 negative", TENSOR(OF("\"F32\"", "[-2]", "[0,8]")), 8, "SHAPE", "a", "whole number", "-2"},
     {"S15 fraction", TENSOR(OF("\"F32\"", "[1.5]", "[0,8]")), 8, "SHAPE", "a", "whole number",
      "1.5"},
@@ -133,9 +132,10 @@ static const struct {
     {"S15 2^64", TENSOR(OF("\"F32\"", "[18446744073709551616]", "[0,8]")), 8, "SHAPE", "a",
      "whole number", "184"},
     {"S15 string", TENSOR(OF("\"F32\"", "[\"2\"]", "[0,8]")), 8, "SHAPE", "a", "a string", "\"2\""},
-    {"S15 no array", TENSOR(OF("\"F32\"", "2", "[0,8]")), 8, "SHAPE", "a", "not an array", NULL},
+    {"S15 no array", TENSOR(OF("\"F32\"", "2", "[0,8]")), 8, "SHAPE", "a", "not an array",
+     "2,\"data"},
     {"S15 rank 9", TENSOR(OF("\"F32\"", "[1,1,1,1,1,1,1,1,2]", "[0,8]")), 8, "SHAPE", "a",
-     "at most 8", NULL},
+     "at most 8", "[1,1"},
     {"S16 product wraps", TENSOR(OF("\"F32\"", "[4294967296,4294967297]", "[0,8]")), 8,
      "DIM_OVERFLOW", "a", NULL, "4294967297"},
     {"S16 wraps to 0", TENSOR(OF("\"F32\"", "[9223372036854775807,2,0]", "[0,0]")), 0,
@@ -143,21 +143,21 @@ static const struct {
     {"S17 bytes wrap", TENSOR(OF("\"F64\"", "[1152921504606846976]", "[0,0]")), 0, "DATA_OFFSETS",
      "a", NULL, "[0,0]"},
     {"S18 missing", TENSOR("\"dtype\":\"F32\",\"shape\":[2]"), 8, "DATA_OFFSETS", "a", "missing",
-     NULL},
+     "{\"dtype"},
     {"S18 one", TENSOR(OF("\"F32\"", "[2]", "[0]")), 8, "DATA_OFFSETS", "a", "two whole numbers",
-     NULL},
+     "[0]"},
     {"S18 three", TENSOR(OF("\"F32\"", "[2]", "[0,8,8]")), 8, "DATA_OFFSETS", "a",
-     "two whole numbers", NULL},
+     "two whole numbers", "[0,8,8]"},
     {"S18 float", TENSOR(OF("\"F32\"", "[2]", "[0.0,8]")), 8, "DATA_OFFSETS", "a",
-     "two whole numbers", NULL},
+     "two whole numbers", "[0.0"},
     {"S18 exponent", TENSOR(OF("\"F32\"", "[2]", "[0,8e0]")), 8, "DATA_OFFSETS", "a",
-     "two whole numbers", NULL},
+     "two whole numbers", "[0,8e0"},
     {"S18 negative", TENSOR(OF("\"F32\"", "[2]", "[-8,0]")), 8, "DATA_OFFSETS", "a",
-     "two whole numbers", NULL},
+     "two whole numbers", "[-8"},
     {"S18 fraction", TENSOR(OF("\"F32\"", "[2]", "[0,8.5]")), 8, "DATA_OFFSETS", "a",
-     "two whole numbers", NULL},
+     "two whole numbers", "[0,8.5"},
     {"S18 strings", TENSOR(OF("\"F32\"", "[2]", "[\"0\",\"8\"]")), 8, "DATA_OFFSETS", "a",
-     "two whole numbers", NULL},
+     "two whole numbers", "[\"0"},
     {"S19 end before begin", TENSOR(OF("\"F32\"", "[2]", "[8,0]")), 8, "DATA_OFFSETS", "a",
      "8 to 0", "[8,0]"},
     {"S20 too few", TENSOR(OF("\"F32\"", "[3]", "[0,8]")), 8, "DATA_OFFSETS", "a", "need 12",
@@ -165,18 +165,18 @@ static const struct {
     {"S20 too many", TENSOR(OF("\"F16\"", "[2]", "[0,8]")), 8, "DATA_OFFSETS", "a", "need 4",
      "[0,8]"},
     {"S21 hole at the start", TENSOR(OF("\"F32\"", "[1]", "[4,8]")), 8, "HOLE", "a",
-     "begins at data byte 4", NULL},
+     "begins at data byte 4", "@4"},
     {"S22 gap",
      "{\"a\":{" OF("\"F32\"", "[1]", "[0,4]") "},\"b\":{" OF("\"F32\"", "[1]", "[8,12]") "}}", 12,
-     "HOLE", "b", "begins at data byte 8", NULL},
+     "HOLE", "b", "begins at data byte 8", "@8"},
     {"S23 overlap", "{\"a\":{" GOOD "},\"b\":{" OF("\"F32\"", "[1]", "[4,8]") "}}", 8, "OVERLAP",
-     "b", "end at 8", NULL},
-    {"S23 all on the same", "{\"a\":{" GOOD "},\"b\":{" GOOD "}}", 8, "OVERLAP", "", "end at 8",
-     NULL},
+     "b", "end at 8", "@4"},
+    {"S23 all on the same", "{\"a\":{" GOOD "},\"b\":{" GOOD "}}", 8, "OVERLAP", "b", "end at 8",
+     "@0"},
     {"S24 a byte short", TENSOR(GOOD), 7, "TRUNCATED", "a", "data byte 8; the file has 7", "[0,8]"},
-    {"S24 a byte more", TENSOR(GOOD), 9, "TRAILING", "data", "1 bytes", NULL},
-    {"S24 no tensor, data", "{}", 8, "TRAILING", "data", "8 bytes", NULL},
-    {"S26 half bytes", TENSOR(OF("\"F4\"", "[3]", "[0,2]")), 2, "DTYPE", "a", "F4", NULL},
+    {"S24 a byte more", TENSOR(GOOD), 9, "TRAILING", "data", "1 bytes", "@8"},
+    {"S24 no tensor, data", "{}", 8, "TRAILING", "data", "8 bytes", "@0"},
+    {"S26 half bytes", TENSOR(OF("\"F4\"", "[3]", "[0,2]")), 2, "DTYPE", "a", "F4", "\"F4\""},
     {"S27 no name", "{\"\":{" GOOD "}}", 8, "NAME", "tensor name", "0 bytes", "{\"dtype"},
     {"S27 control", "{\"a\\u0000b\":{" GOOD "}}", 8, "NAME", "tensor name", "a\\x00b", "{\"dtype"},
     {"S27 blank", "{\"a b\":{" GOOD "}}", 8, "NAME", "tensor name", "a b", "{\"dtype"},
@@ -193,13 +193,11 @@ Test(safetensors, damaged_headers)
         safetensors_write(&b, header, strlen(header), data, rows[i].n_data);
         int rc = parse(b.data, b.n, &n_tensors, &err);
         check(rows[i].id, rc, RR_ERR_DATA, &err, rows[i].code, rows[i].object, rows[i].text);
-        if (anchor) {
-            long long offset =
-                8 + (long long)(anchor[0] ? find_bytes(&b, anchor, strlen(anchor)) - 8
-                                          : strlen(header));
-            cr_assert(err.offset == offset, "%s: offset %lld, expected %lld", rows[i].id,
-                      err.offset, offset);
-        }
+        const long long offset = anchor[0] == '@'
+                                     ? 8 + (long long)strlen(header) + (anchor[1] - '0')
+                                     : (long long)find_bytes(&b, anchor, strlen(anchor));
+        cr_assert(err.offset == offset, "%s: offset %lld, expected %lld", rows[i].id, err.offset,
+                  offset);
         rr_buf_free(&b);
     }
 }
@@ -217,6 +215,7 @@ Test(safetensors, too_much)
     safetensors_write(&b, header.data, header.n, "12345678", 8);
     int rc = parse(b.data, b.n, &n_tensors, &err);
     check("S27 64 KiB", rc, RR_ERR_DATA, &err, "NAME", "tensor name", "65536 bytes");
+    cr_assert(err.offset == 8 + 65536 + 4, "S27 64 KiB: offset %lld", err.offset);
 
     rr_buf_clear(&header);
     for (int i = 0; i < 1000000; i++)
@@ -226,6 +225,7 @@ Test(safetensors, too_much)
     rc = parse(b.data, b.n, &n_tensors, &err);
     check("S25 a million", rc, RR_ERR_DATA, &err, "COUNT", "header",
           "1000000 tensors; at most 65536");
+    cr_assert(err.offset == 8, "S25: offset %lld", err.offset);
     rr_buf_free(&header);
     rr_buf_free(&b);
 }
@@ -392,9 +392,10 @@ Test(safetensors, damaged_configs)
         {"gelu", "\"silu\"", "\"gelu\"", "UNSUPPORTED", "hidden_act", "silu"},
         {"key twice", "\"rope_scaling\": null", "\"hidden_size\": 32", "JSON_DUPLICATE_KEY",
          "hidden_size", "twice"},
-        {"vocabulary differs", "\"vocab_size\": 300", "\"vocab_size\": 301", "TENSORS", "",
-         "expected [301, 32]"},
-        {"a layer more", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", "TENSORS", "",
+        {"vocabulary differs", "\"vocab_size\": 300", "\"vocab_size\": 301", "TENSORS",
+         "model.embed_tokens.weight", "expected [301, 32]"},
+        {"a layer more", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", "TENSORS",
+         "model.layers.2.self_attn.q_proj.weight",
          "missing model.layers.2.self_attn.q_proj.weight"},
     };
     const char *dir = temporary_dir();
@@ -406,10 +407,18 @@ Test(safetensors, damaged_configs)
         struct rr_weights w;
         struct rr_error err = {0};
         config_from_tiny(&b, &t);
+        const char *colon = strstr(edits[i].to, ": "); /* the value follows; else it is all of it */
+        long long at = (long long)find_bytes(&b, edits[i].from, strlen(edits[i].from)) +
+                       (colon ? colon + 2 - edits[i].to : 0);
+        if (edits[i].text && strcmp(edits[i].text, "missing") == 0)
+            at = -1;
         replace(&b, edits[i].from, edits[i].to);
         write_buf(dir, "config.json", &b);
         int rc = rr_weights_open(&w, dir, NULL, &err);
         check(edits[i].id, rc, RR_ERR_DATA, &err, edits[i].code, edits[i].object, edits[i].text);
+        cr_assert(strcmp(edits[i].code, "TENSORS") == 0 ||
+                      (err.offset == at && strstr(err.file, "/config.json")),
+                  "%s: offset %lld of %s, expected %lld", edits[i].id, err.offset, err.file, at);
     }
     rr_buf_free(&b);
     tiny_free(&t);
@@ -506,15 +515,19 @@ static void write_shards(const char *dir, const struct tiny *t, int cut, int sec
     rr_buf_free(&b);
 }
 
-static void write_index(const char *dir, const char *first, const char *second)
+/* Returns where the second value stands. */
+static long long write_index(const char *dir, const char *first, const char *second)
 {
     struct rr_buf b = {0};
-    rr_buf_printf(&b,
-                  "{\"metadata\":{\"total_size\":1},\"weight_map\":{\"model.norm.weight\":%s,\"lm_"
-                  "head.weight\":%s}}",
-                  first, second);
+    rr_buf_printf(
+        &b,
+        "{\"metadata\":{\"total_size\":1},\"weight_map\":{\"model.embed_tokens.weight\":%s,\"lm_"
+        "head.weight\":%s}}",
+        first, second);
     write_buf(dir, "model.safetensors.index.json", &b);
+    const long long at = (long long)(b.n - strlen(second) - 2);
     rr_buf_free(&b);
+    return at;
 }
 
 #define SHARD1 "\"model-00001-of-00002.safetensors\""
@@ -545,10 +558,10 @@ Test(safetensors, shards)
          "a\\x00b"},
         {"S30 no string", SHARD1, "2", 5, 5, -1, RR_ERR_DATA, "PATH_ESCAPE", "lm_head.weight",
          "a number"},
-        {"S31 tensor in neither", SHARD1, SHARD2, 5, 5, -2, RR_ERR_DATA, "TENSORS",
-         "lm_head.weight", NULL},
-        {"S31 only one file named", SHARD1, SHARD1, 5, 5, -1, RR_ERR_DATA, "TENSORS", "",
-         "missing model.norm.weight"},
+        {"S31 tensor in neither", SHARD1, SHARD2, 5, 5, -2, RR_ERR_DATA, "INDEX", "lm_head.weight",
+         "model-00002-of-00002.safetensors does not hold"},
+        {"S31 in the other one", SHARD1, SHARD1, 5, 5, -1, RR_ERR_DATA, "INDEX", "lm_head.weight",
+         "model-00001-of-00002.safetensors does not hold"},
     };
     const char *dir = temporary_dir();
     struct tiny t;
@@ -561,7 +574,7 @@ Test(safetensors, shards)
         struct rr_error err = {0};
         const int end = t.n_tensors + cases[i].n + 1;
         write_shards(dir, &t, cases[i].cut, cases[i].begin, end - cases[i].begin);
-        write_index(dir, cases[i].first, cases[i].second);
+        const long long value = write_index(dir, cases[i].first, cases[i].second);
         int rc = rr_weights_open(&w, dir, NULL, &err);
         if (cases[i].status == RR_OK) {
             cr_assert(rc == RR_OK && w.n_tensors == (size_t)t.n_tensors, "%s: %d %s: %s",
@@ -570,6 +583,14 @@ Test(safetensors, shards)
         } else {
             check(cases[i].id, rc, cases[i].status, &err, cases[i].code, cases[i].object,
                   cases[i].text);
+            const bool index =
+                strcmp(cases[i].code, "INDEX") == 0 || strcmp(cases[i].code, "PATH_ESCAPE") == 0;
+            cr_assert(strstr(err.file, index ? "/model.safetensors.index.json"
+                                       : cases[i].status == RR_ERR_OPEN ? "/absent.safetensors"
+                                                                        : "-of-00002.safetensors"),
+                      "%s: file '%s'", cases[i].id, err.file);
+            cr_assert(!index || err.offset == value, "%s: offset %lld, expected %lld", cases[i].id,
+                      err.offset, value);
         }
     }
     rr_buf_free(&b);
@@ -609,22 +630,24 @@ Test(safetensors, damaged_tensors)
 {
     static const struct {
         const char *id, *from, *to;
-        const char *text;
+        const char *object, *text;
     } edits[] = {
         {"S39 integers", "\"dtype\":\"F32\",\"shape\":[300,32]",
-         "\"dtype\":\"I32\",\"shape\":[300,32]",
+         "\"dtype\":\"I32\",\"shape\":[300,32]", "model.embed_tokens.weight",
          "unsupported model.embed_tokens.weight is of type I32"},
         {"S39 bytes", "\"dtype\":\"F32\",\"shape\":[300,32]",
-         "\"dtype\":\"U8\",\"shape\":[1200,32]",
+         "\"dtype\":\"U8\",\"shape\":[1200,32]", "model.embed_tokens.weight",
          "misshapen model.embed_tokens.weight has shape [1200, 32], expected [300, 32]"},
         {"S39 doubles", "\"dtype\":\"F32\",\"shape\":[32],", "\"dtype\":\"F64\",\"shape\":[16],",
+         "model.layers.0.input_layernorm.weight",
          "misshapen model.layers.0.input_layernorm.weight has shape [16], expected [32]"},
-        {"flat", "\"shape\":[300,32]", "\"shape\":[9600]", "has shape [9600], expected [300, 32]"},
+        {"flat", "\"shape\":[300,32]", "\"shape\":[9600]", "model.embed_tokens.weight",
+         "has shape [9600], expected [300, 32]"},
         {"scalar", "\"dtype\":\"F32\",\"shape\":[300,32],\"data_offsets\":[0,38400]}",
          "\"dtype\":\"F32\",\"shape\":[300,32],\"data_offsets\":[0,38400]},\"odd\":{\"dtype\":"
          "\"F32\",\"shape\":[0],"
          "\"data_offsets\":[0,0]}",
-         "unexpected odd"},
+         "odd", "unexpected odd"},
     };
     const char *dir = temporary_dir();
     struct tiny t;
@@ -644,7 +667,7 @@ Test(safetensors, damaged_tensors)
                           b.n - 8 - n_header);
         write_buf(dir, "model.safetensors", &changed);
         int rc = rr_weights_open(&w, dir, NULL, &err);
-        check(edits[i].id, rc, RR_ERR_DATA, &err, "TENSORS", "", edits[i].text);
+        check(edits[i].id, rc, RR_ERR_DATA, &err, "TENSORS", edits[i].object, edits[i].text);
         rr_buf_free(&changed);
     }
     rr_buf_free(&b);

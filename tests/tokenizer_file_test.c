@@ -615,16 +615,20 @@ Test(tokenizer_file, told_apart)
     static const struct {
         const char *id, *bytes;
         size_t n;
-        const char *code, *text;
+        const char *code, *object;
+        long long offset, line;
+        const char *text;
     } files[] = {
-        {"P02 LFS", "version https://git-lfs.github.com/spec/v1\n", 43, "NOT_A_TOKENIZER",
-         "git lfs pull"},
-        {"P02 web page", "<!DOCTYPE html><html></html>", 28, "NOT_A_TOKENIZER", "web page"},
-        {"JSON", "{\"version\":\"1.0\"}", 17, "VOCAB", "no object"},
-        {"JSON with a mark", "\xEF\xBB\xBF{\"version\":\"1.0\"}", 20, "VOCAB", "no object"},
-        {"tiktoken", "IQ== 0\nIg== 2\n", 14, "VOCAB", "1 was expected"},
-        {"P01 empty", "", 0, "TRUNCATED", "empty"},
-        {"one byte", "\x0A", 1, "PROTOBUF", "truncated"},
+        {"P02 LFS", "version https://git-lfs.github.com/spec/v1\n", 43, "NOT_A_TOKENIZER", "file",
+         0, 0, "git lfs pull"},
+        {"P02 web page", "<!DOCTYPE html><html></html>", 28, "NOT_A_TOKENIZER", "file", 0, 0,
+         "web page"},
+        {"JSON", "{\"version\":\"1.0\"}", 17, "VOCAB", "model", 0, 1, "no object"},
+        {"JSON with a mark", "\xEF\xBB\xBF{\"version\":\"1.0\"}", 20, "VOCAB", "model", 3, 1,
+         "no object"},
+        {"tiktoken", "IQ== 0\nIg== 2\n", 14, "VOCAB", "", -1, 2, "1 was expected"},
+        {"P01 empty", "", 0, "TRUNCATED", "file", 0, 0, "empty"},
+        {"one byte", "\x0A", 1, "PROTOBUF", "varint", 1, 0, "truncated"},
     };
     const char *dir = temporary_dir(), *path = path_in(dir, "t.model");
     struct rr_error err = {0};
@@ -638,6 +642,10 @@ Test(tokenizer_file, told_apart)
                   err.text);
         cr_assert(strstr(err.text, files[i].text) != NULL, "%s: text '%s'", files[i].id, err.text);
         cr_assert(strcmp(err.file, path) == 0, "%s: file '%s'", files[i].id, err.file);
+        cr_assert(strcmp(err.object, files[i].object) == 0 && err.offset == files[i].offset &&
+                      err.line == files[i].line,
+                  "%s: '%s' at byte %lld, line %lld", files[i].id, err.object, err.offset,
+                  err.line);
     }
     int rc = rr_tokenizer_from_file(&t, path_in(dir, "absent"), &err);
     cr_assert(rc == RR_ERR_OPEN && strcmp(err.code, "CANNOT_OPEN") == 0, "absent: %d %s", rc,

@@ -13,7 +13,11 @@ struct reader {
     struct rr_arena arena;
     struct rr_texts texts; /* of pieces as the file spells them */
     int (*merges)[2];
+    struct rr_pair_table pairs; /* of merges seen */
+    struct rr_buf both;         /* the text that a merge makes */
     const struct rr_json *root;
+    size_t n_gaps; /* ids that nothing has */
+    size_t mark;   /* bytes of the file before the JSON text */
     const char *file;
     struct rr_error *err;
 };
@@ -22,7 +26,7 @@ static int bad(const struct reader *r, const struct rr_json *v, const char *path
                const char *what)
 {
     return rr_fail(r->err, RR_ERR_DATA, code,
-                   RR_AT_BYTE(r->file, path, v ? (long long)v->offset : 0), "%s", what);
+                   RR_AT_BYTE(r->file, path, r->mark + (v ? v->offset : 0)), "%s", what);
 }
 
 static int unsupported(const struct reader *r, const struct rr_json *v, const char *path)
@@ -59,6 +63,8 @@ static int add_piece(struct reader *r, const struct rr_json *id, const char *tex
     int64_t at;
     if (!rr_json_int(&at, id, 0, RR_MAX_VOCAB - 1))
         return bad(r, id, path, "TOKEN_ID", "an id is no whole number from 0 to 2^24 - 1");
+    if (n > RR_MAX_PIECE)
+        return bad(r, id, path, "VOCAB", "a piece is longer than 65536 bytes");
     struct rr_piece *p = &r->v.pieces[at];
     if (p->type == RR_PIECE_NORMAL && (p->n != n || memcmp(p->text, text, n) != 0)) {
         struct rr_buf what = {0};
@@ -140,6 +146,45 @@ static int id_of(const struct reader *r, const char *s, size_t n)
     return rr_texts_find(&r->texts, s, n, rr_texts_hash(s, n), NULL);
 }
 
+/* A token beside the model's may be one of them as well, but under the same id. */
+static int check_added(const struct reader *r, const struct rr_json *added)
+{
+    int i = 0;
+    for (const struct rr_json *a = is_null(added) ? NULL : added->child; a; a = a->next, i++) {
+        char path[64];
+        const struct rr_json *content = rr_json_get(a, "content"), *id = rr_json_get(a, "id");
+        const int first = id_of(r, content->text, content->n_text);
+        snprintf(path, sizeof path, "added_tokens[%d]", i);
+        if (first != (int)id->number)
+            return rr_fail(
+                r->err, RR_ERR_DATA, "VOCAB", RR_AT_BYTE(r->file, path, r->mark + id->offset),
+                "'%s' has the id %d already", rr_show(content->text, content->n_text).s, first);
+    }
+    return RR_OK;
+}
+
+/* What a merge makes is a piece, and no other merge is of the same two. */
+static int check_merge(struct reader *r, const struct rr_json *m, size_t i, const char *path)
+{
+    const struct rr_piece *a = &r->v.pieces[r->merges[i][0]], *b = &r->v.pieces[r->merges[i][1]];
+    const uint64_t key = rr_pair_key(r->merges[i][0], r->merges[i][1]);
+    rr_buf_clear(&r->both);
+    rr_buf_add(&r->both, a->text, a->n);
+    rr_buf_add(&r->both, b->text, b->n);
+    if (r->both.failed)
+        return rr_fail_memory(r->err, "merges", r->both.n);
+    if (id_of(r, r->both.data, r->both.n) < 0)
+        return rr_fail(r->err, RR_ERR_DATA, "VOCAB", RR_AT_BYTE(r->file, path, r->mark + m->offset),
+                       "makes '%s', which is no piece of model.vocab",
+                       rr_show(r->both.data, r->both.n).s);
+    const int first = rr_pair_find(&r->pairs, key);
+    if (first >= 0)
+        return rr_fail(r->err, RR_ERR_DATA, "VOCAB", RR_AT_BYTE(r->file, path, r->mark + m->offset),
+                       "merges the same two pieces as model.merges[%d]", first);
+    rr_pair_add(&r->pairs, key, (int)i);
+    return RR_OK;
+}
+
 /* "a b", or ["a", "b"]. */
 static int read_merge(struct reader *r, const struct rr_json *m, size_t i)
 {
@@ -169,7 +214,7 @@ static int read_merge(struct reader *r, const struct rr_json *m, size_t i)
     r->merges[i][1] = id_of(r, b, n_b);
     if (r->merges[i][0] < 0 || r->merges[i][1] < 0)
         return bad(r, m, path, "VOCAB", "names what is no piece of model.vocab");
-    return RR_OK;
+    return check_merge(r, m, i, path);
 }
 
 static int read_merges(struct reader *r, const struct rr_json *merges)
@@ -180,14 +225,12 @@ static int read_merges(struct reader *r, const struct rr_json *merges)
     r->merges = rr_arena_alloc(&r->arena, merges->n_children + 1, sizeof *r->merges);
     if (!r->merges)
         return rr_fail_memory(r->err, "merges", merges->n_children * sizeof *r->merges);
-    for (const struct rr_json *m = merges->child; m; m = m->next, i++) {
-        int rc = read_merge(r, m, i);
-        if (rc)
-            return rc;
-    }
+    int rc = rr_pairs_init(&r->pairs, merges->n_children, r->err);
+    for (const struct rr_json *m = merges->child; m && !rc; m = m->next, i++)
+        rc = read_merge(r, m, i);
     r->v.merges = (const int(*)[2])r->merges;
     r->v.n_merges = i;
-    return RR_OK;
+    return rc;
 }
 
 /* ---- what comes before and behind ---- */
@@ -327,16 +370,20 @@ static int finish_pieces(struct reader *r, const struct rr_json *model)
 {
     const struct rr_json *unk = rr_json_get(model, "unk_token");
     struct rr_buf text = {0};
-    int rc = RR_OK;
+    int rc = RR_OK, n_bytes = 0;
     for (size_t id = 0; id < r->v.n && !rc; id++) {
         struct rr_piece *p = &r->v.pieces[id];
-        if (!p->type) /* an id that nothing has */
+        if (!p->type) { /* an id that nothing has */
             p->type = RR_PIECE_CONTROL;
+            r->n_gaps++;
+        }
         if (p->type != RR_PIECE_NORMAL)
             continue;
         if (!r->bytes) {
-            if (r->v.byte_fallback && rr_piece_byte(p) >= 0)
+            if (r->v.byte_fallback && rr_piece_byte(p) >= 0) {
                 p->type = RR_PIECE_BYTE;
+                n_bytes++; /* no two have the same text */
+            }
             continue;
         }
         rr_buf_clear(&text);
@@ -349,6 +396,9 @@ static int finish_pieces(struct reader *r, const struct rr_json *model)
             rc = rr_fail_memory(r->err, "vocabulary", text.n);
     }
     rr_buf_free(&text);
+    if (!rc && !r->bytes && r->v.byte_fallback && n_bytes < 256)
+        return bad(r, rr_json_get(model, "byte_fallback"), "model.byte_fallback", "VOCAB",
+                   "is on, but model.vocab has not all of <0x00> to <0xFF>");
     if (!rc && !is_null(unk) && !r->bytes) {
         r->v.unk = unk->type == RR_JSON_STRING ? id_of(r, unk->text, unk->n_text) : -1;
         if (r->v.unk < 0)
@@ -390,6 +440,8 @@ static int read_all(struct reader *r, const char *eos)
     if (!rc)
         rc = rr_texts_of(&r->texts, r->v.pieces, r->v.n, r->err);
     if (!rc)
+        rc = check_added(r, added);
+    if (!rc)
         rc = read_merges(r, rr_json_get(model, "merges"));
     if (!rc)
         rc = each(r, rr_json_get(r->root, "decoder"), "decoder", "decoders", decoder);
@@ -401,12 +453,35 @@ static int read_all(struct reader *r, const char *eos)
     return rc ? rc : finish_pieces(r, model);
 }
 
+/* Everything that is wrong has a line and a column; what is found when the pieces are indexed is
+ * about the vocabulary. */
+static void point(struct rr_error *err, const struct reader *r, const char *s, size_t n)
+{
+    const struct rr_json *vocab = rr_json_get(rr_json_get(r->root, "model"), "vocab");
+    char object[sizeof err->object];
+    size_t start = r->mark;
+    if (err->offset < 0) {
+        snprintf(object, sizeof object, "model.vocab%s%.100s", err->object[0] ? ": " : "",
+                 err->object);
+        memcpy(err->object, object, sizeof object);
+        err->offset = (long long)(r->mark + (vocab ? vocab->offset : 0));
+    }
+    err->line = 1;
+    for (size_t i = r->mark; i < n && (long long)i < err->offset; i++)
+        if (s[i] == '\n') {
+            err->line++;
+            start = i + 1;
+        }
+    err->column = err->offset - (long long)start + 1;
+}
+
 int rr_tokenizer_from_json(struct rr_tokenizer **t, const void *bytes, size_t n, const char *file,
                            const char *eos, struct rr_error *err)
 {
-    struct reader r = {.v = {.unk = -1, .bos = -1, .eos = -1}, .file = file, .err = err};
-    struct rr_json *root = NULL;
     const size_t mark = n >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    struct reader r = {
+        .v = {.unk = -1, .bos = -1, .eos = -1}, .file = file, .mark = mark, .err = err};
+    struct rr_json *root = NULL;
     *t = NULL;
     int rc = rr_json_parse(&root, &r.arena, (const char *)bytes + mark, n - mark, file, mark, err);
     r.root = root;
@@ -414,6 +489,15 @@ int rr_tokenizer_from_json(struct rr_tokenizer **t, const void *bytes, size_t n,
         rc = read_all(&r, eos);
     if (!rc)
         rc = rr_tokenizer_open(t, &r.v, file, err);
+    if (rc == RR_ERR_DATA && err)
+        point(err, &r, bytes, n);
+    if (!rc && r.n_gaps)
+        (void)rr_fail(rr_tokenizer_warn(*t), RR_ERR_DATA, "VOCAB",
+                      RR_AT_OBJECT(file, "model.vocab"), "%zu of %zu ids belong to no piece",
+                      r.n_gaps, r.v.n);
+    rr_free(r.pairs.keys);
+    rr_free(r.pairs.values);
+    rr_buf_free(&r.both);
     rr_texts_free(&r.texts);
     rr_arena_free(&r.arena);
     return rc;

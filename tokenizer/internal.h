@@ -36,8 +36,9 @@ struct rr_tokenizer {
     bool whole_words;
     const int (*merges)[2]; /* [n_merges] ids, by rank; NULL: scores decide */
     size_t n_merges;
-    int *merged;           /* [n_merges] ids; then the values of pairs are ranks */
-    struct rr_texts words; /* of pieces that may stand for a whole word */
+    int *merged;              /* [n_merges] ids; then the values of pairs are ranks */
+    struct rr_texts words;    /* of pieces that may stand for a whole word */
+    struct rr_error *warning; /* NULL: nothing odd */
 };
 
 /* Scratch of encoding: symbols of a text, and the merges that wait. */
@@ -92,6 +93,9 @@ static inline uint64_t rr_mix(uint64_t x)
 /* Room for so many keys. */
 int rr_pairs_init(struct rr_pair_table *t, size_t entries, struct rr_error *err);
 void rr_pair_add(struct rr_pair_table *t, uint64_t key, int value);
+/* Where to tell of something odd that is no reason to refuse a file: NULL when there is one
+ * already, or no memory for it. */
+struct rr_error *rr_tokenizer_warn(struct rr_tokenizer *t);
 int rr_vocab_bad_piece(struct rr_error *err, const char *file, int id, const struct rr_piece *p,
                        const char *what);
 

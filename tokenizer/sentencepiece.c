@@ -1,14 +1,26 @@
 /* Reads a SentencePiece tokenizer.model: the protobuf messages ModelProto, TrainerSpec and
  * NormalizerSpec of sentencepiece_model.proto, as far as a BPE tokenizer needs them. Unknown
  * fields are skipped, as protobuf asks. */
-#include "tokenizer/tokenizer.h"
-
+#include <stdio.h>
 #include "engine/base/cursor.h"
 #include "engine/base/limits.h"
+#include "tokenizer/internal.h"
+
+struct said {
+    bool given;
+    int64_t value;
+    size_t at;
+};
+
+/* What the trainer's settings say beside what a struct rr_vocab holds. */
+struct settings {
+    bool is_bpe;        /* the format's default is another algorithm */
+    struct said size;   /* how many pieces there should be */
+    struct said ids[4]; /* unk, bos, eos, pad */
+};
 
 struct reader {
-    bool *is_bpe; /* set once the trainer settings say so: the format's default is another algorithm
-                   */
+    struct settings *said;
     const char *file;
     struct rr_error *err;
 };
@@ -133,7 +145,7 @@ static int read_piece(const struct reader *r, struct rr_cursor c, size_t base, s
 static int id_from(const struct field *f)
 {
     int64_t v = (int64_t)f->value;
-    return v < -1 || v > INT32_MAX ? INT32_MAX : (int)v; /* refused later, by name */
+    return v < -1 || v > INT32_MAX ? INT32_MAX : (int)v; /* refused by check_ids */
 }
 
 static int read_trainer(const struct reader *r, struct rr_cursor c, size_t base, struct rr_vocab *v)
@@ -141,7 +153,8 @@ static int read_trainer(const struct reader *r, struct rr_cursor c, size_t base,
     while (rr_cursor_left(&c)) {
         struct field f;
         int rc = read_field(r, &c, base, &f);
-        bool known = f.number == 3 || f.number == 35 || (f.number >= 40 && f.number <= 42);
+        bool known =
+            f.number == 3 || f.number == 4 || f.number == 35 || (f.number >= 40 && f.number <= 43);
         if (!rc && known)
             rc = expect_wire(r, &f, WIRE_VARINT, "trainer setting");
         if (rc)
@@ -152,7 +165,11 @@ static int read_trainer(const struct reader *r, struct rr_cursor c, size_t base,
                            "model type %llu (1 unigram, 3 word, 4 char); only 2 (BPE) is supported",
                            (unsigned long long)f.value);
         if (f.number == 3)
-            *r->is_bpe = true;
+            r->said->is_bpe = true;
+        if (f.number == 4)
+            r->said->size = (struct said){true, (int64_t)f.value, f.at};
+        if (f.number >= 40 && f.number <= 43)
+            r->said->ids[f.number - 40] = (struct said){true, (int64_t)f.value, f.at};
         if (f.number == 35)
             v->byte_fallback = f.value != 0;
         if (f.number == 40)
@@ -193,9 +210,57 @@ static int read_normalizer(const struct reader *r, struct rr_cursor c, size_t ba
     return RR_OK;
 }
 
-/* ModelProto { pieces = 1, trainer_spec = 2, normalizer_spec = 3 } */
-static int read_model(const struct reader *r, struct rr_cursor *c, struct rr_vocab *v, size_t *cap)
+/* How many there are, before anything is allocated for them; up to where the file is damaged, which
+ * is told when that place is read. */
+static size_t count_pieces(const struct reader *r, struct rr_cursor c)
 {
+    const struct reader silent = {.file = r->file};
+    struct field f;
+    size_t n = 0;
+    while (n <= RR_MAX_VOCAB && rr_cursor_left(&c) && read_field(&silent, &c, 0, &f) == RR_OK)
+        n += f.number == 1;
+    return n;
+}
+
+static int check_ids(const struct reader *r, size_t n)
+{
+    static const char *const names[4] = {"unk", "bos", "eos", "pad"};
+    for (int i = 0; i < 4; i++) {
+        const int64_t id = r->said->ids[i].value;
+        if (r->said->ids[i].given && (id < -1 || id >= (int64_t)n))
+            return rr_fail(
+                r->err, RR_ERR_DATA, "TOKEN_ID", RR_AT_BYTE(r->file, names[i], r->said->ids[i].at),
+                "the %s id is %lld; the vocabulary has 0 to %zu", names[i], (long long)id, n - 1);
+    }
+    return RR_OK;
+}
+
+/* What stands for text that no piece matches must be one piece. */
+static int check_unknown(const struct reader *r, const struct rr_vocab *v, size_t at, size_t *first)
+{
+    char name[32];
+    const size_t id = v->n - 1;
+    if (v->pieces[id].type != RR_PIECE_UNKNOWN)
+        return RR_OK;
+    snprintf(name, sizeof name, "piece %zu", id);
+    if (*first != SIZE_MAX)
+        return rr_fail(r->err, RR_ERR_DATA, "VOCAB", RR_AT_BYTE(r->file, name, at),
+                       "'%s' is of type UNKNOWN, as piece %zu is; expected one",
+                       rr_show(v->pieces[id].text, v->pieces[id].n).s, *first);
+    *first = id;
+    return RR_OK;
+}
+
+/* ModelProto { pieces = 1, trainer_spec = 2, normalizer_spec = 3 } */
+static int read_model(const struct reader *r, struct rr_cursor *c, struct rr_vocab *v)
+{
+    const size_t n_pieces = count_pieces(r, *c);
+    size_t unknown = SIZE_MAX;
+    if (n_pieces > RR_MAX_VOCAB)
+        return bad(r, "pieces", 0, "more than 2^24 pieces");
+    v->pieces = rr_alloc(n_pieces, sizeof *v->pieces);
+    if (!v->pieces)
+        return rr_fail_memory(r->err, "pieces", n_pieces * sizeof *v->pieces);
     while (rr_cursor_left(c)) {
         struct field f;
         int rc = read_field(r, c, 0, &f);
@@ -205,11 +270,9 @@ static int read_model(const struct reader *r, struct rr_cursor *c, struct rr_voc
             return rc;
         const size_t base = f.wire == WIRE_BYTES ? offset_in(c, 0, &f.bytes) : 0;
         if (f.number == 1) {
-            if (v->n >= RR_MAX_VOCAB)
-                return bad(r, "pieces", f.at, "more than 2^24 pieces");
-            if (!rr_grow(&v->pieces, cap, v->n + 1, sizeof *v->pieces))
-                return rr_fail_memory(r->err, "pieces", v->n * sizeof *v->pieces);
             rc = read_piece(r, f.bytes, base, &v->pieces[v->n++]);
+            if (!rc)
+                rc = check_unknown(r, v, f.at, &unknown);
         } else if (f.number == 2) {
             rc = read_trainer(r, f.bytes, base, v);
         } else if (f.number == 3) {
@@ -218,30 +281,37 @@ static int read_model(const struct reader *r, struct rr_cursor *c, struct rr_voc
         if (rc)
             return rc;
     }
-    return RR_OK;
+    if (v->n && unknown == SIZE_MAX)
+        return rr_fail(r->err, RR_ERR_DATA, "VOCAB", RR_AT_BYTE(r->file, "pieces", 0),
+                       "no piece is of type UNKNOWN; expected one");
+    return v->n ? check_ids(r, v->n) : RR_OK;
 }
 
 int rr_tokenizer_from_sentencepiece(struct rr_tokenizer **t, const void *bytes, size_t n,
                                     const char *file, struct rr_error *err)
 {
-    bool is_bpe = false;
-    struct reader r = {&is_bpe, file, err};
+    struct settings said = {0};
+    struct reader r = {&said, file, err};
     struct rr_cursor c = rr_cursor_make(bytes, n);
     /* The defaults of sentencepiece_model.proto. */
     struct rr_vocab v = {
         .unk = 0, .bos = 1, .eos = 2, .add_dummy_prefix = true, .remove_extra_space = true};
-    size_t cap = 0;
     *t = NULL;
-    int rc = n ? read_model(&r, &c, &v, &cap)
+    int rc = n ? read_model(&r, &c, &v)
                : rr_fail(err, RR_ERR_DATA, "TRUNCATED", RR_AT_BYTE(file, "file", 0),
                          "the file is empty");
     if (!rc && !v.n)
         rc = bad(&r, "pieces", 0, "no pieces; not a SentencePiece model");
-    if (!rc && !is_bpe)
+    if (!rc && !said.is_bpe)
         rc = rr_fail(err, RR_ERR_DATA, "UNSUPPORTED", RR_AT_OBJECT(file, "model_type"),
                      "is not given, which means unigram; only 2 (BPE) is supported");
     if (!rc)
         rc = rr_tokenizer_open(t, &v, file, err);
+    if (!rc && said.size.given && said.size.value != (int64_t)v.n)
+        (void)rr_fail(rr_tokenizer_warn(*t), RR_ERR_DATA, "VOCAB",
+                      RR_AT_BYTE(file, "vocab_size", said.size.at),
+                      "the trainer made %lld pieces; the file has %zu", (long long)said.size.value,
+                      v.n);
     rr_free(v.pieces);
     return rc;
 }

@@ -86,6 +86,8 @@ int rr_tokenizer_from_json(struct rr_tokenizer **t, const void *bytes, size_t n,
 int rr_tokenizer_from_file(struct rr_tokenizer **t, const char *path, struct rr_error *err);
 
 int rr_tokenizer_size(const struct rr_tokenizer *t);
+/* What is odd in its file and no reason to refuse it, the first of it; NULL: nothing. */
+const struct rr_error *rr_tokenizer_warning(const struct rr_tokenizer *t);
 int rr_tokenizer_bos(const struct rr_tokenizer *t); /* -1: none */
 int rr_tokenizer_eos(const struct rr_tokenizer *t);
 /* The stored text of a piece (not terminated). id in [0, size). */

@@ -254,9 +254,15 @@ static int index_merges(struct rr_tokenizer *t, const struct rr_vocab *v, const 
         t->ascii[i] = -1;
     if (!rc && v->merges)
         rc = add_listed(t, v, &tt, file, err);
-    for (int id = 0; id < t->n && !rc && !v->merges; id++)
-        if (is_symbol(&t->pieces[id]) && rr_utf8_valid(t->pieces[id].text, t->pieces[id].n, NULL))
+    for (int id = 0; id < t->n && !rc && !v->merges; id++) {
+        if (!is_symbol(&t->pieces[id]))
+            continue;
+        if (rr_utf8_valid(t->pieces[id].text, t->pieces[id].n, NULL))
             add_merges(t, &tt, id, &n_symbols);
+        else
+            (void)rr_vocab_bad_piece(rr_tokenizer_warn(t), file, id, &t->pieces[id],
+                                     "is not valid UTF-8: only the same bytes match it");
+    }
     rr_texts_free(&tt);
     return rc;
 }
@@ -354,6 +360,18 @@ void rr_tokenizer_close(struct rr_tokenizer *t)
     rr_texts_free(&t->words);
     rr_arena_free(&t->arena);
     rr_free(t);
+}
+
+struct rr_error *rr_tokenizer_warn(struct rr_tokenizer *t)
+{
+    if (t->warning)
+        return NULL;
+    return t->warning = rr_arena_zalloc(&t->arena, 1, sizeof *t->warning);
+}
+
+const struct rr_error *rr_tokenizer_warning(const struct rr_tokenizer *t)
+{
+    return t->warning;
 }
 
 int rr_tokenizer_size(const struct rr_tokenizer *t)

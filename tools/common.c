@@ -159,6 +159,11 @@ int tool_load(struct loaded *l, const char *path, const struct model_options *o,
         tool_unload(l);
         return tool_fail(&err);
     }
+    if (l->weights.n_warnings) {
+        char line[sizeof l->weights.warning];
+        rr_error_format(line, sizeof line, &l->weights.warning);
+        fprintf(stderr, "recrank: warning%s\n", line + strlen("error"));
+    }
     return -1;
 }
 

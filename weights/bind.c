@@ -45,16 +45,25 @@ struct binder {
     bool *used;
     size_t n;
     struct rr_buf problems;
+    struct rr_where at; /* of the first of them */
+    const char *file;
+    char first_name[RR_MAX_TENSOR_NAME];
     int n_problems, n_left_out;
     bool unsupported;
     bool out_of_memory;
 };
 
 /* One more entry of the report: spelled out as long as the error's text has room, counted always.
- */
-static void problem(struct binder *b, const char *kind, const char *name, const char *detail)
+ * The error as a whole points at the first: t is the tensor, NULL where the files have none. */
+static void problem(struct binder *b, const char *kind, const char *name, const struct rr_stored *t,
+                    const char *detail)
 {
-    b->n_problems++;
+    if (!b->n_problems++) {
+        snprintf(b->first_name, sizeof b->first_name, "%s", name);
+        b->at = (struct rr_where){.file = t ? t->file : b->file,
+                                  .object = b->first_name,
+                                  .offset = t ? (long long)t->offset : -1};
+    }
     if (b->problems.n + strlen(name) + strlen(detail) + 160 > sizeof((struct rr_error *)NULL)->text)
         b->n_left_out++;
     else
@@ -93,7 +102,7 @@ static const struct rr_stored *want(struct binder *b, const char *name, uint64_t
     const struct rr_stored *t = find(b, name);
     char detail[320], found[200];
     if (!t) {
-        problem(b, "missing", name, "");
+        problem(b, "missing", name, NULL, "");
         return NULL;
     }
     const uint64_t expected[2] = {rows, cols};
@@ -104,13 +113,13 @@ static const struct rr_stored *want(struct binder *b, const char *name, uint64_t
         shape_text(found, sizeof found, t->shape, t->n_dims);
         shape_text(wanted, sizeof wanted, expected + 2 - n_dims, n_dims);
         snprintf(detail, sizeof detail, " has shape [%s], expected [%s]", found, wanted);
-        problem(b, "misshapen", name, detail);
+        problem(b, "misshapen", name, t, detail);
         return NULL;
     }
     if (t->type < 0) {
         snprintf(detail, sizeof detail, " is of type %s", t->type_name);
         b->unsupported = true;
-        problem(b, "unsupported", name, detail);
+        problem(b, "unsupported", name, t, detail);
         return NULL;
     }
     return t;
@@ -193,7 +202,7 @@ static void bind_rope_factors(struct binder *b, struct rr_model *m, const char *
     for (int i = 0; factors && i < m->h.head_dim / 2; i++) {
         if (factors[i] > 0)
             continue;
-        problem(b, "damaged", name, " holds a factor that is not above 0");
+        problem(b, "damaged", name, find(b, name), " holds a factor that is not above 0");
         break;
     }
 }
@@ -221,13 +230,13 @@ static void bind_all(struct binder *b, struct rr_model *m, const struct rr_names
         bind_layer(b, &m->layers[i], h, names, i);
     for (size_t i = 0; i < b->n; i++)
         if (!b->used[i] && !(names->ignored && ends_with(b->stored[i].name, names->ignored)))
-            problem(b, "unexpected", b->stored[i].name, "");
+            problem(b, "unexpected", b->stored[i].name, &b->stored[i], "");
 }
 
 int rr_bind_tensors(struct rr_model *m, struct rr_arena *arena, struct rr_stored *stored, size_t n,
                     const struct rr_names *names, const char *file, struct rr_error *err)
 {
-    struct binder b = {.arena = arena, .stored = stored, .n = n};
+    struct binder b = {.arena = arena, .stored = stored, .n = n, .file = file};
     int rc = RR_OK;
     if (n)
         qsort(stored, n, sizeof *stored, by_name);
@@ -249,8 +258,8 @@ int rr_bind_tensors(struct rr_model *m, struct rr_arena *arena, struct rr_stored
         if (b.out_of_memory || b.problems.failed)
             rc = rr_fail_memory(err, "tensors", 0);
         else if (b.n_problems)
-            rc = rr_fail(err, RR_ERR_DATA, "TENSORS", RR_AT_FILE(file), "%d tensor%s wrong: %s",
-                         b.n_problems, b.n_problems > 1 ? "s are" : " is", b.problems.data);
+            rc = rr_fail(err, RR_ERR_DATA, "TENSORS", &b.at, "%d tensor%s wrong: %s", b.n_problems,
+                         b.n_problems > 1 ? "s are" : " is", b.problems.data);
     }
     rr_free(b.used);
     rr_buf_free(&b.problems);

@@ -232,13 +232,15 @@ static int by_key(const void *a, const void *b)
 static int by_name(const void *a, const void *b)
 {
     const struct rr_stored *const *x = a, *const *y = b;
-    return strcmp((*x)->name, (*y)->name);
+    int order = strcmp((*x)->name, (*y)->name);
+    return order ? order : (*x > *y) - (*x < *y);
 }
 
 static int by_offset(const void *a, const void *b)
 {
     const struct rr_stored *const *x = a, *const *y = b;
-    return ((*x)->offset > (*y)->offset) - ((*x)->offset < (*y)->offset);
+    return (*x)->offset != (*y)->offset ? ((*x)->offset > (*y)->offset ? 1 : -1)
+                                        : (*x > *y) - (*x < *y);
 }
 
 static int check_duplicate_keys(struct reader *r)
@@ -379,6 +381,29 @@ static int read_tensor(struct reader *r, struct rr_stored *t)
     return RR_OK;
 }
 
+/* Bytes that no tensor has, beyond what the alignment asks for: they change nothing, but such a
+ * file was not written so. sorted: by offset; left: bytes from data to the end of the file. */
+static void note_gaps(struct reader *r, const struct rr_stored *const *sorted, uint64_t data,
+                      uint64_t left)
+{
+    struct rr_gguf *g = r->g;
+    uint64_t end = 0; /* of what is accounted for, padding included */
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        if (sorted[i]->offset > end) {
+            (void)rr_fail(&g->warning, RR_ERR_DATA, "HOLE",
+                          RR_AT_BYTE(g->file, sorted[i]->name, data + end),
+                          "%llu bytes before this tensor belong to nothing",
+                          (unsigned long long)(sorted[i]->offset - end));
+            return;
+        }
+        end = rr_round_up(sorted[i]->offset + sorted[i]->n_bytes, (size_t)g->alignment);
+    }
+    if (left > end && (g->n_tensors || left >= g->alignment))
+        (void)rr_fail(&g->warning, RR_ERR_DATA, "TRAILING", RR_AT_BYTE(g->file, "data", data + end),
+                      "%llu bytes behind the last tensor belong to nothing",
+                      (unsigned long long)(left - end));
+}
+
 /* Turns offsets into pointers, after checking them against the file's size and against each
  * other. */
 static int place_tensors(struct reader *r)
@@ -406,7 +431,7 @@ static int place_tensors(struct reader *r)
         qsort(sorted, g->n_tensors, sizeof *sorted, by_name);
         for (size_t i = 1; i < g->n_tensors && !rc; i++)
             if (strcmp(sorted[i]->name, sorted[i - 1]->name) == 0)
-                rc = BAD(r, "NAME", sorted[i]->name, data + sorted[i]->offset,
+                rc = BAD(r, "NAME", sorted[i]->name, r->entries[sorted[i] - g->tensors],
                          "two tensors have this name");
         qsort(sorted, g->n_tensors, sizeof *sorted, by_offset);
         for (size_t i = 1; i < g->n_tensors && !rc; i++)
@@ -414,6 +439,8 @@ static int place_tensors(struct reader *r)
                 rc = BAD(r, "OVERLAP", sorted[i]->name, data + sorted[i]->offset,
                          "lies inside tensor '%s'", sorted[i - 1]->name);
     }
+    if (!rc)
+        note_gaps(r, sorted, data, left);
     for (size_t i = 0; i < g->n_tensors; i++)
         g->tensors[i].offset += data;
     rr_free(sorted);

@@ -48,6 +48,7 @@ struct rr_gguf {
         *tensors; /* in file order until they are bound; shapes row-major (GGUF's reversed) */
     size_t n_tensors;
     uint64_t alignment;
+    struct rr_error warning; /* bytes that belong to nothing ("HOLE", "TRAILING"); status 0: none */
     struct rr_arena arena;
 };
 

@@ -5,6 +5,16 @@
 #include <string.h>
 #include "weights/weights.h"
 
+/* Where the value of a key stands; -1: the file has none. */
+static long long key_offset(const struct rr_gguf *g, const char *key)
+{
+    const struct rr_gguf_kv *kv = rr_gguf_find(g, key);
+    return kv ? (long long)kv->offset : -1;
+}
+
+#define BAD(g, code, key, ...)                                                                     \
+    rr_fail(err, RR_ERR_DATA, code, RR_AT_BYTE((g)->file, key, key_offset(g, key)), __VA_ARGS__)
+
 static int need_int(int *out, const struct rr_gguf *g, const char *key, int64_t fallback,
                     struct rr_error *err)
 {
@@ -13,11 +23,9 @@ static int need_int(int *out, const struct rr_gguf *g, const char *key, int64_t 
     if (rc)
         return rc;
     if (v == fallback && fallback < 0)
-        return rr_fail(err, RR_ERR_DATA, "HPARAM", RR_AT_OBJECT(g->file, key),
-                       "this key is missing");
+        return BAD(g, "HPARAM", key, "this key is missing");
     if (v < 1 || v > INT32_MAX)
-        return rr_fail(err, RR_ERR_DATA, "HPARAM", RR_AT_OBJECT(g->file, key),
-                       "%lld; expected 1 to 2^31-1", (long long)v);
+        return BAD(g, "HPARAM", key, "%lld; expected 1 to 2^31-1", (long long)v);
     *out = (int)v;
     return RR_OK;
 }
@@ -37,17 +45,16 @@ static int read_rope(struct rr_hparams *h, struct rr_gguf *g, struct rr_error *e
     if (!factor && (rc = rr_gguf_get_float(&factor, g, "llama.rope.scale_linear", err)) != 0)
         return rc;
     if (n_rot != h->head_dim)
-        return rr_fail(
-            err, RR_ERR_DATA, "UNSUPPORTED", RR_AT_OBJECT(g->file, "llama.rope.dimension_count"),
-            "%d of %d dimensions rotate; only all of them are supported", n_rot, h->head_dim);
+        return BAD(g, "UNSUPPORTED", "llama.rope.dimension_count",
+                   "%d of %d dimensions rotate; only all of them are supported", n_rot,
+                   h->head_dim);
     if (strcmp(scaling, "linear") == 0 || (strcmp(scaling, "none") == 0 && factor && factor != 1)) {
         h->rope.scaling = RR_ROPE_LINEAR;
         h->rope.factor = factor;
     } else if (strcmp(scaling, "none") != 0) {
-        return rr_fail(
-            err, RR_ERR_DATA, "UNSUPPORTED", RR_AT_OBJECT(g->file, "llama.rope.scaling.type"),
-            "'%s'; supported are none, linear, and llama3 as the tensor rope_freqs.weight",
-            rr_show(scaling, strlen(scaling)).s);
+        return BAD(g, "UNSUPPORTED", "llama.rope.scaling.type",
+                   "'%s'; supported are none, linear, and llama3 as the tensor rope_freqs.weight",
+                   rr_show(scaling, strlen(scaling)).s);
     }
     return RR_OK;
 }
@@ -59,12 +66,10 @@ static int read_hparams(struct rr_hparams *h, struct rr_gguf *g, struct rr_error
     if (rc == RR_ERR_MEMORY)
         return rc;
     if (rc)
-        return rr_fail(err, RR_ERR_DATA, "ARCH", RR_AT_OBJECT(g->file, "general.architecture"),
-                       "is not a string; expected \"llama\"");
+        return BAD(g, "ARCH", "general.architecture", "is not a string; expected \"llama\"");
     if (!arch || strcmp(arch, "llama") != 0)
-        return rr_fail(err, RR_ERR_DATA, "ARCH", RR_AT_OBJECT(g->file, "general.architecture"),
-                       "%s%s; expected llama", arch ? "" : "is missing",
-                       arch ? rr_show(arch, strlen(arch)).s : "");
+        return BAD(g, "ARCH", "general.architecture", "%s%s; expected llama",
+                   arch ? "" : "is missing", arch ? rr_show(arch, strlen(arch)).s : "");
     if ((rc = need_int(&h->n_layers, g, "llama.block_count", -1, err)) != 0 ||
         (rc = need_int(&h->n_embd, g, "llama.embedding_length", -1, err)) != 0 ||
         (rc = need_int(&h->n_ff, g, "llama.feed_forward_length", -1, err)) != 0 ||
@@ -73,23 +78,39 @@ static int read_hparams(struct rr_hparams *h, struct rr_gguf *g, struct rr_error
         (rc = need_int(&h->n_context, g, "llama.context_length", -1, err)) != 0)
         return rc;
     if (h->n_embd % h->n_heads && !rr_gguf_find(g, "llama.attention.key_length"))
-        return rr_fail(err, RR_ERR_DATA, "HPARAM",
-                       RR_AT_OBJECT(g->file, "llama.attention.head_count"),
-                       "%d heads do not divide the embedding length %d", h->n_heads, h->n_embd);
+        return BAD(g, "HPARAM", "llama.attention.head_count",
+                   "%d heads do not divide the embedding length %d", h->n_heads, h->n_embd);
     int value_length = 0;
     if ((rc = need_int(&h->head_dim, g, "llama.attention.key_length", h->n_embd / h->n_heads,
                        err)) != 0 ||
         (rc = need_int(&value_length, g, "llama.attention.value_length", h->head_dim, err)) != 0)
         return rc;
     if (value_length != h->head_dim)
-        return rr_fail(err, RR_ERR_DATA, "UNSUPPORTED",
-                       RR_AT_OBJECT(g->file, "llama.attention.value_length"),
-                       "%d differs from the key length %d", value_length, h->head_dim);
+        return BAD(g, "UNSUPPORTED", "llama.attention.value_length",
+                   "%d differs from the key length %d", value_length, h->head_dim);
     h->rms_eps = 0;
     if ((rc = rr_gguf_get_float(&h->rms_eps, g, "llama.attention.layer_norm_rms_epsilon", err)) !=
         0)
         return rc;
     return read_rope(h, g, err);
+}
+
+/* rr_hparams_check knows no files: where the value that it refuses stands. */
+static void point_at_key(struct rr_error *err, const struct rr_gguf *g)
+{
+    static const char *const keys[][2] = {{"n_layers", "llama.block_count"},
+                                          {"n_embd", "llama.embedding_length"},
+                                          {"n_heads", "llama.attention.head_count"},
+                                          {"n_kv_heads", "llama.attention.head_count_kv"},
+                                          {"head_dim", "llama.attention.key_length"},
+                                          {"n_ff", "llama.feed_forward_length"},
+                                          {"n_context", "llama.context_length"},
+                                          {"rms_eps", "llama.attention.layer_norm_rms_epsilon"},
+                                          {"rope theta", "llama.rope.freq_base"},
+                                          {"rope scaling factor", "llama.rope.scaling.factor"}};
+    for (size_t i = 0; err && i < sizeof keys / sizeof keys[0]; i++)
+        if (strcmp(err->object, keys[i][0]) == 0)
+            err->offset = key_offset(g, keys[i][1]);
 }
 
 /* The vocabulary's size is that of the embedding table, whatever a key may say. */
@@ -146,6 +167,8 @@ int rr_weights_read_gguf(struct rr_weights *w, struct rr_error *err)
         rc = vocab_size(&w->model.h, &g, err);
     if (!rc)
         rc = rr_hparams_check(&w->model.h, w->path, err);
+    if (rc == RR_ERR_DATA)
+        point_at_key(err, &g);
     if (!rc)
         rc = rr_bind_tensors(&w->model, &w->arena, g.tensors, g.n_tensors, &rr_names_gguf, w->path,
                              err);
@@ -157,6 +180,11 @@ int rr_weights_read_gguf(struct rr_weights *w, struct rr_error *err)
     if (rc) {
         rr_gguf_free(&g);
         return rc;
+    }
+    if (g.warning.status) {
+        struct rr_error *warning = rr_weights_warn(w);
+        if (warning)
+            *warning = g.warning;
     }
     w->format = g.version == 3 ? "GGUF v3" : "GGUF v2";
     w->tensors = g.tensors;

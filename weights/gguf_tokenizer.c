@@ -67,6 +67,22 @@ static int special_id(int *out, const struct rr_gguf *g, const char *key, size_t
     return RR_OK;
 }
 
+/* Ids that are only checked: a file that names a token it does not have is damaged. */
+static int check_other_ids(const struct rr_gguf *g, size_t n, struct rr_error *err)
+{
+    const char *key = "llama.vocab_size";
+    int pad = -1;
+    int64_t said = (int64_t)n;
+    int rc = special_id(&pad, g, "tokenizer.ggml.padding_token_id", n, err);
+    if (!rc)
+        rc = rr_gguf_get_int(&said, g, key, err);
+    if (!rc && said < (int64_t)n)
+        rc = rr_fail(err, RR_ERR_DATA, "TOKEN_ID",
+                     RR_AT_BYTE(g->file, key, rr_gguf_find(g, key)->offset),
+                     "%lld; tokenizer.ggml.tokens has %zu", (long long)said, n);
+    return rc;
+}
+
 /* ---- byte-level ---- */
 
 /* The names that llama.cpp's converter gives to the ways of cutting words. */
@@ -80,8 +96,9 @@ static int read_rule(struct rr_vocab *v, struct rr_gguf *g, struct rr_error *err
                  {"llama-v3", RR_WORDS_LLAMA3},
                  {"gpt-2", RR_WORDS_GPT2},
                  {"smollm", RR_WORDS_DIGITS}};
-    const char *pre = NULL;
-    int rc = rr_gguf_get_string(&pre, g, "tokenizer.ggml.pre", err);
+    const char *pre = NULL, *key = "tokenizer.ggml.pre";
+    const struct rr_gguf_kv *kv = rr_gguf_find(g, key);
+    int rc = rr_gguf_get_string(&pre, g, key, err);
     if (rc)
         return rc;
     for (size_t i = 0; pre && i < sizeof rules / sizeof rules[0]; i++)
@@ -90,7 +107,8 @@ static int read_rule(struct rr_vocab *v, struct rr_gguf *g, struct rr_error *err
     v->whole_words = v->rule == RR_WORDS_LLAMA3;
     if (v->rule)
         return RR_OK;
-    return rr_fail(err, RR_ERR_DATA, "UNSUPPORTED", RR_AT_OBJECT(g->file, "tokenizer.ggml.pre"),
+    return rr_fail(err, RR_ERR_DATA, "UNSUPPORTED",
+                   RR_AT_BYTE(g->file, key, kv ? (long long)kv->offset : -1),
                    "'%s'; supported are llama-bpe, llama3, llama-v3, gpt-2 and smollm",
                    pre ? rr_show(pre, strlen(pre)).s : "(missing)");
 }
@@ -174,6 +192,8 @@ static int from_gpt2(struct rr_tokenizer **t, struct rr_gguf *g, struct rr_error
     if (!rc)
         rc = special_id(&v.eos, g, "tokenizer.ggml.eos_token_id", v.n, err);
     if (!rc)
+        rc = check_other_ids(g, v.n, err);
+    if (!rc)
         rc = rr_tokenizer_open(t, &v, g->file, err);
     rr_free(v.pieces);
     rr_arena_free(&arena);
@@ -192,7 +212,8 @@ int rr_tokenizer_from_gguf(struct rr_tokenizer **t, struct rr_gguf *g, struct rr
         return from_gpt2(t, g, err);
     if (strcmp(model, "llama") != 0)
         return rr_fail(err, RR_ERR_DATA, "UNSUPPORTED",
-                       RR_AT_OBJECT(g->file, "tokenizer.ggml.model"),
+                       RR_AT_BYTE(g->file, "tokenizer.ggml.model",
+                                  rr_gguf_find(g, "tokenizer.ggml.model")->offset),
                        "'%s'; supported are \"llama\" (SentencePiece BPE) and \"gpt2\" (byte-level "
                        "BPE)",
                        rr_show(model, strlen(model)).s);
@@ -210,6 +231,8 @@ int rr_tokenizer_from_gguf(struct rr_tokenizer **t, struct rr_gguf *g, struct rr
         rc = special_id(&v.bos, g, "tokenizer.ggml.bos_token_id", v.n, err);
     if (!rc)
         rc = special_id(&v.eos, g, "tokenizer.ggml.eos_token_id", v.n, err);
+    if (!rc)
+        rc = check_other_ids(g, v.n, err);
     if (!rc)
         rc = rr_tokenizer_open(t, &v, g->file, err);
     rr_free(v.pieces);

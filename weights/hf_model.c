@@ -1,5 +1,6 @@
 /* A Hugging Face folder: config.json, model.safetensors or its shards, tokenizer.model. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "engine/base/json.h"
 #include "engine/base/limits.h"
@@ -125,13 +126,36 @@ static int read_config(const struct config *c, struct rr_hparams *h, bool *tied)
         return rc;
     default_dim = h->n_embd / h->n_heads;
     if (is_null(rr_json_get(c->root, "head_dim")) && (default_dim == 0 || h->n_embd % h->n_heads))
-        return rr_fail(c->err, RR_ERR_DATA, "HPARAM", RR_AT_OBJECT(c->file, "num_attention_heads"),
-                       "%d heads do not divide the hidden size %d", h->n_heads, h->n_embd);
+        return BAD(c, "HPARAM", "num_attention_heads", rr_json_get(c->root, "num_attention_heads"),
+                   "%d heads do not divide the hidden size %d", h->n_heads, h->n_embd);
     if ((rc = get_int(c, &h->head_dim, "head_dim", default_dim ? default_dim : 1)) != 0)
         return rc;
     v = rr_json_get(c->root, "tie_word_embeddings");
     *tied = v && v->type == RR_JSON_BOOL && v->truth;
     return read_rope(c, h);
+}
+
+/* rr_hparams_check knows no files: where the value that it refuses stands. */
+static void point_at_key(const struct config *c)
+{
+    static const char *const keys[][2] = {{"n_layers", "num_hidden_layers"},
+                                          {"n_embd", "hidden_size"},
+                                          {"n_heads", "num_attention_heads"},
+                                          {"n_kv_heads", "num_key_value_heads"},
+                                          {"head_dim", "head_dim"},
+                                          {"n_ff", "intermediate_size"},
+                                          {"n_vocab", "vocab_size"},
+                                          {"n_context", "max_position_embeddings"},
+                                          {"rms_eps", "rms_norm_eps"},
+                                          {"rope theta", "rope_theta"},
+                                          {"rope scaling factor", "rope_scaling"},
+                                          {"rope frequency factors", "rope_scaling"},
+                                          {"rope original context", "rope_scaling"}};
+    for (size_t i = 0; c->err && i < sizeof keys / sizeof keys[0]; i++) {
+        const struct rr_json *v = rr_json_get(c->root, keys[i][1]);
+        if (v && strcmp(c->err->object, keys[i][0]) == 0)
+            c->err->offset = (long long)v->offset;
+    }
 }
 
 /* Reads dir/name whole as JSON; *root is NULL when the file does not exist and may be missing. */
@@ -185,8 +209,51 @@ static bool plain_file_name(const char *s, size_t n)
            s[0] != '.';
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct rr_stored *)a)->name, ((const struct rr_stored *)b)->name);
+}
+
+static bool is_in(const struct rr_stored *t, const char *name)
+{
+    const char *slash = strrchr(t->file, '/');
+    return strcmp(slash ? slash + 1 : t->file, name) == 0;
+}
+
+/* Every tensor that the index names is in the file that it names. One in two files is found when
+ * the tensors are bound. */
+static int check_index(struct rr_weights *w, struct tensor_list *list, const struct rr_json *index,
+                       const char *file, struct rr_error *err)
+{
+    uint64_t bytes = 0;
+    int64_t said;
+    if (list->n)
+        qsort(list->v, list->n, sizeof *list->v, by_name);
+    for (size_t i = 0; i < list->n; i++)
+        bytes += list->v[i].n_bytes;
+    for (const struct rr_json *m = rr_json_get(index, "weight_map")->child; m; m = m->next) {
+        const struct rr_stored key = {.name = m->key}, *t = NULL;
+        if (list->n)
+            t = bsearch(&key, list->v, list->n, sizeof key, by_name);
+        while (t && t > list->v && strcmp(t[-1].name, m->key) == 0)
+            t--;
+        while (t && !is_in(t, m->text))
+            t = t + 1 < list->v + list->n && strcmp(t[1].name, m->key) == 0 ? t + 1 : NULL;
+        if (!t)
+            return rr_fail(err, RR_ERR_DATA, "INDEX", RR_AT_BYTE(file, m->key, m->offset),
+                           "%s does not hold this tensor: the index belongs to other files",
+                           rr_show(m->text, m->n_text).s);
+    }
+    const struct rr_json *total = rr_json_get(rr_json_get(index, "metadata"), "total_size");
+    if (!is_null(total) && (!rr_json_int(&said, total, 0, INT64_MAX) || (uint64_t)said != bytes))
+        (void)rr_fail(rr_weights_warn(w), RR_ERR_DATA, "INDEX",
+                      RR_AT_BYTE(file, "total_size", total->offset),
+                      "the files' tensors have %llu bytes", (unsigned long long)bytes);
+    return RR_OK;
+}
+
 /* model.safetensors.index.json: { "weight_map": { tensor: file } }. Each file is read once,
- * whole; a tensor that is in none of them, or in two, is found when the tensors are bound. */
+ * whole. */
 static int add_shards(struct rr_weights *w, struct tensor_list *list, const struct rr_json *index,
                       const char *file, struct rr_error *err)
 {
@@ -217,7 +284,7 @@ static int add_shards(struct rr_weights *w, struct tensor_list *list, const stru
         shards[n_shards++] = m;
         rc = add_file(w, list, m->text, err);
     }
-    return rc;
+    return rc ? rc : check_index(w, list, index, file, err);
 }
 
 /* The folder's tensors: the shards that the index names, or the one file. */
@@ -239,6 +306,21 @@ static int add_files(struct rr_weights *w, struct tensor_list *list, struct rr_e
                      "PyTorch pickle files are not supported: convert to safetensors");
     rr_free(pickle);
     return rc;
+}
+
+static void warn_of_head(struct rr_weights *w, const struct rr_stored *list, size_t n)
+{
+    const struct rr_stored *embed = NULL, *head = NULL;
+    for (size_t i = 0; i < n; i++) {
+        embed = strcmp(list[i].name, rr_names_hf.embed) == 0 ? &list[i] : embed;
+        head = strcmp(list[i].name, rr_names_hf.head) == 0 ? &list[i] : head;
+    }
+    if (embed && head &&
+        (head->n_bytes != embed->n_bytes || memcmp(head->data, embed->data, head->n_bytes) != 0))
+        (void)rr_fail(rr_weights_warn(w), RR_ERR_DATA, "TIED_HEAD",
+                      RR_AT_BYTE(head->file, head->name, head->offset),
+                      "differs from the embeddings and is not used: config.json says "
+                      "tie_word_embeddings");
 }
 
 /* A tokenizer that cannot be used is remembered, not fatal: logits and inspect do without. */
@@ -265,12 +347,15 @@ int rr_weights_read_hf(struct rr_weights *w, struct rr_error *err)
         rc = read_config(&c, &w->model.h, &tied);
     if (!rc)
         rc = rr_hparams_check(&w->model.h, c.file, err);
+    if (rc == RR_ERR_DATA)
+        point_at_key(&c);
     if (!rc)
         rc = add_files(w, &list, err);
     if (!rc)
         rc = rr_bind_tensors(&w->model, &w->arena, list.v, list.n, &rr_names_hf, w->path, err);
     if (!rc && tied) {
         /* As Hugging Face does: the flag wins over a head that is stored all the same. */
+        warn_of_head(w, list.v, list.n);
         w->model.head = w->model.embed;
         w->model.tied = true;
     }

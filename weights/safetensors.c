@@ -49,13 +49,14 @@ static bool whole_number(int64_t *out, const struct rr_json *v)
     return rr_json_int(out, v, 0, INT64_MAX) && !strpbrk(v->text, ".eE");
 }
 
-static int read_shape(struct reader *r, struct rr_stored *t, const struct rr_json *shape,
+static int read_shape(struct reader *r, struct rr_stored *t, const struct rr_json *entry,
                       uint64_t *n_elements)
 {
+    const struct rr_json *shape = rr_json_get(entry, "shape");
     if (!shape || shape->type != RR_JSON_ARRAY || shape->n_children > RR_MAX_SAFETENSORS_DIMS)
-        return rr_fail(r->err, RR_ERR_DATA, "SHAPE", RR_AT_OBJECT(r->file, t->name),
-                       "\"shape\" is missing or not an array of at most %d numbers",
-                       RR_MAX_SAFETENSORS_DIMS);
+        return BAD(r, "SHAPE", t->name, shape ? shape : entry,
+                   "\"shape\" is missing or not an array of at most %d numbers",
+                   RR_MAX_SAFETENSORS_DIMS);
     *n_elements = 1;
     for (const struct rr_json *d = shape->child; d; d = d->next) {
         int64_t v;
@@ -69,9 +70,10 @@ static int read_shape(struct reader *r, struct rr_stored *t, const struct rr_jso
     return RR_OK;
 }
 
-static int read_dtype(struct reader *r, struct rr_stored *t, const struct rr_json *dtype,
+static int read_dtype(struct reader *r, struct rr_stored *t, const struct rr_json *entry,
                       uint32_t *bits)
 {
+    const struct rr_json *dtype = rr_json_get(entry, "dtype");
     for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; i++) {
         if (rr_json_is_string(dtype, dtypes[i].name)) {
             t->type = dtypes[i].type;
@@ -81,10 +83,9 @@ static int read_dtype(struct reader *r, struct rr_stored *t, const struct rr_jso
         }
     }
     bool text = dtype && dtype->type == RR_JSON_STRING;
-    return rr_fail(r->err, RR_ERR_DATA, "DTYPE", RR_AT_OBJECT(r->file, t->name),
-                   "\"dtype\" is %s%s",
-                   text ? rr_show(dtype->text, dtype->n_text).s : "missing or no string",
-                   text ? ", which is not a safetensors type" : "");
+    return BAD(r, "DTYPE", t->name, dtype ? dtype : entry, "\"dtype\" is %s%s",
+               text ? rr_show(dtype->text, dtype->n_text).s : "missing or no string",
+               text ? ", which is not a safetensors type" : "");
 }
 
 static int read_tensor(struct reader *r, struct rr_stored *t, const struct rr_json *entry)
@@ -105,17 +106,17 @@ static int read_tensor(struct reader *r, struct rr_stored *t, const struct rr_js
                    rr_json_type_name(entry->type));
     uint32_t bits = 0;
     uint64_t n_elements = 0, n_bits = 0;
-    int rc = read_dtype(r, t, rr_json_get(entry, "dtype"), &bits);
+    int rc = read_dtype(r, t, entry, &bits);
     if (!rc)
-        rc = read_shape(r, t, rr_json_get(entry, "shape"), &n_elements);
+        rc = read_shape(r, t, entry, &n_elements);
     if (rc)
         return rc;
     const struct rr_json *at = rr_json_get(entry, "data_offsets");
     int64_t begin, end;
     if (!at || at->type != RR_JSON_ARRAY || at->n_children != 2 ||
         !whole_number(&begin, at->child) || !whole_number(&end, at->child->next))
-        return rr_fail(r->err, RR_ERR_DATA, "DATA_OFFSETS", RR_AT_OBJECT(r->file, t->name),
-                       "\"data_offsets\" is missing or not two whole numbers");
+        return BAD(r, "DATA_OFFSETS", t->name, at ? at : entry,
+                   "\"data_offsets\" is missing or not two whole numbers");
     if (!rr_mul_u64(&n_bits, n_elements, bits) || end < begin ||
         (uint64_t)(end - begin) != n_bits / 8)
         return BAD(r, "DATA_OFFSETS", t->name, at, "bytes %lld to %lld; shape and type need %llu",
@@ -135,7 +136,9 @@ static int by_offset(const void *a, const void *b)
     const struct rr_stored *x = a, *y = b;
     if (x->offset != y->offset)
         return x->offset > y->offset ? 1 : -1;
-    return (x->n_bytes > y->n_bytes) - (x->n_bytes < y->n_bytes);
+    if (x->n_bytes != y->n_bytes)
+        return x->n_bytes > y->n_bytes ? 1 : -1;
+    return strcmp(x->name, y->name);
 }
 
 /* No holes, no overlaps, nothing behind the last tensor. */

@@ -25,6 +25,11 @@ int rr_weights_map(struct rr_weights *w, const char *path, const struct rr_map *
     return rc;
 }
 
+struct rr_error *rr_weights_warn(struct rr_weights *w)
+{
+    return w->n_warnings++ ? NULL : &w->warning;
+}
+
 enum format { GGUF, LLAMA2C, UNKNOWN };
 
 /* llama2.c has no magic: seven int32 that make sense as the shape of a transformer. */
@@ -101,9 +106,19 @@ static int finish(struct rr_weights *w, int rc, const char *tokenizer_path, stru
         rc = rr_weights_need_tokenizer(w, err);
     if (!rc && w->tokenizer && rr_tokenizer_size(w->tokenizer) > w->model.h.n_vocab)
         rc = rr_fail(err, RR_ERR_DATA, "VOCAB",
-                     RR_AT_FILE(tokenizer_path ? tokenizer_path : w->path),
+                     RR_AT_OBJECT(tokenizer_path ? tokenizer_path : w->path, "tokenizer"),
                      "the tokenizer has %d pieces, the model %d: they do not belong together",
                      rr_tokenizer_size(w->tokenizer), w->model.h.n_vocab);
+    const struct rr_error *odd = !rc && w->tokenizer ? rr_tokenizer_warning(w->tokenizer) : NULL;
+    struct rr_error *first = odd ? rr_weights_warn(w) : NULL;
+    if (first)
+        *first = *odd;
+    if (!rc && w->tokenizer && rr_tokenizer_size(w->tokenizer) < w->model.h.n_vocab)
+        (void)rr_fail(
+            rr_weights_warn(w), RR_ERR_DATA, "VOCAB",
+            RR_AT_OBJECT(tokenizer_path ? tokenizer_path : w->path, "tokenizer"),
+            "the tokenizer has %d pieces, the model %d: the model's last rows are not used",
+            rr_tokenizer_size(w->tokenizer), w->model.h.n_vocab);
     if (rc)
         rr_weights_close(w);
     return rc;

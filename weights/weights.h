@@ -15,7 +15,9 @@ struct rr_weights {
     struct rr_model model;
     struct rr_tokenizer *tokenizer; /* NULL: none given, and none (usable) in the files */
     struct rr_error
-        tokenizer_error;  /* why the one in the files is not usable; status 0: nothing wrong */
+        tokenizer_error;     /* why the one in the files is not usable; status 0: nothing wrong */
+    struct rr_error warning; /* what is odd in the files but loads: the first; status 0: nothing */
+    int n_warnings;
     bool other_tokenizer; /* one was given: that in the files is not looked at */
     const char *format;   /* "GGUF v3", "safetensors", "llama2.c" */
     const char *path;
@@ -66,6 +68,10 @@ int rr_weights_read_hf(struct rr_weights *w, struct rr_error *err);
  * NULL: out of memory. */
 char *rr_tokenizer_inside(const char *dir);
 int rr_weights_read_llama2c(struct rr_weights *w, struct rr_error *err);
+/* Where to tell of something odd that is no reason to refuse a file: NULL when there is one
+ * already.
+ */
+struct rr_error *rr_weights_warn(struct rr_weights *w);
 /* Adds a mapping of path to w->maps; *map stays valid until the next call. */
 int rr_weights_map(struct rr_weights *w, const char *path, const struct rr_map **map,
                    struct rr_error *err);

@@ -47,6 +47,10 @@ if [ -d ../shared/models/stories260K ]; then
     head -c 500000 $m/stories260K.bin >"$d/cut.bin"
     refused 65 "error[TRUNCATED] $d/cut.gguf: " inspect "$d/cut.gguf"
     refused 65 "the file has 500000 bytes" inspect "$d/cut.bin"
+    (cat $m/stories260K.gguf; printf x) >"$d/longer.gguf" # loads, with a word of it
+    "$r" inspect "$d/longer.gguf" >"$d/out" 2>"$d/said" && [ "$(wc -l <"$d/said")" = 1 ] &&
+        grep -qF "warning[TRAILING] $d/longer.gguf: data at byte $(wc -c <$m/stories260K.gguf): 1 bytes" "$d/said" ||
+        { echo "bad_files: a byte too many: $(cat "$d/said")" >&2; fails=$((fails + 1)); }
     refused 65 "NO_TOKENIZER" generate $m/stories260K.bin -p x
     refused 65 "do not belong together" generate $m/stories260K.bin -p x --tokenizer ../shared/golden/tokenizer/llama2/tokenizer.model
     refused 2 "the vocabulary has 0 to 511" logits $m/stories260K.bin --tokens 1,512 -o "$d/l"
