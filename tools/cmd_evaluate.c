@@ -291,6 +291,7 @@ static int check(const struct command *c, struct settings *s, const struct optio
                                          "history-order",
                                          "disliked",
                                          "answers",
+                                         "chat",
                                          "cache",
                                          "pair-rounds",
                                          "lists",
@@ -384,7 +385,8 @@ static int open_and_evaluate(const struct command *c, struct settings *s, const 
     /* The model first: it is the quicker one to be refused. */
     if (asked && (rc = tool_load(&l, model, &s->model, true)) >= 0)
         return rc;
-    if (asked && (rc = asking_recipe(&s->asking, &l.weights)) >= 0) {
+    if (asked && ((rc = asking_recipe(&s->asking, &l.weights)) >= 0 ||
+                  (rc = asking_chat(&s->asking, &l.weights, model, s->model.tokenizer)) >= 0)) {
         tool_unload(&l);
         return rc;
     }
@@ -441,6 +443,7 @@ static int run(const struct command *c, int argc, char **argv)
         SOURCE_OPTION_ROWS(s.source),
         ASKING_OPTION_ROWS(s.asking),
         CACHE_OPTION_ROW(s.asking),
+        CHAT_OPTION_ROW(s.asking.chat_option),
         MODEL_OPTION_ROWS(s.model),
     };
     struct args a;
