@@ -629,6 +629,37 @@ Test(chat, a_prompt_is_the_chat_of_its_sections)
     close_fixture(&f);
 }
 
+/* The library's object asks in the template that its options name. */
+Test(chat, the_library_takes_a_template)
+{
+    const struct rr_ranker_options o = {
+        .chat = RR_CHAT_LLAMA3, .tasks = RR_ASK(RR_POINTWISE), .n_context = 4096};
+    static const struct {
+        const char *chat, *code;
+    } wrong[] = {{"llama4", "CHAT_TEMPLATE"}, {"auto", "NO_CHAT_TEMPLATE"}, {"", "CHAT_TEMPLATE"}};
+    struct rr_recrank_options lo = {
+        .chat = "llama3", .order = RR_ORDER_POINTWISE, .n_context = 4096, .n_threads = 1};
+    struct rr_recrank *r;
+    struct rr_ranked order[N_ASKED];
+    struct rr_error err = {0};
+    struct fixture f;
+    open_fixture(&f, &o, -1);
+    ask(&f, &request);
+    cr_assert(rr_recrank_open(&r, f.weights.path, NULL, &lo, &err) == 0 &&
+                  rr_recrank_rank(r, &request, order, &err) == 0,
+              "%s: %s", err.code, err.text);
+    for (int i = 0; i < N_ASKED; i++)
+        cr_assert(order[i].score == f.reply.rating[order[i].candidate], "candidate %d", i);
+    rr_recrank_close(r);
+    for (size_t i = 0; i < COUNT(wrong); i++) {
+        lo.chat = wrong[i].chat;
+        cr_assert(rr_recrank_open(&r, f.weights.path, NULL, &lo, &err) != 0 && !r &&
+                      strcmp(err.code, wrong[i].code) == 0,
+                  "%s: %s", wrong[i].chat, err.code);
+    }
+    close_fixture(&f);
+}
+
 /* A written answer ends with its turn. */
 Test(chat, a_generated_answer_ends_at_the_end_of_its_turn)
 {

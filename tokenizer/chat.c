@@ -12,6 +12,14 @@ const char *rr_chat_name(enum rr_chat c)
     return names[c];
 }
 
+int rr_chat_from_name(const char *name)
+{
+    for (int i = 0; i < RR_N_CHATS; i++)
+        if (strcmp(names[i], name) == 0)
+            return i;
+    return -1;
+}
+
 /* ---- recognising --------------------------------------------------------------------------------
  */
 

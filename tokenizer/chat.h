@@ -22,6 +22,7 @@ enum rr_chat {
 };
 #define RR_CHAT_NAMES "llama2|llama3|chatml|zephyr"
 const char *rr_chat_name(enum rr_chat c); /* "none", "llama2", ... */
+int rr_chat_from_name(const char *name);  /* -1: none is called so */
 
 /* Which of the four a Jinja text is. RR_ERR_DATA "CHAT_TEMPLATE", at `where`: none of them, or
  * marks of several. */

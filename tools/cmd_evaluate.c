@@ -476,7 +476,9 @@ const struct command cmd_evaluate = {
         "over "
         "random orders and the ceiling of any reordering. A run with a journal (or -o)\nthat is "
         "killed goes on where it stopped, and its report is then the same to the byte: clock "
-        "readings go to stderr.\nEqual scores keep retrieval order.\n",
+        "readings go to stderr.\nEqual scores keep retrieval order. With --chat questions are put "
+        "as a chat, see recrank "
+        "prompt --help; likelihood asks nothing\nand is as without.\n",
     .min_args = 0,
     .max_args = 1,
     .run = run,

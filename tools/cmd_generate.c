@@ -179,6 +179,10 @@ const struct command cmd_generate = {
     .synopsis = "MODEL -p TEXT [-n N] [--temperature T]",
     .summary = "continue a text",
     .examples = "  recrank generate model.gguf -p 'Once upon a time' -n 100 --temperature 0\n",
+    .notes =
+        "With --chat the text is a user's message, and the answer is printed, up to the end of its "
+        "turn; what the template adds of its own\n(a default system message, a date) is left "
+        "out.\n",
     .min_args = 1,
     .max_args = 1,
     .run = run,

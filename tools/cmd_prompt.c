@@ -202,7 +202,13 @@ const struct command cmd_prompt = {
         "the question (the user message)\nand what the answer begins with. {name} is replaced, {{ "
         "and }} stand for braces; a line whose placeholder has nothing to say\nis left out. {noun} "
         "{nouns} {levels} {hint} everywhere; pointwise: {rated} {title}; pairwise: {liked} "
-        "{disliked} {first} {second};\nlistwise: {liked} {disliked} {candidates} {n} {top}.\n",
+        "{disliked} {first} {second};\nlistwise: {liked} {disliked} {candidates} {n} {top}.\n\n"
+        "With --chat the three sections are the system's and the user's message and the beginning "
+        "of the assistant's, as the model's chat\ntemplate marks them: a GGUF file's "
+        "tokenizer.chat_template; chat_template.jinja, or chat_template in tokenizer_config.json. "
+        "Known\nare LLaMA-2's, LLaMA-3's, ChatML and Zephyr's, by what they hold. Marks that are "
+        "control tokens are put as such; in titles they are\ntext. A default system message or "
+        "a date that the template would add is left out.\n",
     .min_args = 0,
     .max_args = 1,
     .run = run,

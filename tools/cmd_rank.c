@@ -594,7 +594,9 @@ const struct command cmd_rank = {
         "\"candidates\":[title or {\"title\",\"id\",\"score\",\"hint\"}, ...]}. When all "
         "candidates "
         "have scores, their order is\nthe retrieval order, and a hint. Each answer is one line, "
-        "written at once. Equal scores keep retrieval order.\n",
+        "written at once. Equal scores keep retrieval order.\nWith --chat "
+        "questions are put as a chat, see recrank prompt --help; likelihood asks nothing and is "
+        "as without.\n",
     .min_args = 1,
     .max_args = 1,
     .run = run,
