@@ -629,6 +629,26 @@ Test(chat, a_prompt_is_the_chat_of_its_sections)
     close_fixture(&f);
 }
 
+/* "1" and "10" part at the end of the answer's turn. */
+Test(chat, answers_that_begin_another_part_at_the_end_of_the_turn)
+{
+    const struct rr_ranker_options o = {.n_context = 4096,
+                                        .chat = RR_CHAT_LLAMA3,
+                                        .tasks = RR_ASK(RR_POINTWISE),
+                                        .style = {.levels = 10}};
+    struct fixture f;
+    int n_end = 0, n_eos = 0;
+    open_fixture(&f, &o, -1);
+    const struct rr_choices *c = &f.ranker.ratings;
+    for (int b = 0; b < c->n_branches; b++)
+        for (int i = 0; i < c->branches[b].n_ids; i++) {
+            n_end += c->branches[b].ids[i] == f.ranker.frame.end;
+            n_eos += c->branches[b].ids[i] == rr_tokenizer_eos(f.ranker.tokenizer);
+        }
+    cr_assert(n_end == 1 && n_eos == 0, "%d ways end the turn, %d the text", n_end, n_eos);
+    close_fixture(&f);
+}
+
 /* The library's object asks in the template that its options name. */
 Test(chat, the_library_takes_a_template)
 {

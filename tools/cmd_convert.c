@@ -8,7 +8,8 @@
 #include "weights/write.h"
 
 struct job {
-    const char *output, *type;
+    const char *output, *type, *chat_from; /* where the chat template is looked for */
+    struct rr_buf chat;
     struct progress bar;
 };
 
@@ -78,6 +79,21 @@ static int report(const char *path, struct rr_error *err)
     return RR_OK;
 }
 
+/* The model's chat template goes with its tokenizer, known here or not. */
+static int find_chat(struct job *j, const struct loaded *l, struct rr_error *err)
+{
+    struct rr_error why = {0};
+    int rc = l->weights.tokenizer ? rr_weights_chat_text(&j->chat, &l->weights, j->chat_from, &why)
+                                  : RR_OK;
+    if (rc == RR_ERR_MEMORY) {
+        *err = why;
+        return rc;
+    }
+    if (rc && strcmp(why.code, "NO_CHAT_TEMPLATE") != 0)
+        fprintf(stderr, "recrank: note: no chat template is written: %s: %s\n", why.file, why.text);
+    return RR_OK;
+}
+
 static int write_model(struct job *j, struct loaded *l, const char *adapter, int type,
                        struct rr_error *err)
 {
@@ -103,9 +119,13 @@ static int write_model(struct job *j, struct loaded *l, const char *adapter, int
         rr_tokenizer_vocab(&v, l->weights.tokenizer);
     } else if (l->weights.tokenizer_error.status)
         return rr_weights_need_tokenizer(&l->weights, err);
+    rc = find_chat(j, l, err);
+    if (rc)
+        return rc;
     const struct rr_write_options o = {.name = base_name(l->weights.path),
                                        .notes = l->weights.notes,
                                        .n_notes = l->weights.n_notes,
+                                       .chat = j->chat.data,
                                        .type = kept,
                                        .kernels = &l->engine.kernels,
                                        .progress = step,
@@ -148,12 +168,14 @@ static int run(const struct command *c, int argc, char **argv)
     if (rc)
         return tool_fail(&err);
     const char *adapter = mo.adapter;
+    j.chat_from = mo.tokenizer ? mo.tokenizer : a.positional[0];
     mo.adapter = NULL; /* merged here, once the types are known */
     rc = tool_load(&l, a.positional[0], &mo, false);
     if (rc >= 0)
         return rc;
     rc = write_model(&j, &l, adapter, type, &err);
     tool_unload(&l);
+    rr_buf_free(&j.chat);
     if (!rc)
         rc = report(j.output, &err);
     return rc ? tool_fail(&err) : tool_finish();
@@ -163,7 +185,8 @@ static int run(const struct command *c, int argc, char **argv)
     "The file is written under another name and then renamed, so MODEL itself may be the output. " \
     "It is read back before the command ends well. Rows that hold no whole blocks of a type "      \
     "become "                                                                                      \
-    "f16. Hugging Face's order of rows becomes GGUF's.\n"
+    "f16. Hugging Face's order of rows becomes GGUF's. The tokenizer and the chat template go "    \
+    "with it.\n"
 
 const struct command cmd_convert = {
     .name = "convert",

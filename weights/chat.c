@@ -8,9 +8,16 @@
 
 #define KEY "chat_template"
 #define GGUF_KEY "tokenizer.chat_template"
+/* What is done with a template that was found. */
+struct taker {
+    int (*take)(void *arg, const char *text, size_t n, const struct rr_where *where,
+                struct rr_error *err);
+    void *arg;
+};
+
 #define BY_HAND "; --chat=NAME applies one of " RR_CHAT_NAMES " all the same"
 
-static int from_gguf(enum rr_chat *c, const void *bytes, size_t n, const char *file,
+static int from_gguf(const struct taker *t, const void *bytes, size_t n, const char *file,
                      struct rr_error *err)
 {
     struct rr_gguf g;
@@ -25,8 +32,8 @@ static int from_gguf(enum rr_chat *c, const void *bytes, size_t n, const char *f
         rc = rr_fail(err, RR_ERR_DATA, "CHAT_TEMPLATE", RR_AT_BYTE(file, GGUF_KEY, kv->offset),
                      "is no string" BY_HAND);
     else
-        rc = rr_chat_recognise(c, (const char *)kv->data, (size_t)kv->n,
-                               RR_AT_BYTE(file, GGUF_KEY, kv->offset), err);
+        rc = t->take(t->arg, (const char *)kv->data, (size_t)kv->n,
+                     RR_AT_BYTE(file, GGUF_KEY, kv->offset), err);
     rr_gguf_free(&g);
     return rc;
 }
@@ -47,7 +54,7 @@ static int map_small(struct rr_map *map, const char *path, struct rr_error *err)
 }
 
 /* A string, or an array of {name, template}: then the one that is called default. */
-static int from_value(enum rr_chat *c, const struct rr_json *v, const char *file,
+static int from_value(const struct taker *t, const struct rr_json *v, const char *file,
                       struct rr_error *err)
 {
     const char *path = KEY;
@@ -63,12 +70,11 @@ static int from_value(enum rr_chat *c, const struct rr_json *v, const char *file
         return rr_fail(err, RR_ERR_DATA, "CHAT_TEMPLATE", RR_AT_BYTE(file, KEY, v->offset),
                        "expected a string, or an array of {\"name\", \"template\"} with one "
                        "called default" BY_HAND);
-    return rr_chat_recognise(c, found->text, found->n_text, RR_AT_BYTE(file, path, found->offset),
-                             err);
+    return t->take(t->arg, found->text, found->n_text, RR_AT_BYTE(file, path, found->offset), err);
 }
 
 /* tokenizer_config.json; *found: whether it holds one. */
-static int from_config(enum rr_chat *c, bool *found, const char *file, struct rr_error *err)
+static int from_config(const struct taker *t, bool *found, const char *file, struct rr_error *err)
 {
     struct rr_map map;
     struct rr_arena arena = {0};
@@ -81,14 +87,14 @@ static int from_config(enum rr_chat *c, bool *found, const char *file, struct rr
     const struct rr_json *v = rc ? NULL : rr_json_get(root, KEY);
     if (v && v->type != RR_JSON_NULL) {
         *found = true;
-        rc = from_value(c, v, file, err);
+        rc = from_value(t, v, file, err);
     }
     rr_arena_free(&arena);
     rr_map_close(&map);
     return rc;
 }
 
-static int from_folder(enum rr_chat *c, const char *dir, struct rr_error *err)
+static int from_folder(const struct taker *t, const char *dir, struct rr_error *err)
 {
     char *jinja = rr_path_join(dir, "chat_template.jinja"),
          *config = rr_path_join(dir, "tokenizer_config.json");
@@ -97,10 +103,10 @@ static int from_folder(enum rr_chat *c, const char *dir, struct rr_error *err)
     int rc = jinja && config ? map_small(&map, jinja, err)
                              : rr_fail_memory(err, "file name", strlen(dir));
     if (!rc && map.data) {
-        rc = rr_chat_recognise(c, (const char *)map.data, map.size, RR_AT_FILE(jinja), err);
+        rc = t->take(t->arg, (const char *)map.data, map.size, RR_AT_FILE(jinja), err);
         rr_map_close(&map);
     } else if (!rc) {
-        rc = from_config(c, &found, config, err);
+        rc = from_config(t, &found, config, err);
         if (!rc && !found)
             rc = rr_fail(err, RR_ERR_DATA, "NO_CHAT_TEMPLATE", RR_AT_FILE(dir),
                          "no chat template: neither chat_template.jinja nor " KEY
@@ -111,21 +117,21 @@ static int from_folder(enum rr_chat *c, const char *dir, struct rr_error *err)
     return rc;
 }
 
-int rr_weights_chat(enum rr_chat *c, const struct rr_weights *w, const char *path,
-                    struct rr_error *err)
+/* The template of what is at path, or of a model in memory. */
+static int find(const struct taker *t, const struct rr_weights *w, const char *path,
+                struct rr_error *err)
 {
     struct rr_map map;
-    *c = RR_CHAT_NONE;
     if (w && w->memory.data)
-        return from_gguf(c, w->memory.data, w->memory.size, w->path, err);
+        return from_gguf(t, w->memory.data, w->memory.size, w->path, err);
     if (rr_path_is_dir(path))
-        return from_folder(c, path, err);
+        return from_folder(t, path, err);
     int rc = rr_map_open(&map, path, err);
     if (rc)
         return rc;
     const bool gguf = map.size >= 4 && memcmp(map.data, "GGUF", 4) == 0;
     if (gguf)
-        rc = from_gguf(c, map.data, map.size, path, err);
+        rc = from_gguf(t, map.data, map.size, path, err);
     rr_map_close(&map);
     if (rc || gguf)
         return rc;
@@ -137,7 +143,35 @@ int rr_weights_chat(enum rr_chat *c, const struct rr_weights *w, const char *pat
     else
         rr_buf_puts(&dir, ".");
     rc =
-        dir.failed ? rr_fail_memory(err, "file name", strlen(path)) : from_folder(c, dir.data, err);
+        dir.failed ? rr_fail_memory(err, "file name", strlen(path)) : from_folder(t, dir.data, err);
     rr_buf_free(&dir);
     return rc;
+}
+
+static int recognise(void *arg, const char *text, size_t n, const struct rr_where *where,
+                     struct rr_error *err)
+{
+    return rr_chat_recognise(arg, text, n, where, err);
+}
+
+int rr_weights_chat(enum rr_chat *c, const struct rr_weights *w, const char *path,
+                    struct rr_error *err)
+{
+    *c = RR_CHAT_NONE;
+    return find(&(struct taker){recognise, c}, w, path, err);
+}
+
+static int append(void *arg, const char *text, size_t n, const struct rr_where *where,
+                  struct rr_error *err)
+{
+    struct rr_buf *out = arg;
+    (void)where;
+    rr_buf_add(out, text, n);
+    return out->failed ? rr_fail_memory(err, "chat template", n) : RR_OK;
+}
+
+int rr_weights_chat_text(struct rr_buf *out, const struct rr_weights *w, const char *path,
+                         struct rr_error *err)
+{
+    return find(&(struct taker){append, out}, w, path, err);
 }

@@ -54,6 +54,9 @@ int rr_weights_tokenizer(struct rr_tokenizer **t, const char *path, struct rr_er
  * was looked for; "CHAT_TEMPLATE": one that is not known (rr_chat_recognise). */
 int rr_weights_chat(enum rr_chat *c, const struct rr_weights *w, const char *path,
                     struct rr_error *err);
+/* Appends its text instead, whatever it is. */
+int rr_weights_chat_text(struct rr_buf *out, const struct rr_weights *w, const char *path,
+                         struct rr_error *err);
 
 /* Parameters in all tensors of the model (a tied head counts once). */
 double rr_weights_parameters(const struct rr_weights *w);

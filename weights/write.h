@@ -10,6 +10,7 @@ struct rr_write_options {
     const char *name; /* general.name */
     const struct rr_note *notes;
     size_t n_notes;
+    const char *chat; /* the chat template, or NULL */
     int type; /* of the matrices: an enum rr_type that rr_can_store, or -1: what each has. With Q4_0
                  the head is Q8_0; rows that hold no whole blocks become F16 */
     const struct rr_kernels *kernels;                           /* to read rows, with a type */

@@ -40,6 +40,18 @@ cmp -s "$d/zephyr" "$d/out" || bad "the same one by its name"
 # shellcheck disable=SC2086
 code 0 "" prompt "$d/t" $show --chat=llama2 --json
 grep -qF '"text":"<s>[INST] <<SYS>>\n' "$d/out" && grep -qF '[/INST] Answer:"' "$d/out" || bad "llama2: $(cat "$d/out")"
+# It goes with the tokenizer into what is written, and from there into what is written of that.
+says "{{ '<|user|>' + m + eos_token }}{{ '<|assistant|>' }}"
+code 0 "" convert :demo -o "$d/none.gguf"
+code 65 "the file has no such key" prompt "$d/none.gguf" --data :demo --user 1 --chat
+code 0 "" convert "$d/none.gguf" --tokenizer "$d/t/tokenizer.model" -o "$d/m.gguf"
+code 0 "" convert "$d/m.gguf" --type f16 -o "$d/again.gguf"
+for m in "$d/m.gguf" "$d/again.gguf"; do
+    code 0 "chat template: zephyr" prompt "$m" --data :demo --user 1 --chat
+    grep -q '^<s><|user|>$' "$d/out" || bad "the template of $m: $(cat "$d/out")"
+done
+echo '{"chat_template": 7}' >"$d/t/tokenizer_config.json"
+code 0 "note: no chat template is written" convert "$d/none.gguf" --tokenizer "$d/t/tokenizer.model" -o "$d/m.gguf"
 # One that is not known, of two kinds, in need of tokens that are not there, missing.
 says "{{ m }}"
 # shellcheck disable=SC2086
