@@ -546,6 +546,15 @@ Test(chat, questions_share_their_beginning_and_keep_their_bits)
         for (int t = 0; t < RR_N_TASKS; t++) {
             cr_assert(rr_ranker_prepare(&f.ranker, &request, (enum rr_task)t, &f.reply, &err) == 0,
                       "%s", err.text);
+            const struct rr_path *h = &f.ranker.known.heads[t];
+            const int *ids = f.ranker.prompts[0].ids;
+            int same = 0;
+            while (same < h->n && h->ids[same] == ids[same])
+                same++;
+            cr_assert(same > 20 && same >= h->n - 1,
+                      "%s: %d of a task sentence's %d tokens begin "
+                      "its prompts",
+                      name, same, h->n);
             for (int i = 0; i < f.ranker.n_questions; i++)
                 cr_assert(count_controls(&f.ranker, &f.ranker.prompts[i]) == n_controls[chat],
                           "%s, %s: %d control tokens", name, rr_task_name((enum rr_task)t),
