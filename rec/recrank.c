@@ -19,6 +19,20 @@ const char *rr_version(void)
     return "0.1.0";
 }
 
+static int find_chat(enum rr_chat *chat, const struct rr_recrank *r, const char *name,
+                     const char *path, struct rr_error *err)
+{
+    if (strcmp(name, "auto") == 0)
+        return rr_weights_chat(chat, &r->weights, path, err);
+    const int c = rr_chat_from_name(name);
+    if (c < 0)
+        return rr_fail(err, RR_ERR_USAGE, "CHAT_TEMPLATE", RR_NOWHERE,
+                       "'%s'; expected auto, or one of " RR_CHAT_NAMES,
+                       rr_show(name, strlen(name)).s);
+    *chat = (enum rr_chat)c;
+    return RR_OK;
+}
+
 static int open_parts(struct rr_recrank *r, const char *model, const char *tokenizer,
                       const struct rr_recrank_options *o, struct rr_error *err)
 {
@@ -39,12 +53,16 @@ static int open_parts(struct rr_recrank *r, const char *model, const char *token
     if (!rc && cache < 0)
         rc = rr_fail(err, RR_ERR_USAGE, "CACHE", RR_NOWHERE, "'%s'; expected f32, f16 or q8_0",
                      o->cache);
+    enum rr_chat chat = RR_CHAT_NONE;
+    if (!rc && o->chat)
+        rc = find_chat(&chat, r, o->chat, tokenizer ? tokenizer : model, err);
     if (rc)
         return rc;
     r->order = o->order;
     struct rr_ranker_options ro = {.n_context = o->n_context,
                                    .tasks = tasks[o->order],
                                    .cache = (enum rr_cache_type)cache,
+                                   .chat = chat,
                                    .style = {.noun = o->noun,
                                              .nouns = o->nouns,
                                              .levels = o->rating_levels,

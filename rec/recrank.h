@@ -98,6 +98,8 @@ struct rr_recrank_options {
         dislike; /* ratings from `like` on are likes, up to `dislike` dislikes; both 0: 4, 2 */
     const char *noun, *nouns; /* what an item is called, one and many; NULL: "movie", "movies" */
     const char *cache; /* what keys and values are stored as: "f32", "f16" or "q8_0"; NULL: "f32" */
+    const char *chat;  /* the chat template that questions are put in: "auto": what came with the
+                          model; "llama2", "llama3", "chatml" or "zephyr"; NULL: none */
     enum rr_order order; /* only what it needs is asked */
     uint64_t seed;       /* of what is shuffled */
 };

@@ -75,7 +75,7 @@ static int apply(struct bench *x, struct rr_weights *w, const struct rr_buf *con
                                            "tensors", tensors->data, tensors->n};
     *err = (struct rr_error){0};
     cr_assert(rr_weights_open(w, x->base, NULL, err) == 0, "%s", err->text);
-    const int rc = rr_adapter_apply_memory(w, &x->e.kernels, &files, r, err);
+    const int rc = rr_adapter_apply_memory(w, &x->e.kernels, &files, 1, r, err);
     if (rc)
         rr_weights_close(w);
     return rc;

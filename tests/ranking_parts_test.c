@@ -98,7 +98,8 @@ static void check_choices(const struct rr_tokenizer *t, const char *const *answe
     struct rr_encoding e = {0};
     struct rr_error err = {0};
     struct spelt s;
-    cr_assert(rr_choices_make(&c, t, &e, "Answer:", answers, n, &err) == 0, "%s", err.text);
+    cr_assert(rr_choices_make(&c, t, &e, "\nAnswer:", answers, n, rr_tokenizer_eos(t), &err) == 0,
+              "%s", err.text);
     spell(&s, t, answers, n);
     cr_assert(c.n == n && c.n_common == s.n_common &&
                   memcmp(c.common, s.ids[0], (size_t)c.n_common * sizeof *c.common) == 0,
@@ -134,7 +135,9 @@ static bool one_and_ten_part_at_the_end(const struct rr_tokenizer *t)
     struct rr_encoding e = {0};
     struct rr_error err = {0};
     bool found = false;
-    cr_assert(rr_choices_make(&c, t, &e, "Answer:", one_to_ten, 10, &err) == 0, "%s", err.text);
+    cr_assert(rr_choices_make(&c, t, &e, "\nAnswer:", one_to_ten, 10, rr_tokenizer_eos(t), &err) ==
+                  0,
+              "%s", err.text);
     for (int k = 0; k < c.n_branches; k++) {
         const struct rr_branch *b = &c.branches[k];
         int pass = 0;
@@ -162,7 +165,8 @@ static void check_tokenizer(const struct rr_tokenizer *t)
     struct rr_choices c;
     struct rr_encoding e = {0};
     struct rr_error err = {0};
-    cr_assert(rr_choices_make(&c, t, &e, "Answer:", twins, 3, &err) == RR_ERR_DATA &&
+    cr_assert(rr_choices_make(&c, t, &e, "\nAnswer:", twins, 3, rr_tokenizer_eos(t), &err) ==
+                      RR_ERR_DATA &&
                   strcmp(err.code, "ANSWER_TOKENS") == 0,
               "two equal answers: %d %s", err.status, err.code);
     rr_encoding_free(&e);

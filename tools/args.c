@@ -90,7 +90,8 @@ static void print_help(const struct command *c, const struct option *opts, size_
                       ? snprintf(left, sizeof left, "  -%c, --%s", opts[i].letter, opts[i].name)
                       : snprintf(left, sizeof left, "  --%s", opts[i].name);
         if (opts[i].kind != OPT_FLAG && len > 0 && (size_t)len < sizeof left)
-            snprintf(left + len, sizeof left - (size_t)len, " %s", opts[i].meta);
+            snprintf(left + len, sizeof left - (size_t)len,
+                     opts[i].kind == OPT_MAYBE ? "[=%s]" : " %s", opts[i].meta);
         printf("%-28s %s", left, opts[i].help);
         print_default(&opts[i]);
         putchar('\n');
@@ -127,7 +128,7 @@ static int set_choice(const struct command *c, struct option *o, const char *tex
         const char *bar = strchr(p, '|');
         size_t len = bar ? (size_t)(bar - p) : strlen(p);
         if (strlen(text) == len && memcmp(p, text, len) == 0) {
-            *(int *)o->value = index;
+            *(int *)o->value = index + (o->kind == OPT_MAYBE);
             return -1;
         }
         p = bar ? bar + 1 : NULL;
@@ -171,6 +172,10 @@ static int take_option(const struct command *c, struct option *o, const char *va
         if (value)
             return args_misuse(c, "--%s takes no value", o->name);
         *(bool *)o->value = true;
+        return -1;
+    }
+    if (o->kind == OPT_MAYBE && !value) {
+        *(int *)o->value = 1;
         return -1;
     }
     if (!value && *i + 1 >= argc)

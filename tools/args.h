@@ -6,15 +6,23 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum option_kind { OPT_FLAG, OPT_TEXT, OPT_INT, OPT_REAL, OPT_CHOICE };
+enum option_kind {
+    OPT_FLAG,
+    OPT_TEXT,
+    OPT_INT,
+    OPT_REAL,
+    OPT_CHOICE,
+    OPT_MAYBE /* --name, or --name=CHOICE */
+};
 
 struct option {
     const char *name; /* long, without "--" */
     char letter;      /* short, or 0 */
     enum option_kind kind;
-    void *value; /* bool, const char *, long long, double, or int (index of the choice); holds the
+    void *value; /* bool, const char *, long long, double, or int (index of the choice; OPT_MAYBE: 1
+                    and its index, the first one's without a value, 0: not given); holds the
                     default */
-    const char *meta; /* what the value is called in the help; OPT_CHOICE: "a|b|c" */
+    const char *meta; /* what the value is called in the help; OPT_CHOICE and OPT_MAYBE: "a|b|c" */
     const char *help;
     double min, max; /* OPT_INT and OPT_REAL */
     bool given;      /* set by args_parse */

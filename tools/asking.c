@@ -28,6 +28,12 @@ void asking_close(struct asking *a)
         rr_template_free(&a->templates[t]);
 }
 
+int asking_chat(struct asking *a, const struct rr_weights *w, const char *path,
+                const char *tokenizer)
+{
+    return tool_chat(&a->chat, a->chat_option, w, path, tokenizer);
+}
+
 int asking_recipe(struct asking *a, const struct rr_weights *w)
 {
     struct rr_recipe r;
@@ -65,7 +71,8 @@ int asking_check(const struct command *c, const struct asking *a, unsigned tasks
                 {"no-hint", RR_ASK_QUESTIONS},
                 {"max-history", RR_ASK_QUESTIONS},
                 {"history-order", RR_ASK_QUESTIONS},
-                {"answers", RR_ASK_QUESTIONS}};
+                {"answers", RR_ASK_QUESTIONS},
+                {"chat", RR_ASK_QUESTIONS}};
     for (size_t i = 0; i < COUNT(only); i++)
         if (!(tasks & only[i].tasks) && args_given(opts, n_opts, only[i].option))
             return args_misuse(c, "--%s has no effect on what is asked", only[i].option);
@@ -132,6 +139,7 @@ struct rr_ranker_options asking_ranker(const struct asking *a, const struct rr_d
                                       .generate = a->answers == 1,
                                       .n_titles = a->titles ? (int)a->titles : 20,
                                       .per_token = a->per_token,
+                                      .chat = a->chat,
                                       .cache = (enum rr_cache_type)a->cache,
                                       .style = asking_style(a, d, seed)};
 }
@@ -152,6 +160,8 @@ void asking_describe(struct rr_buf *out, const struct rr_ranker_options *o)
     if (o->tasks & RR_ASK(RR_LIKELIHOOD))
         rr_buf_printf(out, ", likelihood behind %d titles%s", o->n_titles,
                       o->per_token ? " per token" : "");
+    if (o->chat)
+        rr_buf_printf(out, ", chat template %s", rr_chat_name(o->chat));
     if (o->cache != RR_CACHE_F32)
         rr_buf_printf(out, ", cache in %s", rr_cache_name(o->cache));
     for (int t = 0; t < RR_N_TASKS; t++)

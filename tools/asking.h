@@ -16,6 +16,8 @@ struct asking {
     int cache;   /* enum rr_cache_type */
     long long context, pair_rounds, lists, titles;
     bool per_token;
+    int chat_option; /* --chat */
+    enum rr_chat chat;
 };
 #define ASKING_INIT                                                                                \
     {                                                                                              \
@@ -67,6 +69,9 @@ struct asking {
  */
 int asking_open(struct asking *a);
 void asking_close(struct asking *a);
+/* Finds the chat template that --chat means (tool_chat). -1, or an exit code after a message. */
+int asking_chat(struct asking *a, const struct rr_weights *w, const char *path,
+                const char *tokenizer);
 /* Takes what a model was taught to be asked with, where no option says otherwise. -1, or an exit
  * code after a message. */
 int asking_recipe(struct asking *a, const struct rr_weights *w);

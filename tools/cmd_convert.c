@@ -11,12 +11,12 @@
 enum format { GGUF, SAFETENSORS };
 
 struct job {
-    const char *output, *type;
+    const char *output, *type, *chat_from; /* where the chat template is looked for */
     int kind; /* of the matrices: an enum rr_type, or -1: as they are */
     bool mixed;
     int format; /* enum format */
     bool verify;
-    struct rr_buf sums;
+    struct rr_buf sums, chat;
     struct progress bar;
 };
 
@@ -126,6 +126,21 @@ static int report(struct job *j, struct rr_error *err)
     return j->verify ? keep_sums(j, err) : RR_OK;
 }
 
+/* The model's chat template goes with its tokenizer, known here or not. */
+static int find_chat(struct job *j, const struct loaded *l, struct rr_error *err)
+{
+    struct rr_error why = {0};
+    int rc = l->weights.tokenizer ? rr_weights_chat_text(&j->chat, &l->weights, j->chat_from, &why)
+                                  : RR_OK;
+    if (rc == RR_ERR_MEMORY) {
+        *err = why;
+        return rc;
+    }
+    if (rc && strcmp(why.code, "NO_CHAT_TEMPLATE") != 0)
+        fprintf(stderr, "recrank: note: no chat template is written: %s: %s\n", why.file, why.text);
+    return RR_OK;
+}
+
 static int write_model(struct job *j, struct loaded *l, const char *adapter, struct rr_error *err)
 {
     struct rr_vocab v;
@@ -143,9 +158,13 @@ static int write_model(struct job *j, struct loaded *l, const char *adapter, str
         rr_tokenizer_vocab(&v, l->weights.tokenizer);
     } else if (l->weights.tokenizer_error.status)
         return rr_weights_need_tokenizer(&l->weights, err);
+    rc = find_chat(j, l, err);
+    if (rc)
+        return rc;
     const struct rr_write_options o = {.name = base_name(l->weights.path),
                                        .notes = l->weights.notes,
                                        .n_notes = l->weights.n_notes,
+                                       .chat = j->chat.data,
                                        .type = kept,
                                        .mixed = j->mixed,
                                        .engine = &l->engine,
@@ -198,12 +217,14 @@ static int run(const struct command *c, int argc, char **argv)
     if (rc)
         return tool_fail(&err);
     const char *adapter = mo.adapter;
+    j.chat_from = mo.tokenizer ? mo.tokenizer : a.positional[0];
     mo.adapter = NULL; /* merged here, once the types are known */
     rc = tool_load(&l, a.positional[0], &mo, false);
     if (rc >= 0)
         return rc;
     rc = write_model(&j, &l, adapter, &err);
     tool_unload(&l);
+    rr_buf_free(&j.chat);
     if (!rc)
         rc = report(&j, &err);
     rr_buf_free(&j.sums);
@@ -213,9 +234,9 @@ static int run(const struct command *c, int argc, char **argv)
 #define NOTES                                                                                      \
     "The file is written under another name and then renamed, so MODEL itself may be the output. " \
     "It is read back before the command ends well. Rows that hold no whole blocks of a type "      \
-    "become q8_0 (K types) or f16. Rows of q and k are put in the format's order. A folder holds " \
-    "f32, f16 and bf16 alone, and "                                                                \
-    "nothing of what recrank's own training noted.\n"
+    "become q8_0 (K types) or f16. Rows of q and k are put in the format's order. The tokenizer "  \
+    "and the chat template go with it. A folder holds f32, f16 and bf16 alone, and nothing of "    \
+    "what recrank's own training noted.\n"
 
 const struct command cmd_convert = {
     .name = "convert",

@@ -291,6 +291,7 @@ static int check(const struct command *c, struct settings *s, const struct optio
                                          "history-order",
                                          "disliked",
                                          "answers",
+                                         "chat",
                                          "cache",
                                          "pair-rounds",
                                          "lists",
@@ -384,7 +385,8 @@ static int open_and_evaluate(const struct command *c, struct settings *s, const 
     /* The model first: it is the quicker one to be refused. */
     if (asked && (rc = tool_load(&l, model, &s->model, true)) >= 0)
         return rc;
-    if (asked && (rc = asking_recipe(&s->asking, &l.weights)) >= 0) {
+    if (asked && ((rc = asking_recipe(&s->asking, &l.weights)) >= 0 ||
+                  (rc = asking_chat(&s->asking, &l.weights, model, s->model.tokenizer)) >= 0)) {
         tool_unload(&l);
         return rc;
     }
@@ -441,6 +443,7 @@ static int run(const struct command *c, int argc, char **argv)
         SOURCE_OPTION_ROWS(s.source),
         ASKING_OPTION_ROWS(s.asking),
         CACHE_OPTION_ROW(s.asking),
+        CHAT_OPTION_ROW(s.asking.chat_option),
         MODEL_OPTION_ROWS(s.model),
     };
     struct args a;
@@ -473,7 +476,9 @@ const struct command cmd_evaluate = {
         "over "
         "random orders and the ceiling of any reordering. A run with a journal (or -o)\nthat is "
         "killed goes on where it stopped, and its report is then the same to the byte: clock "
-        "readings go to stderr.\nEqual scores keep retrieval order.\n",
+        "readings go to stderr.\nEqual scores keep retrieval order. With --chat questions are put "
+        "as a chat, see recrank "
+        "prompt --help; likelihood asks nothing\nand is as without.\n",
     .min_args = 0,
     .max_args = 1,
     .run = run,

@@ -10,6 +10,8 @@ struct settings {
     const char *prompt;
     long long n, top_k, seed;
     double temperature, top_p;
+    int chat_option;
+    enum rr_chat chat;
 };
 
 struct generator {
@@ -22,6 +24,7 @@ struct generator {
     size_t shown; /* bytes of text already printed */
     int *ids;     /* the prompt's and what follows */
     int n_prompt, n_ids, n_vocab;
+    struct rr_chat_frame frame;
 };
 
 /* Prints what the newest token adds; decoding the whole keeps the rules about blanks in one
@@ -37,12 +40,21 @@ static int show(struct generator *g, struct rr_error *err)
     return rc;
 }
 
+/* Of a chat only the answer is printed. */
+static int skip_prompt(struct generator *g, struct rr_error *err)
+{
+    rr_buf_clear(&g->text);
+    int rc = rr_tokenizer_decode(g->tokenizer, &g->text, g->ids, (size_t)g->n_ids, err);
+    g->shown = g->text.n;
+    return rc;
+}
+
 static int generate(struct generator *g, int n, struct rr_error *err)
 {
     const int eos = rr_tokenizer_eos(g->tokenizer), bos = rr_tokenizer_bos(g->tokenizer);
     int node, rc = rr_session_branch(g->session, -1, g->n_prompt + n, &node, err), fed = 0;
     if (!rc)
-        rc = show(g, err);
+        rc = g->frame.chat ? skip_prompt(g, err) : show(g, err);
     for (int i = 0; i < n && !rc && tool_wrote() && !tool_interrupted(); i++) {
         const struct rr_feed feed = {node, g->ids + fed, g->n_ids - fed};
         const struct rr_want want = {.offset = feed.n_tokens - 1, .logits = g->logits};
@@ -51,7 +63,7 @@ static int generate(struct generator *g, int n, struct rr_error *err)
         if (rc)
             break;
         const int id = rr_sample(&g->sampler, g->logits, g->n_vocab, g->scratch);
-        if (id == eos || id == bos)
+        if (id == eos || id == bos || id == g->frame.end)
             break;
         /* A padded head may have rows that no piece stands for. */
         if (id >= rr_tokenizer_size(g->tokenizer))
@@ -70,13 +82,17 @@ static int prepare(struct generator *g, struct loaded *l, const struct settings 
                    struct rr_error *err)
 {
     struct rr_encoding e = {0};
-    const int bos = rr_tokenizer_bos(l->weights.tokenizer);
     g->tokenizer = l->weights.tokenizer;
     g->n_vocab = l->weights.model.h.n_vocab;
     g->sampler = (struct rr_sampler){
         .temperature = s->temperature, .top_k = (int)s->top_k, .top_p = s->top_p};
     rr_rng_seed(&g->sampler.rng, (uint64_t)s->seed);
-    int rc = rr_tokenizer_encode(g->tokenizer, &e, s->prompt, strlen(s->prompt), err);
+    int rc = rr_chat_open(&g->frame, s->chat, g->tokenizer, err);
+    const int bos = g->frame.bos;
+    const struct rr_chat_turns turns = {.user = s->prompt, .n_user = strlen(s->prompt)};
+    if (!rc)
+        rc = s->chat ? rr_chat_encode(&e, &g->frame, &turns, err)
+                     : rr_tokenizer_encode(g->tokenizer, &e, s->prompt, strlen(s->prompt), err);
     if (!rc) {
         g->ids = rr_alloc(e.n + 1 + (size_t)s->n, sizeof *g->ids);
         g->logits = rr_alloc((size_t)g->n_vocab, sizeof *g->logits);
@@ -118,6 +134,7 @@ static int run(const struct command *c, int argc, char **argv)
          false},
         {"top-p", 0, OPT_REAL, &s.top_p, "P", "draw from the likeliest that sum to P", 0, 1, false},
         {"seed", 0, OPT_INT, &s.seed, "S", "seed of the draws", 0, 9007199254740992.0, false},
+        CHAT_OPTION_ROW(s.chat_option),
         MODEL_OPTION_ROWS(s.model),
     };
     static const char *const sampling[] = {"top-k", "top-p", "seed"};
@@ -136,6 +153,11 @@ static int run(const struct command *c, int argc, char **argv)
     tool_catch_interrupt();
     if ((rc = tool_load(&l, a.positional[0], &s.model, true)) >= 0)
         return rc;
+    if ((rc = tool_chat(&s.chat, s.chat_option, &l.weights, a.positional[0], s.model.tokenizer)) >=
+        0) {
+        tool_unload(&l);
+        return rc;
+    }
     rc = prepare(&g, &l, &s, &err);
     if (!rc)
         rc = generate(&g, (int)s.n, &err);
@@ -143,6 +165,7 @@ static int run(const struct command *c, int argc, char **argv)
         rc = rr_fail(&err, RR_ERR_INTERRUPTED, "INTERRUPTED", RR_NOWHERE, "stopped after %d tokens",
                      g.n_ids - g.n_prompt);
     rr_session_close(g.session);
+    rr_chat_close(&g.frame);
     rr_buf_free(&g.text);
     rr_free(g.ids);
     rr_free(g.logits);
@@ -156,6 +179,10 @@ const struct command cmd_generate = {
     .synopsis = "MODEL -p TEXT [-n N] [--temperature T]",
     .summary = "continue a text",
     .examples = "  recrank generate model.gguf -p 'Once upon a time' -n 100 --temperature 0\n",
+    .notes =
+        "With --chat the text is a user's message, and the answer is printed, up to the end of its "
+        "turn; what the template adds of its own\n(a default system message, a date) is left "
+        "out.\n",
     .min_args = 1,
     .max_args = 1,
     .run = run,

@@ -23,6 +23,7 @@ static int show(const struct settings *s, struct rr_ranker *r, const struct rr_r
 {
     struct rr_reply reply = {0};
     struct rr_prompt prompt = {0};
+    struct rr_buf text = {0};
     int rc = rr_reply_resize(&reply, q->n_candidates, q->n_candidates * RR_MAX_PAIR_ROUNDS,
                              RR_MAX_LISTS, err);
     if (!rc)
@@ -38,12 +39,18 @@ static int show(const struct settings *s, struct rr_ranker *r, const struct rr_r
     rc = rr_prompt_make(&prompt, &r->prompter, q, &question, err);
     if (rc)
         goto out;
+    const struct rr_chat_turns turns = rr_ranker_turns(&prompt);
+    rr_chat_spell(&text, &r->frame, &turns);
+    if (text.failed) {
+        rc = rr_fail_memory(err, "prompt", text.n);
+        goto out;
+    }
     const int n = r->prompts[s->number - 1].n, trunk = rr_tree_trunk(r->prompts, r->n_questions);
     if (s->json) {
         struct rr_buf out = {0};
         rr_buf_printf(&out, "{\"task\":\"%s\",\"question\":%lld,\"questions\":%d,\"text\":",
                       rr_task_name((enum rr_task)s->task), s->number, r->n_questions);
-        rr_json_add_string(&out, prompt.text.data, prompt.text.n);
+        rr_json_add_string(&out, text.data, text.n);
         rr_buf_printf(&out, ",\"tokens\":%d,\"trunk_tokens\":%d,\"history_cut\":%d}\n", n, trunk,
                       reply.n_cut);
         if (out.failed)
@@ -53,7 +60,7 @@ static int show(const struct settings *s, struct rr_ranker *r, const struct rr_r
         rr_buf_free(&out);
         goto out;
     }
-    printf("%s\n", prompt.text.data);
+    printf("%s\n", text.data);
     fflush(stdout);
     struct rr_buf tail = {0};
     const int from = trunk > 12 ? trunk - 12 : 0;
@@ -77,6 +84,7 @@ static int show(const struct settings *s, struct rr_ranker *r, const struct rr_r
         reply.n_cut);
     rr_buf_free(&tail);
 out:
+    rr_buf_free(&text);
     rr_prompt_free(&prompt);
     rr_reply_free(&reply);
     return rc;
@@ -89,15 +97,15 @@ static int open_tokenizer(struct settings *s, struct rr_weights *w, struct rr_to
     struct rr_error err = {0}, second = {0};
     s->n_context = RR_MIN_RANK_CONTEXT;
     int rc = demo_weights(w, path, s->tokenizer, &err);
-    if (!rc) {
-        s->n_context = rr_max_int(s->n_context, w->model.h.n_context);
+    if (rc && !s->tokenizer && rr_weights_tokenizer(alone, path, &second) == 0)
+        return asking_chat(&s->asking, NULL, path, NULL);
+    if (!rc)
         rc = rr_weights_need_tokenizer(w, &err);
-        if (!rc)
-            return asking_recipe(&s->asking, w);
-    } else if (!s->tokenizer && rr_weights_tokenizer(alone, path, &second) == 0) {
-        rc = RR_OK;
-    }
-    return rc ? tool_fail(&err) : -1;
+    if (rc)
+        return tool_fail(&err);
+    s->n_context = rr_max_int(s->n_context, w->model.h.n_context);
+    rc = asking_recipe(&s->asking, w);
+    return rc >= 0 ? rc : asking_chat(&s->asking, w, path, s->tokenizer);
 }
 
 static int prompt_user(struct settings *s, struct opened_data *d, const struct rr_tokenizer *t)
@@ -146,6 +154,7 @@ static int run(const struct command *c, int argc, char **argv)
         DATA_OPTION_ROWS(s.data),
         SOURCE_OPTION_ROWS(s.source),
         ASKING_OPTION_ROWS(s.asking),
+        CHAT_OPTION_ROW(s.asking.chat_option),
     };
     struct args a;
     struct opened_data d;
@@ -193,7 +202,13 @@ const struct command cmd_prompt = {
         "the question (the user message)\nand what the answer begins with. {name} is replaced, {{ "
         "and }} stand for braces; a line whose placeholder has nothing to say\nis left out. {noun} "
         "{nouns} {levels} {hint} everywhere; pointwise: {rated} {title}; pairwise: {liked} "
-        "{disliked} {first} {second};\nlistwise: {liked} {disliked} {candidates} {n} {top}.\n",
+        "{disliked} {first} {second};\nlistwise: {liked} {disliked} {candidates} {n} {top}.\n\n"
+        "With --chat the three sections are the system's and the user's message and the beginning "
+        "of the assistant's, as the model's chat\ntemplate marks them: a GGUF file's "
+        "tokenizer.chat_template; chat_template.jinja, or chat_template in tokenizer_config.json. "
+        "Known\nare LLaMA-2's, LLaMA-3's, ChatML and Zephyr's, by what they hold. Marks that are "
+        "control tokens are put as such; in titles they are\ntext. A default system message or "
+        "a date that the template would add is left out.\n",
     .min_args = 0,
     .max_args = 1,
     .run = run,

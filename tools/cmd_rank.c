@@ -546,6 +546,7 @@ static int run(const struct command *c, int argc, char **argv)
         SOURCE_OPTION_ROWS(s.source),
         ASKING_OPTION_ROWS(s.asking),
         CACHE_OPTION_ROW(s.asking),
+        CHAT_OPTION_ROW(s.asking.chat_option),
         MODEL_OPTION_ROWS(s.model),
     };
     static struct ranking r; /* too large for some stacks */
@@ -561,6 +562,8 @@ static int run(const struct command *c, int argc, char **argv)
         tool_catch_interrupt();
     if ((rc = tool_load(&l, a.positional[0], &s.model, true)) < 0) {
         rc = asking_recipe(&s.asking, &l.weights);
+        if (rc < 0)
+            rc = asking_chat(&s.asking, &l.weights, a.positional[0], s.model.tokenizer);
         if (rc < 0 && !s.data.dir) {
             rc = rank(&r, &l, NULL);
         } else if (rc < 0 && (rc = data_open(&d, c, &s.data)) < 0) {
@@ -591,7 +594,9 @@ const struct command cmd_rank = {
         "\"candidates\":[title or {\"title\",\"id\",\"score\",\"hint\"}, ...]}. When all "
         "candidates "
         "have scores, their order is\nthe retrieval order, and a hint. Each answer is one line, "
-        "written at once. Equal scores keep retrieval order.\n",
+        "written at once. Equal scores keep retrieval order.\nWith --chat "
+        "questions are put as a chat, see recrank prompt --help; likelihood asks nothing and is "
+        "as without.\n",
     .min_args = 1,
     .max_args = 1,
     .run = run,

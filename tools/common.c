@@ -167,6 +167,19 @@ int tool_load(struct loaded *l, const char *path, const struct model_options *o,
     return -1;
 }
 
+int tool_chat(enum rr_chat *chat, int option, const struct rr_weights *w, const char *path,
+              const char *tokenizer)
+{
+    struct rr_error err = {0};
+    *chat = option > 1 ? (enum rr_chat)(option - 1) : RR_CHAT_NONE;
+    if (option != 1)
+        return -1;
+    if (rr_weights_chat(chat, w, tokenizer ? tokenizer : path, &err))
+        return tool_fail(&err);
+    fprintf(stderr, "chat template: %s\n", rr_chat_name(*chat));
+    return -1;
+}
+
 void tool_unload(struct loaded *l)
 {
     rr_weights_close(&l->weights);

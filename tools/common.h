@@ -52,6 +52,18 @@ struct model_options {
          false},                                                                                   \
         ENGINE_OPTION_ROWS(o)
 
+/* --chat: an int, 0: not given. */
+#define CHAT_OPTION_ROW(o)                                                                         \
+    {                                                                                              \
+        "chat", 0, OPT_MAYBE, &(o), "auto|" RR_CHAT_NAMES,                                         \
+            "put it as a chat: by the template that comes with the model, or by the one named", 0, \
+            0, false                                                                               \
+    }
+/* The template that the option means for a model (w may be NULL) or a tokenizer at path, and
+ * --tokenizer (NULL: none). -1, or an exit code after a message. */
+int tool_chat(enum rr_chat *chat, int option, const struct rr_weights *w, const char *path,
+              const char *tokenizer);
+
 struct loaded {
     struct rr_engine engine;
     struct rr_weights weights;

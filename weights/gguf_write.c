@@ -185,6 +185,8 @@ static void set_tokenizer(struct writer *w, const struct rr_vocab *v)
     if (v->unk >= 0)
         set_u32(w, "tokenizer.ggml.unknown_token_id", v->unk);
     set_bool(w, "tokenizer.ggml.add_bos_token", v->bos >= 0);
+    if (w->o->chat)
+        set_string(w, "tokenizer.chat_template", w->o->chat);
     if (v->rule)
         return;
     set_bool(w, "tokenizer.ggml.add_space_prefix", v->add_dummy_prefix);

@@ -130,12 +130,17 @@ static void add_token(struct rr_buf *b, const char *key, const struct rr_vocab *
     rr_buf_puts(b, ",\n");
 }
 
-static void make_tokenizer_config(struct rr_buf *b, const struct rr_vocab *v)
+static void make_tokenizer_config(struct rr_buf *b, const struct rr_vocab *v, const char *chat)
 {
     rr_buf_puts(b, "{\n");
     add_token(b, "bos_token", v, v->bos);
     add_token(b, "eos_token", v, v->eos);
     add_token(b, "unk_token", v, v->unk);
+    if (chat) {
+        rr_buf_puts(b, "  \"chat_template\": ");
+        rr_json_add_string(b, chat, strlen(chat));
+        rr_buf_puts(b, ",\n");
+    }
     rr_buf_printf(b,
                   "  \"add_bos_token\": %s,\n  \"add_eos_token\": false,\n"
                   "  \"clean_up_tokenization_spaces\": false,\n  \"tokenizer_class\": \"%s\"\n}\n",
@@ -173,7 +178,7 @@ static int put_small_files(struct writer *w, const struct rr_vocab *v)
     rc = put_file(w, name, &b);
     if (rc)
         return rc;
-    make_tokenizer_config(&b, v);
+    make_tokenizer_config(&b, v, w->o->chat);
     return put_file(w, "tokenizer_config.json", &b);
 }
 

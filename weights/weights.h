@@ -8,7 +8,7 @@
 
 #include "engine/base/file.h"
 #include "engine/model.h"
-#include "tokenizer/tokenizer.h"
+#include "tokenizer/chat.h"
 #include "weights/stored.h"
 
 struct rr_weights {
@@ -50,6 +50,15 @@ int rr_weights_need_tokenizer(const struct rr_weights *w, struct rr_error *err);
 
 /* Only the tokenizer of a model or tokenizer file; the weights are not looked at. */
 int rr_weights_tokenizer(struct rr_tokenizer **t, const char *path, struct rr_error *err);
+
+/* The chat template of the model or tokenizer at path (a GGUF file, a folder, a file in one), or of
+ * w where that is a model in memory (w may be NULL). RR_ERR_DATA: "NO_CHAT_TEMPLATE", with where it
+ * was looked for; "CHAT_TEMPLATE": one that is not known (rr_chat_recognise). */
+int rr_weights_chat(enum rr_chat *c, const struct rr_weights *w, const char *path,
+                    struct rr_error *err);
+/* Appends its text instead, whatever it is. */
+int rr_weights_chat_text(struct rr_buf *out, const struct rr_weights *w, const char *path,
+                         struct rr_error *err);
 
 /* Parameters in all tensors of the model (a tied head counts once). */
 double rr_weights_parameters(const struct rr_weights *w);

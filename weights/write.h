@@ -12,6 +12,7 @@ struct rr_write_options {
     const char *name; /* general.name */
     const struct rr_note *notes;
     size_t n_notes;
+    const char *chat; /* the chat template, or NULL */
     int type; /* of the matrices: an enum rr_type that rr_can_store, or -1: what each has. With Q4_0
                  the head is Q8_0, with the K types Q6_K. Rows that hold no whole blocks become Q8_0
                  (K types) or F16 */

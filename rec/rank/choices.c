@@ -22,7 +22,7 @@ static int encode(const struct rr_tokenizer *t, struct rr_encoding *e, const cha
                   const char *answer, struct rr_error *err)
 {
     struct rr_buf text = {0};
-    rr_buf_printf(&text, "\n%s%s%s", begin, answer ? " " : "", answer ? answer : "");
+    rr_buf_printf(&text, "%s%s%s", begin, answer ? " " : "", answer ? answer : "");
     int rc = text.failed ? rr_fail_memory(err, "answers", text.n)
                          : rr_tokenizer_encode(t, e, text.data, text.n, err);
     rr_buf_free(&text);
@@ -49,20 +49,20 @@ static int same_length(const struct sequences *s, int a, int b)
     return same;
 }
 
-/* Ends every sequence with the end-of-text token when one begins another. */
-static int end_sequences(struct sequences *s, int n, int eos, const char *const *answers,
+/* Ends every sequence with the token that ends a text when one begins another. */
+static int end_sequences(struct sequences *s, int n, int end, const char *const *answers,
                          struct rr_error *err)
 {
     bool needed = false;
     for (int a = 0; a < n; a++)
         for (int b = 0; b < n; b++)
             if (a != b && same_length(s, a, b) == s->n[a]) {
-                if (s->n[a] == s->n[b] || eos < 0)
+                if (s->n[a] == s->n[b] || end < 0)
                     return not_apart(answers[a], err);
                 needed = true;
             }
     for (int a = 0; a < n && needed; a++)
-        s->ids[a][s->n[a]++] = eos;
+        s->ids[a][s->n[a]++] = end;
     return RR_OK;
 }
 
@@ -104,7 +104,8 @@ static void find_branches(struct rr_choices *c, const struct sequences *s)
 }
 
 int rr_choices_make(struct rr_choices *c, const struct rr_tokenizer *t, struct rr_encoding *e,
-                    const char *begin, const char *const *answers, int n, struct rr_error *err)
+                    const char *begin, const char *const *answers, int n, int end,
+                    struct rr_error *err)
 {
     struct sequences s = {.n = {0}};
     int *prompt = NULL, n_prompt = 0;
@@ -124,7 +125,7 @@ int rr_choices_make(struct rr_choices *c, const struct rr_tokenizer *t, struct r
             rc = take(&s, i, e, prompt, n_prompt, answers[i], err);
     }
     if (!rc)
-        rc = end_sequences(&s, n, rr_tokenizer_eos(t), answers, err);
+        rc = end_sequences(&s, n, end, answers, err);
     if (!rc)
         find_branches(c, &s);
     rr_free(prompt);

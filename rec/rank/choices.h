@@ -25,12 +25,14 @@ struct rr_choices {
     int n_logits; /* ids of all branches together */
 };
 
-/* Tokenizes "\n" + begin + " " + answer for every answer; what they all share with "\n" + begin is
- * the prompt's own end. When one answer's tokens begin another's, the end-of-text token decides.
- * RR_ERR_DATA "ANSWER_TOKENS": the tokenizer does not keep the answers apart from the prompt or
- * from each other. n is 2 to RR_MAX_CHOICES. */
+/* Tokenizes begin + " " + answer for every answer; what they all share with `begin` (the last line
+ * of the prompt and what stands before it) is the prompt's own end. When one answer's tokens begin
+ * another's, the token `end` decides (-1: there is none). RR_ERR_DATA "ANSWER_TOKENS": the
+ * tokenizer does not keep the answers apart from the prompt or from each other. n is 2 to
+ * RR_MAX_CHOICES. */
 int rr_choices_make(struct rr_choices *c, const struct rr_tokenizer *t, struct rr_encoding *e,
-                    const char *begin, const char *const *answers, int n, struct rr_error *err);
+                    const char *begin, const char *const *answers, int n, int end,
+                    struct rr_error *err);
 
 /* log_p[n] = log-probability of each answer, from logits[n_logits] (branch after branch). */
 void rr_choices_log_p(double *log_p, const struct rr_choices *c, const float *logits);

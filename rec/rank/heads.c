@@ -17,14 +17,16 @@ static int encode_head(struct rr_ranker *r, enum rr_task task, struct rr_error *
     }
     const struct rr_request q = {.candidates = candidates, .n_candidates = RR_LIST_TOP};
     const struct rr_question question = {.task = task, .b = 1, .shown = shown};
-    const int bos = rr_tokenizer_bos(r->tokenizer);
+    const int bos = r->frame.bos;
     h->n = 0;
     int rc = rr_prompt_make(&r->prompt, &r->prompter, &q, &question, err);
-    if (!rc)
-        rc = rr_tokenizer_encode(r->tokenizer, &r->encoding, r->prompt.text.data,
-                                 r->prompt.system_end, err);
+    const struct rr_chat_turns head = {.system = r->prompt.text.data,
+                                       .n_system = r->prompt.system_end};
+    if (rc || !head.n_system)
+        return rc;
+    rc = rr_chat_encode(&r->encoding, &r->frame, &head, err);
     const size_t n = r->encoding.n;
-    if (rc || !n || n >= RR_HEAD_CELLS / RR_N_TASKS || (int)n > r->o.n_context / 2)
+    if (rc || n >= RR_HEAD_CELLS / RR_N_TASKS || (int)n > r->o.n_context / 2)
         return rc;
     if (!rr_grow(&h->ids, &h->cap, n + 1, sizeof *h->ids))
         return rr_fail_memory(err, "task", n * sizeof *h->ids);

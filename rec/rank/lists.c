@@ -59,10 +59,9 @@ static int encode_elements(struct rr_ranker *r, const struct rr_request *q, enum
                            struct rr_error *err)
 {
     struct rr_buf begin = {0};
-    rr_buf_puts(&begin, "\n");
-    rr_template_render(&begin, r->prompter.style.templates[task], RR_SECTION_ANSWER, NULL, NULL);
-    int rc = begin.failed ? rr_fail_memory(err, "list", begin.n)
-                          : rr_ranker_elements_begin(r, &begin, q->n_candidates, err);
+    int rc = rr_ranker_answer_begin(r, task, &begin, err);
+    if (!rc)
+        rc = rr_ranker_elements_begin(r, &begin, q->n_candidates, err);
     for (int c = 0; c < q->n_candidates && !rc; c++)
         rc = rr_ranker_elements_add(r, q->candidates[c].title, task == RR_LISTWISE ? "," : "", err);
     rr_buf_free(&begin);

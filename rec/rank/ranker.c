@@ -33,11 +33,11 @@ static int check_options(const struct rr_ranker_options *o, struct rr_error *err
     return RR_OK;
 }
 
-/* What the answer of a task begins with, as its template says. */
-static int answer_begin(struct rr_ranker *r, enum rr_task task, struct rr_buf *out,
-                        struct rr_error *err)
+int rr_ranker_answer_begin(const struct rr_ranker *r, enum rr_task task, struct rr_buf *out,
+                           struct rr_error *err)
 {
     rr_buf_clear(out);
+    rr_buf_puts(out, r->frame.lead);
     rr_template_render(out, r->prompter.style.templates[task], RR_SECTION_ANSWER, NULL, NULL);
     return out->failed ? rr_fail_memory(err, "answers", out->n) : RR_OK;
 }
@@ -50,17 +50,17 @@ static int find_answers(struct rr_ranker *r, struct rr_error *err)
     struct rr_buf begin = {0};
     int rc = RR_OK;
     if (r->o.tasks & RR_ASK(RR_POINTWISE)) {
-        rc = answer_begin(r, RR_POINTWISE, &begin, err);
+        rc = rr_ranker_answer_begin(r, RR_POINTWISE, &begin, err);
         if (!rc)
             rc = rr_choices_make(&r->ratings, r->tokenizer, &r->encoding, begin.data, levels,
-                                 r->o.style.levels, err);
+                                 r->o.style.levels, r->frame.end, err);
     }
     if (!rc && r->o.tasks & RR_ASK(RR_PAIRWISE) &&
         !r->prompter.style.templates[RR_PAIRWISE]->title_answer) {
-        rc = answer_begin(r, RR_PAIRWISE, &begin, err);
+        rc = rr_ranker_answer_begin(r, RR_PAIRWISE, &begin, err);
         if (!rc)
-            rc =
-                rr_choices_make(&r->yes_no, r->tokenizer, &r->encoding, begin.data, yes_no, 2, err);
+            rc = rr_choices_make(&r->yes_no, r->tokenizer, &r->encoding, begin.data, yes_no, 2,
+                                 r->frame.end, err);
     }
     rr_buf_free(&begin);
     return rc;
@@ -81,11 +81,14 @@ int rr_ranker_set(struct rr_ranker *r, const struct rr_ranker_options *o, struct
     if (!weighs)
         r->o.weights = rr_weights_four;
     rr_prompter_release(&r->prompter);
+    rr_chat_close(&r->frame);
     int rc = rr_prompter_init(&r->prompter, &o->style, err);
     if (rc)
         return rc;
     r->o.style = r->prompter.style;
     rc = check_options(&r->o, err);
+    if (!rc)
+        rc = rr_chat_open(&r->frame, o->chat, r->tokenizer, err);
     if (!rc)
         rc = find_answers(r, err);
     return rc || !r->session ? rc : rr_ranker_heads_make(r, err);
@@ -130,6 +133,7 @@ void rr_ranker_release(struct rr_ranker *r)
 {
     rr_session_close(r->session);
     rr_prompter_release(&r->prompter);
+    rr_chat_close(&r->frame);
     rr_encoding_free(&r->encoding);
     rr_prompt_free(&r->prompt);
     for (int i = 0; i < r->n_listings; i++)
@@ -172,6 +176,18 @@ static int add_question(struct rr_ranker *r, const struct rr_question *question,
     return RR_OK;
 }
 
+struct rr_chat_turns rr_ranker_turns(const struct rr_prompt *p)
+{
+    const char *text = p->text.data;
+    const size_t answer = p->user_end + 1; /* behind a line break */
+    return (struct rr_chat_turns){.system = text,
+                                  .n_system = p->system_end,
+                                  .user = text + p->user_begin,
+                                  .n_user = p->user_end - p->user_begin,
+                                  .answer = text + answer,
+                                  .n_answer = p->text.n - answer};
+}
+
 /* Tokenizes question i with the history from `from` on into r->encoding. */
 static int encode_question(struct rr_ranker *r, const struct rr_request *q, int i, int from,
                            struct rr_error *err)
@@ -179,9 +195,8 @@ static int encode_question(struct rr_ranker *r, const struct rr_request *q, int 
     struct rr_question question = r->questions[i];
     question.from = from;
     int rc = rr_prompt_make(&r->prompt, &r->prompter, q, &question, err);
-    return rc ? rc
-              : rr_tokenizer_encode(r->tokenizer, &r->encoding, r->prompt.text.data,
-                                    r->prompt.text.n, err);
+    const struct rr_chat_turns turns = rr_ranker_turns(&r->prompt);
+    return rc ? rc : rr_chat_encode(&r->encoding, &r->frame, &turns, err);
 }
 
 /* Whether question i is a pair answered by a title. */
@@ -194,7 +209,7 @@ static bool by_title(const struct rr_ranker *r, int i)
 /* Appends BOS, the encoding and the end to r->ids as prompt i. */
 static int keep_prompt(struct rr_ranker *r, int i, const int *end, int n_end, struct rr_error *err)
 {
-    const int bos = rr_tokenizer_bos(r->tokenizer);
+    const int bos = r->frame.bos;
     const size_t n = r->encoding.n;
     if (!rr_grow(&r->ids, &r->cap_ids, r->n_ids + n + 1 + (size_t)n_end, sizeof *r->ids))
         return rr_fail_memory(err, "prompts", r->n_ids * sizeof *r->ids);

@@ -10,7 +10,7 @@
 #include "rec/rank/listing.h"
 #include "rec/rank/reply.h"
 #include "rec/rank/tree.h"
-#include "tokenizer/tokenizer.h"
+#include "tokenizer/chat.h"
 
 #define RR_MAX_LEVELS RR_MAX_CHOICES
 
@@ -27,6 +27,9 @@ struct rr_ranker_options {
                           of reading probabilities */
     int n_titles;      /* likelihood: newest liked titles that it is asked behind; 0: 20 */
     bool per_token;    /* likelihood: the mean over a title's tokens instead of their sum */
+    enum rr_chat chat; /* the chat template that questions are put in: the template's first section
+                          is the system message, the second the user's, and the assistant's begins
+                          with the third. Not for likelihood, which asks nothing. */
     enum rr_cache_type cache;         /* of keys and values */
     struct rr_weights_hybrid weights; /* of the hybrid; all 0: rr_weights_four */
     struct rr_prompt_style style;
@@ -38,6 +41,7 @@ struct rr_ranker {
     int n_vocab; /* of the model */
     struct rr_ranker_options o;
     struct rr_prompter prompter;
+    struct rr_chat_frame frame;
     struct rr_choices ratings, yes_no;
     struct rr_known known; /* in the session */
     struct rr_encoding encoding;
@@ -80,7 +84,7 @@ struct rr_ranker {
 
 /* n_context 0 becomes the larger of the model's and RR_MIN_RANK_CONTEXT. Engine, model, tokenizer
  * and templates must outlive the ranker. RR_ERR_DATA "ANSWER_TOKENS": the tokenizer does not keep
- * the answers apart. */
+ * the answers apart; "CHAT_TEMPLATE": it lacks the chat template's tokens. */
 int rr_ranker_init(struct rr_ranker *r, struct rr_engine *e, const struct rr_model *m,
                    const struct rr_tokenizer *t, const struct rr_ranker_options *o,
                    struct rr_error *err);
@@ -105,6 +109,11 @@ int rr_ranker_prepare(struct rr_ranker *r, const struct rr_request *q, enum rr_t
 
 /* ---- the parts of heads.c, lists.c, likelihood.c and generate.c ---- */
 
+/* A prompt's parts, as a chat's turns. */
+struct rr_chat_turns rr_ranker_turns(const struct rr_prompt *p);
+/* Replaces *out by what the answer of a task is tokenized behind: the last of its prompt. */
+int rr_ranker_answer_begin(const struct rr_ranker *r, enum rr_task task, struct rr_buf *out,
+                           struct rr_error *err);
 /* The task sentences of the tasks asked, computed; what the session held is dropped. */
 #define RR_HEAD_CELLS 768 /* of the session for them */
 int rr_ranker_heads_make(struct rr_ranker *r, struct rr_error *err);

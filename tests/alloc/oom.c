@@ -106,6 +106,39 @@ static int use_json(const struct scenario *sc, struct rr_error *err)
     return rc;
 }
 
+/* A chat template found, and an exchange put into it. */
+static int use_chat(const struct scenario *sc, struct rr_error *err)
+{
+    struct rr_tokenizer *t;
+    struct rr_chat_frame f = {.chat = RR_CHAT_NONE};
+    struct rr_encoding e = {0};
+    struct rr_buf out = {0};
+    enum rr_chat c;
+    const struct rr_chat_turns x = {.system = "Do.",
+                                    .user = "What?",
+                                    .answer = "This:",
+                                    .n_system = 3,
+                                    .n_user = 5,
+                                    .n_answer = 5};
+    int rc = rr_weights_tokenizer(&t, sc->tokenizer, err);
+    if (rc)
+        return rc;
+    rc = rr_weights_chat(&c, NULL, sc->tokenizer, err);
+    if (!rc)
+        rc = rr_chat_open(&f, c, t, err);
+    if (!rc)
+        rc = rr_chat_encode(&e, &f, &x, err);
+    if (!rc) {
+        rr_chat_spell(&out, &f, &x);
+        rc = out.failed ? rr_fail_memory(err, "text", 1) : RR_OK;
+    }
+    rr_buf_free(&out);
+    rr_encoding_free(&e);
+    rr_chat_close(&f);
+    rr_tokenizer_close(t);
+    return rc;
+}
+
 static int use_out(const struct scenario *sc, struct rr_error *err)
 {
     struct rr_out out;
@@ -144,12 +177,14 @@ static const char *file(const char *name, struct rr_buf *b)
 
 static int sweep_made_files(void)
 {
+    static const char chat[] = "<|user|>{{ m }}{{ eos_token }}<|assistant|>";
     struct tiny t;
     struct gguf_file g = {0};
     struct rr_buf b = {0};
     int bad = 0;
     tiny_make(&t, &tiny_default);
     gguf_from_tiny(&g, &t);
+    gguf_set_string(&g, "tokenizer.chat_template", chat);
     gguf_write(&b, &g);
     gguf_file_free(&g);
     const char *gguf = file("tiny.gguf", &b);
@@ -163,6 +198,8 @@ static int sweep_made_files(void)
     file("model.safetensors", &b);
     sentencepiece_from_tiny(&b, &t);
     const char *sp = file("tokenizer.model", &b);
+    rr_buf_printf(&b, "{\"chat_template\": [{\"name\": \"default\", \"template\": \"%s\"}]}", chat);
+    file("tokenizer_config.json", &b);
     tiny_free(&t);
     bad += sweep(&(struct scenario){"GGUF", gguf, NULL}, use_model);
     bad += sweep(&(struct scenario){"GGUF, other tokenizer", gguf, sp}, use_model);
@@ -172,6 +209,9 @@ static int sweep_made_files(void)
     bad += sweep(&(struct scenario){"tokenizer of a folder", NULL, dir}, use_tokenizer);
     bad += sweep(&(struct scenario){"tokenizer.model", NULL, sp}, use_tokenizer);
     bad += sweep(&(struct scenario){"llama2.c tokenizer", NULL, tok}, use_tokenizer);
+    bad += sweep(&(struct scenario){"chat template of a GGUF", NULL, gguf}, use_chat);
+    bad += sweep(&(struct scenario){"chat template of a folder", NULL, dir}, use_chat);
+    bad += sweep(&(struct scenario){"chat template beside a tokenizer", NULL, sp}, use_chat);
     return bad;
 }
 

@@ -183,8 +183,11 @@ static int use_evaluation(const struct scenario *sc, struct rr_error *err)
     rc = rr_engine_init(&e, 1, rr_cpu_best(), err);
     if (!rc)
         rc = rr_backbone_fit(&pop, RR_BACKBONE_POP, &split, &(struct rr_fit_options){0}, err);
-    const struct rr_ranker_options ro = {
-        .n_context = 640, .list_shuffles = 2, .generate = generate, .style = {.max_rated = 2}};
+    const struct rr_ranker_options ro = {.n_context = 640,
+                                         .list_shuffles = 2,
+                                         .generate = generate,
+                                         .chat = generate ? RR_CHAT_ZEPHYR : RR_CHAT_NONE,
+                                         .style = {.max_rated = 2}};
     if (!rc)
         rc = rr_ranker_init(&r, &e, &w.model, w.tokenizer, &ro, err);
     const struct rr_variant v = {.name = "",

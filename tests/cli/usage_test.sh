@@ -66,6 +66,10 @@ misused "type is needed" quantize m -o x
 misused "expected one of f32|f16|bf16|q8_0|q6_k" quantize m --type q2_k -o x
 misused "rank and evaluate take it" candidates --data :demo --backbone likelihood
 misused "expected c, avx2, avxvnni, avx512, avx512vnni or amx" inspect m --cpu sse
+misused "--chat is 'x'; expected auto|llama2|llama3|chatml|zephyr" generate m -p x --chat=x
+misused "unexpected argument 'zephyr'" generate m -p x --chat zephyr
+misused "--chat has no effect on what is asked" rank m --data d --user 3 --task likelihood --chat
+misused "--chat has no effect with --task none" evaluate --data d --task none --chat
 for c in rank evaluate data split fit candidates prompt instruct audit inspect tokenize logits generate score vocab pretrain tune learn demo bench convert merge quantize perplexity compare; do
     "$r" $c --help >/dev/null 2>&1 || { echo "usage: $c --help fails" >&2; fails=$((fails + 1)); }
     "$r" $c --help | grep -q "usage: recrank $c" || { echo "usage: $c --help says nothing" >&2; fails=$((fails + 1)); }
