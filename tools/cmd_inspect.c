@@ -3,6 +3,7 @@
 #include <string.h>
 #include "engine/base/json.h"
 #include "tools/common.h"
+#include "tools/inspect.h"
 #include "tools/manifest.h"
 
 struct type_count {
@@ -123,6 +124,11 @@ static int run(const struct command *c, int argc, char **argv)
     struct args a;
     struct loaded l;
     int rc = args_parse(&a, c, opts, COUNT(opts), argc, argv);
+    if (rc < 0 && inspect_is_adapter(a.positional[0])) {
+        if (json || sums || mo.adapter)
+            return args_misuse(c, "an adapter is shown as text alone");
+        return inspect_adapter(a.positional[0]);
+    }
     if (rc < 0)
         rc = tool_load(&l, a.positional[0], &mo, false);
     if (rc >= 0)
@@ -148,8 +154,9 @@ static int run(const struct command *c, int argc, char **argv)
 const struct command cmd_inspect = {
     .name = "inspect",
     .synopsis = "MODEL [--json] [--verify FILE]",
-    .summary = "show what a model file holds and needs",
-    .examples = "  recrank inspect model.gguf\n  recrank inspect llama-folder/ --json\n",
+    .summary = "show what a model file, or a LoRA adapter, holds and needs",
+    .examples = "  recrank inspect model.gguf\n  recrank inspect llama-folder/ --json\n"
+                "  recrank inspect my-lora/\n",
     .min_args = 1,
     .max_args = 1,
     .run = run,

@@ -60,6 +60,28 @@ cmp -s "$d/b" "$d/plain" && bad "the adapter does nothing"
 "$r" merge "$d/q8.gguf" --adapter "$d/lora" -o "$d/no.gguf" >"$d/said" 2>&1
 [ $? = 2 ] && grep -q 'QUANTISED' "$d/said" && [ ! -e "$d/no.gguf" ] || bad "merged into q8_0: $(cat "$d/said")"
 "$r" merge "$d/q8.gguf" --adapter "$d/lora" --type q8_0 -o "$d/yes.gguf" >/dev/null 2>"$d/said" || bad "merge --type: $(cat "$d/said")"
+# Several adapters, with weights: halves of one are the whole of it; what is wrong with the list is said.
+"$r" merge "$d/base.gguf" --adapter "$d/lora:1" -o "$d/one.gguf" >"$d/said" 2>&1 || bad "a weight of 1: $(cat "$d/said")"
+grep -q '^the greatest change of one weight: ' "$d/said" || bad "merge says: $(cat "$d/said")"
+logits "$d/one.gguf" "$d/b"
+cmp -s "$d/a" "$d/b" || bad "a weight of 1 changes the logits"
+cp -r "$d/lora" "$d/lora2"
+"$r" merge "$d/base.gguf" --adapter "$d/lora:0.5,$d/lora2:-0.5" -o "$d/none.gguf" >"$d/said" 2>&1 || bad "two adapters: $(cat "$d/said")"
+grep -q 'lora2: 6 matrices, r=2, scale=4, weight -0.5' "$d/said" || bad "two adapters say: $(cat "$d/said")"
+"$r" compare "$d/base.gguf" "$d/none.gguf" "$d/text" --json >"$d/same" 2>&1
+grep -q '"same_best":1,' "$d/same" || bad "an adapter and its opposite: $(cat "$d/same")"
+"$r" merge "$d/base.gguf" --adapter "$d/lora,$d/lora" -o "$d/no.gguf" >/dev/null 2>"$d/said"
+[ $? = 2 ] && grep -q 'ADAPTER_TWICE' "$d/said" || bad "the same adapter twice: $(cat "$d/said")"
+"$r" merge "$d/base.gguf" --adapter "$d/lora:x" -o "$d/no.gguf" >/dev/null 2>"$d/said"
+[ $? = 2 ] && grep -q "behind its last ':' is no weight" "$d/said" || bad "no weight: $(cat "$d/said")"
+"$r" merge "$d/base.gguf" --adapter "$d/lora," -o "$d/no.gguf" >/dev/null 2>"$d/said"
+[ $? = 66 ] && grep -q 'NOT_A_FILE' "$d/said" || bad "an empty name: $(cat "$d/said")"
+sed 's,"base_model_name_or_path": "[^"]*","base_model_name_or_path": "meta/Other-7B",' "$d/lora/adapter_config.json" >"$d/lora2/adapter_config.json"
+"$r" merge "$d/base.gguf" --adapter "$d/lora2" -o "$d/other.gguf" >/dev/null 2>"$d/said"
+grep -q 'warning: it says it was made for meta/Other-7B' "$d/said" || bad "another base: $(cat "$d/said")"
+"$r" merge "$d/base.gguf" --adapter "$d/lora" -o "$d/other.gguf" 2>&1 | grep -q warning && bad "its own base: a warning"
+"$r" inspect "$d/lora2" >"$d/said" 2>&1 || bad "inspect: $(cat "$d/said")"
+grep -q '^made for      meta/Other-7B$' "$d/said" && grep -q 'self_attn.q_proj.lora_A  *2 of F32 \[2, 32\]$' "$d/said" || bad "inspect says: $(cat "$d/said")"
 # What it did to a model: nothing to itself, more with fewer bits; and two ways to the same perplexity.
 for i in 1 2 3 4 5 6 7 8; do echo "The Silent Harbour (1961), The Paper Engine, The Golden Winter $i"; done >"$d/long"
 json() { # FILE KEY
