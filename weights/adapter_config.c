@@ -264,23 +264,29 @@ int rr_adapter_config_read(struct rr_adapter_config *c, struct rr_arena *arena)
 
 /* ---- answers ---- */
 
+static enum rr_pattern_result heard(struct rr_adapter_config *c, enum rr_pattern_result r)
+{
+    c->out_of_memory = c->out_of_memory || r == RR_PATTERN_MEMORY;
+    return r;
+}
+
 /* The value of a module by pattern, else `otherwise`. The patterns were understood before. */
-static double pattern_value(const struct rr_adapter_config *c, const char *field, struct name name,
+static double pattern_value(struct rr_adapter_config *c, const char *field, struct name name,
                             double otherwise)
 {
     const struct rr_json *map = get(c, field);
     for (const struct rr_json *p = map ? map->child : NULL; p; p = p->next)
-        if (fits_key(p, name) == RR_PATTERN_YES)
+        if (heard(c, fits_key(p, name)) == RR_PATTERN_YES)
             return p->number;
     return otherwise;
 }
 
-int rr_adapter_rank(const struct rr_adapter_config *c, int layer, enum rr_lm_matrix m)
+int rr_adapter_rank(struct rr_adapter_config *c, int layer, enum rr_lm_matrix m)
 {
     return (int)pattern_value(c, "rank_pattern", name_of(layer, m), c->rank);
 }
 
-double rr_adapter_alpha(const struct rr_adapter_config *c, int layer, enum rr_lm_matrix m)
+double rr_adapter_alpha(struct rr_adapter_config *c, int layer, enum rr_lm_matrix m)
 {
     return pattern_value(c, "alpha_pattern", name_of(layer, m), c->alpha);
 }
@@ -305,22 +311,21 @@ static bool is_left_out(const struct rr_adapter_config *c, int layer, struct nam
     return !any || is_in(get(c, "exclude_modules"), name);
 }
 
-bool rr_adapter_targets(const struct rr_adapter_config *c, int layer, enum rr_lm_matrix m,
-                        bool tensors)
+bool rr_adapter_targets(struct rr_adapter_config *c, int layer, enum rr_lm_matrix m, bool tensors)
 {
     const struct rr_json *list = get(c, "target_modules"), *excluded = get(c, "exclude_modules");
     const struct name name = name_of(layer, m);
     if (is_left_out(c, layer, name))
         return false;
     if (is_expression(excluded)) {
-        const enum rr_pattern_result r = fits_expression(excluded, name);
+        const enum rr_pattern_result r = heard(c, fits_expression(excluded, name));
         if (r == RR_PATTERN_YES)
             return false;
         if (r != RR_PATTERN_NO)
             return tensors;
     }
     if (is_expression(list)) {
-        const enum rr_pattern_result r = fits_expression(list, name);
+        const enum rr_pattern_result r = heard(c, fits_expression(list, name));
         return r == RR_PATTERN_YES || (r != RR_PATTERN_NO && tensors);
     }
     return list->type != RR_JSON_ARRAY || is_in(list, name);

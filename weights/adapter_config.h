@@ -13,6 +13,7 @@ struct rr_adapter_config {
     int rank;
     double alpha;
     bool stabilised, dora, transposed;
+    bool out_of_memory; /* an answer below is none */
     struct rr_error *err;
 };
 
@@ -21,11 +22,11 @@ struct rr_adapter_config {
 int rr_adapter_config_read(struct rr_adapter_config *c, struct rr_arena *arena);
 
 /* r and alpha of a module, by pattern or for all. */
-int rr_adapter_rank(const struct rr_adapter_config *c, int layer, enum rr_lm_matrix m);
-double rr_adapter_alpha(const struct rr_adapter_config *c, int layer, enum rr_lm_matrix m);
+int rr_adapter_rank(struct rr_adapter_config *c, int layer, enum rr_lm_matrix m);
+double rr_adapter_alpha(struct rr_adapter_config *c, int layer, enum rr_lm_matrix m);
 /* Whether the adapter is for this module; tensors: the file has some for it, which decides where
  * target_modules is an expression that is not understood. */
-bool rr_adapter_targets(const struct rr_adapter_config *c, int layer, enum rr_lm_matrix m,
+bool rr_adapter_targets(struct rr_adapter_config *c, int layer, enum rr_lm_matrix m,
                         bool tensors);
 /* Whether modules_to_save names this module ("lm_head", "model.layers.3.mlp.up_proj"). */
 bool rr_adapter_saves(const struct rr_adapter_config *c, const char *module);

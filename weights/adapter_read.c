@@ -76,10 +76,15 @@ static int apply_matrix(struct reader *x, int layer, enum rr_lm_matrix m, struct
     char module[128];
     snprintf(module, sizeof module, "model.layers.%d.%s", layer, rr_adapter_module(m));
     int rc = find_factors(x, layer, m, module, f);
+    if (x->c.out_of_memory)
+        return rr_fail_memory(r->err, "patterns", 0);
     if (rc || !f[0])
         return rc;
     const int rank = rr_adapter_rank(&x->c, layer, m);
+    const double alpha = rr_adapter_alpha(&x->c, layer, m);
     const bool turned = x->c.transposed;
+    if (x->c.out_of_memory)
+        return rr_fail_memory(r->err, "patterns", 0);
     rc = rr_merger_check(r, f[0], rank, turned ? t->n_rows : t->n_cols,
                          turned ? "(r and this base's outputs: fan_in_fan_out)"
                                 : "(r and this base's inputs)");
@@ -100,8 +105,7 @@ static int apply_matrix(struct reader *x, int layer, enum rr_lm_matrix m, struct
                               .b = b,
                               .magnitude = magnitude,
                               .rank = rank,
-                              .scale = rr_adapter_alpha(&x->c, layer, m) /
-                                       (x->c.stabilised ? sqrt(rank) : rank),
+                              .scale = alpha / (x->c.stabilised ? sqrt(rank) : rank),
                               .transposed = turned};
     return rr_merger_add(r, t, m, &l);
 }

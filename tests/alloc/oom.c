@@ -14,7 +14,9 @@
 #include "engine/session.h"
 #include "tests/alloc/failing.h"
 #include "tests/make_files.h"
+#include "weights/adapter.h"
 #include "weights/weights.h"
+#include "weights/write.h"
 
 /* ---- what is tried ---- */
 
@@ -31,6 +33,9 @@ static int score(struct rr_session *s, const struct rr_encoding *e, const struct
         want.logits = NULL;
     return rr_session_eval(s, &(struct rr_feed){node, e->ids, n}, 1, &want, 1, err);
 }
+
+static char dir[] = "/tmp/recrank-oom-XXXXXX";
+static const char *written; /* a file in there */
 
 /* A model from its file to logits and text, all memory given back whatever happens. */
 static int use_model(const struct scenario *sc, struct rr_error *err)
@@ -139,6 +144,38 @@ static int use_chat(const struct scenario *sc, struct rr_error *err)
     return rc;
 }
 
+/* A model written as each format, with an adapter of each kind merged into it. */
+static int use_writers(const struct scenario *sc, struct rr_error *err)
+{
+    static const struct rr_write_options ways[] = {{.name = "x", .type = -1},
+                                                   {.name = "x", .type = RR_TYPE_BF16}};
+    struct rr_weights w;
+    struct rr_engine e = {0};
+    struct rr_buf sums = {0};
+    struct rr_adapter_report r;
+    int rc = rr_weights_open(&w, sc->model, NULL, err);
+    if (rc)
+        return rc;
+    rc = rr_engine_init(&e, 2, rr_cpu_best(), err);
+    if (!rc)
+        rc = rr_adapter_apply(&w, &e.kernels, sc->tokenizer, 1, &r, err);
+    for (int i = 0; i < 4 && !rc; i++) {
+        struct rr_vocab v;
+        struct rr_write_options o = ways[i % 2];
+        o.engine = &e;
+        o.sums = &sums;
+        rr_tokenizer_vocab(&v, w.tokenizer);
+        rc = i < 2 ? rr_gguf_write_model(written, &w.model, &v, &o, err)
+                   : rr_hf_write_model(dir, &w.model, &v, &o, err);
+    }
+    if (!rc && sums.failed)
+        rc = rr_fail_memory(err, "sums", sums.n);
+    rr_buf_free(&sums);
+    rr_engine_release(&e);
+    rr_weights_close(&w);
+    return rc;
+}
+
 static int use_out(const struct scenario *sc, struct rr_error *err)
 {
     struct rr_out out;
@@ -151,8 +188,7 @@ static int use_out(const struct scenario *sc, struct rr_error *err)
 
 /* ---- files ---- */
 
-static char dir[] = "/tmp/recrank-oom-XXXXXX";
-static char paths[16][64];
+static char paths[24][64];
 static int n_paths;
 
 /* The path of a file in the folder, which will be removed. */
@@ -173,6 +209,54 @@ static const char *file(const char *name, struct rr_buf *b)
     }
     rr_buf_free(b);
     return path;
+}
+
+/* k of layer 1, by expressions for names, and a head of its own. */
+static const char *peft_adapter(const struct tiny *t)
+{
+    static char folder[96];
+    static const char config[] =
+        "{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":1,"
+        "\"target_modules\":\".*[1-9].*k_proj\",\"alpha_pattern\":{\"(layers.1.*|x)\":3},"
+        "\"modules_to_save\":[\"lm_head\"],\"exclude_modules\":\".*up_proj\"}";
+    const size_t k = 2 * 32 * 4, rows = 16 * 2 * 4, head = (size_t)t->s.vocab * 32 * 4;
+    struct rr_buf b = {0}, header = {0}, data = {0};
+    snprintf(folder, sizeof folder, "%s/lora", dir);
+    mkdir(folder, 0777);
+    rr_buf_puts(&b, config);
+    file("lora/adapter_config.json", &b);
+    rr_buf_printf(&header,
+                  "{\"base_model.model.model.layers.1.self_attn.k_proj.lora_A.weight\":{\"dtype\":"
+                  "\"F32\",\"shape\":[2,32],\"data_offsets\":[0,%zu]},"
+                  "\"base_model.model.model.layers.1.self_attn.k_proj.lora_B.weight\":{\"dtype\":"
+                  "\"F32\",\"shape\":[16,2],\"data_offsets\":[%zu,%zu]},"
+                  "\"base_model.model.lm_head.weight\":{\"dtype\":\"F32\",\"shape\":[%d,32],"
+                  "\"data_offsets\":[%zu,%zu]}}",
+                  k, k, k + rows, t->s.vocab, k + rows, k + rows + head);
+    for (size_t i = 0; i < (k + rows + head) / 4; i++)
+        put_f32(&data, 0.125f);
+    safetensors_write(&b, header.data, header.n, data.data, data.n);
+    file("lora/adapter_model.safetensors", &b);
+    rr_buf_free(&header);
+    rr_buf_free(&data);
+    return folder;
+}
+
+static const char *gguf_adapter(void)
+{
+    static const float ones[64] = {1};
+    static const uint64_t a[2] = {32, 2}, b_dims[2] = {2, 16};
+    struct gguf_file g = {.version = 3, .alignment = 32};
+    struct rr_buf b = {0};
+    gguf_set_string(&g, "general.type", "adapter");
+    gguf_set_string(&g, "general.architecture", "llama");
+    gguf_set_string(&g, "adapter.type", "lora");
+    gguf_set_f32(&g, "adapter.lora.alpha", 4);
+    gguf_add_tensor(&g, "blk.1.attn_k.weight.lora_a", 0, 2, a, ones, sizeof ones);
+    gguf_add_tensor(&g, "blk.1.attn_k.weight.lora_b", 0, 2, b_dims, ones, 32 * sizeof *ones);
+    gguf_write(&b, &g);
+    gguf_file_free(&g);
+    return file("lora.gguf", &b);
 }
 
 static int sweep_made_files(void)
@@ -200,6 +284,8 @@ static int sweep_made_files(void)
     const char *sp = file("tokenizer.model", &b);
     rr_buf_printf(&b, "{\"chat_template\": [{\"name\": \"default\", \"template\": \"%s\"}]}", chat);
     file("tokenizer_config.json", &b);
+    written = place("written.gguf");
+    const char *peft = peft_adapter(&t), *lora = gguf_adapter();
     tiny_free(&t);
     bad += sweep(&(struct scenario){"GGUF", gguf, NULL}, use_model);
     bad += sweep(&(struct scenario){"GGUF, other tokenizer", gguf, sp}, use_model);
@@ -212,6 +298,8 @@ static int sweep_made_files(void)
     bad += sweep(&(struct scenario){"chat template of a GGUF", NULL, gguf}, use_chat);
     bad += sweep(&(struct scenario){"chat template of a folder", NULL, dir}, use_chat);
     bad += sweep(&(struct scenario){"chat template beside a tokenizer", NULL, sp}, use_chat);
+    bad += sweep(&(struct scenario){"written anew, PEFT's adapter", gguf, peft}, use_writers);
+    bad += sweep(&(struct scenario){"written anew, GGUF's adapter", gguf, lora}, use_writers);
     return bad;
 }
 
@@ -247,6 +335,9 @@ int main(void)
     bad += sweep(&(struct scenario){"output file", place("out.txt"), NULL}, use_out);
     for (int i = 0; i < n_paths; i++)
         remove(paths[i]);
+    char folder[96];
+    snprintf(folder, sizeof folder, "%s/lora", dir);
+    rmdir(folder);
     if (rmdir(dir) != 0) {
         perror(dir); /* a temporary file was left behind */
         bad++;

@@ -1,5 +1,6 @@
-/* An adapter that something else wrote: its config up to the first zero byte, then its tensors.
- * Refused with a code, or merged into finite weights: of matrices it is about, and no others. */
+/* An adapter that something else wrote: its config up to the first zero byte, then its tensors; or
+ * a GGUF file. Refused with a code, or merged into finite weights: of matrices it is about, and no
+ * others. */
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -39,7 +40,7 @@ static void open_base(void)
     rr_kernels_init(&kernels, RR_CPU_C);
 }
 
-/* How many matrices are others than the base's; all are finite. */
+/* How many tensors are others than the base's; the layers' are finite. */
 static int count_changed(const struct rr_model *m, const struct rr_model *was)
 {
     int changed = 0;
@@ -49,7 +50,7 @@ static int count_changed(const struct rr_model *m, const struct rr_model *was)
                                                &a->gate, &a->up, &a->down},
                                       *const then[] = {&b->wq,   &b->wk, &b->wv,  &b->wo,
                                                        &b->gate, &b->up, &b->down};
-        check(a->attn_norm == b->attn_norm && a->ffn_norm == b->ffn_norm);
+        changed += (a->attn_norm != b->attn_norm) + (a->ffn_norm != b->ffn_norm);
         for (int k = 0; k < RR_LM_N; k++) {
             const size_t n = (size_t)now[k]->n_rows * (size_t)now[k]->n_cols;
             const float *x = now[k]->data;
@@ -60,7 +61,8 @@ static int count_changed(const struct rr_model *m, const struct rr_model *was)
             changed += now[k]->data != then[k]->data;
         }
     }
-    return changed;
+    return changed + (m->embed.data != was->embed.data) + (m->head.data != was->head.data) +
+           (m->out_norm != was->out_norm);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -75,9 +77,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (n_config < size && data[n_config])
         n_config++;
     const size_t from = n_config < size ? n_config + 1 : size;
-    const struct rr_adapter_files files = {
+    const bool gguf = size >= 4 && memcmp(data, "GGUF", 4) == 0;
+    struct rr_adapter_files files = {
         "adapter_config.json",       (const char *)data,        n_config,
         "adapter_model.safetensors", size ? data + from : NULL, size - from};
+    if (gguf)
+        files = (struct rr_adapter_files){
+            .tensors_name = "adapter.gguf", .tensors = data, .n_tensors = size};
     for (int interleaved = 0; interleaved < 2; interleaved++) {
         base.h.rope.interleaved = interleaved;
         rr_lm_as_model(&w.model, now, &base);
@@ -86,8 +92,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (rc) {
             check(rc == RR_ERR_DATA && err.code[0] && err.text[0] && !w.adapter[0]);
         } else {
-            check(r.n_merged > 0 && r.rank > 0 && isfinite(r.scale) && strlen(w.adapter) == 64);
-            check(count_changed(&w.model, &was) == r.n_merged);
+            const int changed = count_changed(&w.model, &was), most = r.n_merged + r.n_saved;
+            check(r.n_merged == 0 || (r.rank > 0 && isfinite(r.scale)));
+            check(strlen(w.adapter) == 64 && changed > 0);
+            /* A matrix may be saved whole and added to. */
+            check(r.n_saved ? changed <= most : changed == most);
         }
         rr_arena_free(&w.arena);
         w = (struct rr_weights){0};
