@@ -26,8 +26,7 @@ int rr_adapter_rank(struct rr_adapter_config *c, int layer, enum rr_lm_matrix m)
 double rr_adapter_alpha(struct rr_adapter_config *c, int layer, enum rr_lm_matrix m);
 /* Whether the adapter is for this module; tensors: the file has some for it, which decides where
  * target_modules is an expression that is not understood. */
-bool rr_adapter_targets(struct rr_adapter_config *c, int layer, enum rr_lm_matrix m,
-                        bool tensors);
+bool rr_adapter_targets(struct rr_adapter_config *c, int layer, enum rr_lm_matrix m, bool tensors);
 /* Whether modules_to_save names this module ("lm_head", "model.layers.3.mlp.up_proj"). */
 bool rr_adapter_saves(const struct rr_adapter_config *c, const char *module);
 
