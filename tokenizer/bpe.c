@@ -4,9 +4,14 @@
  * The text is normalised (blanks become U+2581), cut into symbols (characters and user-defined
  * pieces), and the best pair of neighbours is merged until none is left: highest score first,
  * leftmost among equals. Candidates wait in a heap; one is stale when its symbols are no longer
- * what they were. */
+ * what they were.
+ *
+ * Where the vocabulary lets nothing merge across the beginning of a word, that is done word by
+ * word: most are short, and a scan finds their best pair sooner than a heap does, and most have
+ * been there before (memo.h). */
 #include "tokenizer/internal.h"
 
+#include <math.h>
 #include <string.h>
 #include "engine/base/utf8.h"
 
@@ -18,6 +23,7 @@ void rr_encoding_free(struct rr_encoding *e)
         rr_free(e->scratch->heap);
         rr_free(e->scratch->unused);
         rr_free(e->scratch->stack);
+        rr_free(e->scratch->memo);
     }
     rr_free(e->scratch);
     rr_free(e->ids);
@@ -83,17 +89,19 @@ static int match_user(const struct rr_tokenizer *t, const char *s, size_t n)
     return -1;
 }
 
-static bool cut_symbols(const struct rr_tokenizer *t, struct rr_bpe_scratch *b)
+/* Symbols of b->text from byte `from` to `to`. */
+static bool cut_symbols(const struct rr_tokenizer *t, struct rr_bpe_scratch *b, size_t from,
+                        size_t to)
 {
     const char *s = b->text.data;
     b->n_symbols = 0;
-    for (size_t at = 0; at < b->text.n;) {
+    for (size_t at = from; at < to;) {
         if (!rr_grow(&b->symbols, &b->cap_symbols, b->n_symbols + 1, sizeof *b->symbols))
             return false;
         int i = (int)b->n_symbols++;
         struct rr_symbol *sym = &b->symbols[i];
         *sym = (struct rr_symbol){.prev = i - 1, .next = i + 1, .at = (uint32_t)at};
-        int user = match_user(t, s + at, b->text.n - at);
+        int user = match_user(t, s + at, to - at);
         if (user >= 0) {
             sym->id = user;
             sym->n = t->pieces[user].n;
@@ -102,7 +110,7 @@ static bool cut_symbols(const struct rr_tokenizer *t, struct rr_bpe_scratch *b)
             sym->n = 1;
         } else {
             uint32_t cp;
-            sym->n = (uint32_t)rr_utf8_decode(s + at, b->text.n - at, &cp);
+            sym->n = (uint32_t)rr_utf8_decode(s + at, to - at, &cp);
             /* Behind a user piece that ends inside a character: one byte on its own. */
             sym->id = sym->n ? rr_pair_find(&t->pairs, rr_char_key(cp)) : -1;
             sym->n = sym->n ? sym->n : 1;
@@ -146,10 +154,9 @@ static struct rr_merge heap_pop(struct rr_bpe_scratch *b)
     return top;
 }
 
-/* User-defined pieces are whole words of their own: they merge with nothing. */
-static bool is_frozen(const struct rr_tokenizer *t, const struct rr_symbol *s)
+static const struct rr_pair *find_merge(const struct rr_tokenizer *t, int left, int right)
 {
-    return s->id < 0 || (s->id < t->n && t->pieces[s->id].type == RR_PIECE_USER);
+    return left < 0 || right < 0 ? NULL : rr_pair_at(&t->pairs, rr_pair_key(left, right));
 }
 
 static void propose(const struct rr_tokenizer *t, struct rr_bpe_scratch *b, int left, int right)
@@ -157,21 +164,17 @@ static void propose(const struct rr_tokenizer *t, struct rr_bpe_scratch *b, int 
     if (left < 0 || right < 0)
         return;
     const struct rr_symbol *l = &b->symbols[left], *r = &b->symbols[right];
-    if (is_frozen(t, l) || is_frozen(t, r))
+    const struct rr_pair *p = find_merge(t, l->id, r->id);
+    if (!p)
         return;
-    const int found = rr_pair_find(&t->pairs, rr_pair_key(l->id, r->id));
-    if (found < 0)
-        return;
-    const int id = t->merged ? t->merged[found] : found;
-    const float score = t->merged ? -(float)found : t->pieces[id].score;
-    if (t->pieces[id].type == RR_PIECE_UNUSED) {
-        b->unused[id][0] = l->id;
-        b->unused[id][1] = r->id;
+    if (t->has_unused && t->pieces[p->id].type == RR_PIECE_UNUSED) {
+        b->unused[p->id][0] = l->id;
+        b->unused[p->id][1] = r->id;
     }
-    heap_push(b, (struct rr_merge){score, left, right, l->id, r->id, id});
+    heap_push(b, (struct rr_merge){p->score, left, right, l->id, r->id, p->id});
 }
 
-void rr_bpe_merge(const struct rr_tokenizer *t, struct rr_bpe_scratch *b)
+static void merge_many(const struct rr_tokenizer *t, struct rr_bpe_scratch *b)
 {
     b->n_heap = 0;
     for (size_t i = 0; i + 1 < b->n_symbols; i++)
@@ -191,6 +194,65 @@ void rr_bpe_merge(const struct rr_tokenizer *t, struct rr_bpe_scratch *b)
         propose(t, b, l->prev, m.left);
         propose(t, b, m.left, l->next);
     }
+}
+
+/* As many symbols as a scan for the best pair is faster for than a heap. */
+enum { FEW = 64 };
+
+/* The neighbours of a word's symbols that merge, in their order. */
+struct few {
+    float score[FEW]; /* of symbol i and the next; minus infinity: they do not merge */
+    int made[FEW];
+};
+
+static void look_up(const struct rr_tokenizer *t, struct few *f, const struct rr_symbol *s,
+                    size_t i)
+{
+    const struct rr_pair *p = find_merge(t, s[i].id, s[i + 1].id);
+    f->score[i] = p ? p->score : -INFINITY;
+    f->made[i] = p ? p->id : -1;
+}
+
+/* The same as merge_many, without a heap: what is merged moves together, so that the leftmost of
+ * the best is the first. */
+static void merge_few(const struct rr_tokenizer *t, struct rr_bpe_scratch *b)
+{
+    struct rr_symbol *s = b->symbols;
+    struct few f;
+    size_t n = b->n_symbols;
+    for (size_t i = 0; i + 1 < n; i++)
+        look_up(t, &f, s, i);
+    while (n > 1) {
+        size_t best = 0;
+        for (size_t i = 1; i + 1 < n; i++)
+            best = f.score[i] > f.score[best] ? i : best;
+        if (f.score[best] == -INFINITY)
+            break;
+        s[best].id = f.made[best];
+        s[best].n += s[best + 1].n;
+        n--;
+        for (size_t i = best + 1; i < n; i++)
+            s[i] = s[i + 1];
+        for (size_t i = best + 1; i + 1 < n; i++) {
+            f.score[i] = f.score[i + 1];
+            f.made[i] = f.made[i + 1];
+        }
+        if (best)
+            look_up(t, &f, s, best - 1);
+        if (best + 1 < n)
+            look_up(t, &f, s, best);
+    }
+    b->n_symbols = n;
+    for (size_t i = 0; i < n; i++)
+        s[i].next = i + 1 < n ? (int)i + 1 : -1;
+}
+
+void rr_bpe_merge(const struct rr_tokenizer *t, struct rr_bpe_scratch *b)
+{
+    if (b->n_symbols <= FEW && !t->has_unused)
+        merge_few(t, b);
+    else
+        merge_many(t, b);
 }
 
 bool rr_bpe_emit(struct rr_encoding *e, int id)
@@ -258,6 +320,75 @@ static bool prepare_unused(const struct rr_tokenizer *t, struct rr_bpe_scratch *
     return true;
 }
 
+bool rr_bpe_recall(const struct rr_tokenizer *t, struct rr_encoding *e, const char *s, size_t n,
+                   size_t room, struct rr_bpe_word *w)
+{
+    w->slot = NULL;
+    if (!rr_memo_key(&w->key, t->serial, s, n, room))
+        return false;
+    w->slot = rr_memo_slot(e->scratch->memo, &w->key);
+    /* Room for all that it may hold: copying a fixed number is fastest. Without memory for that,
+     * who encodes the word will meet it. */
+    if (!rr_memo_holds(w->slot, &w->key) ||
+        !rr_grow(&e->ids, &e->cap, e->n + RR_MEMO_IDS, sizeof *e->ids))
+        return false;
+    memcpy(e->ids + e->n, w->slot->ids, sizeof w->slot->ids);
+    e->n += w->slot->n_ids;
+    return true;
+}
+
+/* b->text from byte `from` to `to`, as if nothing else were there. */
+static bool encode_part(const struct rr_tokenizer *t, struct rr_encoding *e, size_t from, size_t to)
+{
+    struct rr_bpe_scratch *b = e->scratch;
+    if (!cut_symbols(t, b, from, to))
+        return false;
+    rr_bpe_merge(t, b);
+    bool ok = !b->failed;
+    for (int i = 0; ok && b->n_symbols && i >= 0; i = b->symbols[i].next)
+        ok = emit_symbol(t, e, &b->symbols[i]);
+    return ok;
+}
+
+static bool is_blank(const char *s, size_t n)
+{
+    return n >= RR_BLANK_BYTES && memcmp(s, RR_BLANK, RR_BLANK_BYTES) == 0;
+}
+
+/* How long a word is: blanks and what follows up to the next blank, for merges that cross no other
+ * beginning of a blank; where no piece holds a line feed, a run of these is a word too. */
+static size_t word_length(const struct rr_tokenizer *t, const char *s, size_t n)
+{
+    size_t i = 0;
+    if (t->lines_apart && s[0] == '\n') {
+        while (i < n && s[i] == '\n')
+            i++;
+        return i;
+    }
+    while (is_blank(s + i, n - i))
+        i += RR_BLANK_BYTES;
+    while (i < n && !(s[i] == RR_BLANK[0] && is_blank(s + i, n - i)) &&
+           !(t->lines_apart && s[i] == '\n'))
+        i++;
+    return i;
+}
+
+static bool encode_words(const struct rr_tokenizer *t, struct rr_encoding *e)
+{
+    const struct rr_buf *text = &e->scratch->text;
+    for (size_t at = 0, n; at < text->n; at += n) {
+        const size_t from = e->n;
+        struct rr_bpe_word w;
+        n = word_length(t, text->data + at, text->n - at);
+        if (rr_bpe_recall(t, e, text->data + at, n, text->n - at, &w))
+            continue;
+        if (!encode_part(t, e, at, at + n))
+            return false;
+        rr_bpe_keep(&w, e, from);
+    }
+    return true;
+}
+
 int rr_tokenizer_encode(const struct rr_tokenizer *t, struct rr_encoding *e, const char *text,
                         size_t n, struct rr_error *err)
 {
@@ -269,17 +400,17 @@ int rr_tokenizer_encode(const struct rr_tokenizer *t, struct rr_encoding *e, con
      * long. */
     if (!b || n > INT32_MAX / 4)
         return rr_fail_memory(err, "text to tokenize", n);
+    if (!b->memo)
+        b->memo = rr_memo_open();
     b->failed = false;
-    if (t->rule)
-        return rr_bytelevel_encode(t, e, text, n) ? RR_OK
-                                                  : rr_fail_memory(err, "text to tokenize", n);
-    normalise(t, &b->text, text, n);
-    bool ok = !b->text.failed && prepare_unused(t, b) && cut_symbols(t, b);
-    if (ok)
-        rr_bpe_merge(t, b);
-    ok = ok && !b->failed;
-    for (int i = 0; ok && b->n_symbols && i >= 0; i = b->symbols[i].next)
-        ok = emit_symbol(t, e, &b->symbols[i]);
+    bool ok = b->memo != NULL;
+    if (ok && t->rule) {
+        ok = rr_bytelevel_encode(t, e, text, n);
+    } else if (ok) {
+        normalise(t, &b->text, text, n);
+        ok = !b->text.failed && prepare_unused(t, b) &&
+             (t->words_apart ? encode_words(t, e) : encode_part(t, e, 0, b->text.n));
+    }
     return ok ? RR_OK : rr_fail_memory(err, "text to tokenize", n);
 }
 

@@ -49,7 +49,7 @@ static void add_cuts(struct rr_tokenizer *t, int id)
         const int right = rr_texts_find(&t->words, p->text + at, p->n - at,
                                         rr_texts_part(&t->words, at, p->n), NULL);
         if (right >= 0)
-            rr_pair_add(&t->pairs, rr_pair_key(left, right), id);
+            rr_pair_add(&t->pairs, rr_pair_key(left, right), id, p->score);
     }
 }
 
@@ -70,11 +70,11 @@ int rr_bytelevel_index(struct rr_tokenizer *t, const struct rr_vocab *v, const c
     if (!rc)
         rc = find_bytes(t, file, err);
     if (!rc && v->merges)
-        return rr_merges_index(t, v, &t->words, file, err);
-    for (int id = 0; id < t->n && !rc; id++)
+        rc = rr_merges_index(t, v, &t->words, file, err);
+    for (int id = 0; id < t->n && !rc && !v->merges; id++)
         if (is_text(&t->pieces[id]))
             add_cuts(t, id);
-    return rc;
+    return rc ? rc : rr_pairs_shrink(&t->pairs, err);
 }
 
 /* The two parts that piece `id` is made of at last: its bytes are merged as its text would be, but
@@ -211,9 +211,14 @@ bool rr_bytelevel_encode(const struct rr_tokenizer *t, struct rr_encoding *e, co
         n = b->n;
     }
     for (size_t i = 0, len; i < n; i += len) {
+        const size_t from = e->n;
+        struct rr_bpe_word w;
         len = rr_words_next(t->rule, text + i, n - i);
+        if (rr_bpe_recall(t, e, text + i, len, n - i, &w))
+            continue;
         if (!encode_word(t, e, text + i, len))
             return false;
+        rr_bpe_keep(&w, e, from);
     }
     return true;
 }

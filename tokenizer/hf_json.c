@@ -181,7 +181,7 @@ static int check_merge(struct reader *r, const struct rr_json *m, size_t i, cons
     if (first >= 0)
         return rr_fail(r->err, RR_ERR_DATA, "VOCAB", RR_AT_BYTE(r->file, path, r->mark + m->offset),
                        "merges the same two pieces as model.merges[%d]", first);
-    rr_pair_add(&r->pairs, key, (int)i);
+    rr_pair_add(&r->pairs, key, (int)i, 0);
     return RR_OK;
 }
 
@@ -495,8 +495,7 @@ int rr_tokenizer_from_json(struct rr_tokenizer **t, const void *bytes, size_t n,
         (void)rr_fail(rr_tokenizer_warn(*t), RR_ERR_DATA, "VOCAB",
                       RR_AT_OBJECT(file, "model.vocab"), "%zu of %zu ids belong to no piece",
                       r.n_gaps, r.v.n);
-    rr_free(r.pairs.keys);
-    rr_free(r.pairs.values);
+    rr_pairs_free(&r.pairs);
     rr_buf_free(&r.both);
     rr_texts_free(&r.texts);
     rr_arena_free(&r.arena);

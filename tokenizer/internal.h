@@ -2,6 +2,7 @@
 #ifndef RR_TOKENIZER_INTERNAL_H
 #define RR_TOKENIZER_INTERNAL_H
 
+#include "tokenizer/memo.h"
 #include "tokenizer/texts.h"
 
 #define RR_BLANK "\xE2\x96\x81" /* U+2581, how pieces spell a blank */
@@ -9,11 +10,16 @@
 #define RR_BLANK_CP 0x2581u
 
 /* A hash table from 64-bit keys to ids: (left, right) of a merge, or (CHAR_KEY, code point) of a
- * symbol. */
+ * symbol. What a merge needs lies together, in one cache line. */
+struct rr_pair {
+    uint64_t key; /* 0: empty */
+    int id;
+    float score; /* of a merge: the highest comes first */
+};
+
 struct rr_pair_table {
-    uint64_t *keys; /* 0: empty */
-    int *values;
-    size_t mask;
+    struct rr_pair *slots;
+    size_t mask, n;
 };
 
 struct rr_tokenizer {
@@ -25,7 +31,11 @@ struct rr_tokenizer {
     int byte_ids[256];
     /* Symbols are piece ids, and numbers from n on for characters that stand in pieces but are
      * none themselves. */
-    struct rr_pair_table pairs;
+    struct rr_pair_table pairs; /* no merges of user-defined pieces */
+    uint64_t serial;            /* rr_memo_serial */
+    /* No piece holds a blank behind anything else; no piece holds a line feed: nothing merges
+     * across a word's beginning, or with a line feed. */
+    bool words_apart, lines_apart;
     int ascii[128]; /* symbol of an ASCII character, -1: in no piece */
     /* User-defined pieces in the order of their bytes, and by their first byte as ranges; parents:
      * the longest other one that a piece begins with, its index, or -1. */
@@ -36,7 +46,6 @@ struct rr_tokenizer {
     bool whole_words;
     const int (*merges)[2]; /* [n_merges] ids, by rank; NULL: scores decide */
     size_t n_merges;
-    int *merged;              /* [n_merges] ids; then the values of pairs are ranks */
     struct rr_texts words;    /* of pieces that may stand for a whole word */
     struct rr_error *warning; /* NULL: nothing odd */
 };
@@ -65,15 +74,32 @@ struct rr_bpe_scratch {
     size_t cap_unused;
     int *stack;
     size_t cap_stack;
+    struct rr_memo_word *memo;
     bool failed;
 };
 
 /* Whether the first line is base64, a blank and a number. */
 bool rr_looks_like_tiktoken(const char *s, size_t n);
-/* Merges b->symbols until no two neighbours make a piece; b->failed: out of memory. */
+/* Merges b->symbols until no two neighbours make a piece; the first stays the first. b->failed: out
+ * of memory. */
 void rr_bpe_merge(const struct rr_tokenizer *t, struct rr_bpe_scratch *b);
 bool rr_bpe_emit(struct rr_encoding *e, int id);
-/* merges.c: v's merges into t->merges, t->merged and t->pairs. */
+/* A word that the memo may have; slot NULL: it is too long for that. */
+struct rr_bpe_word {
+    struct rr_memo_key key;
+    struct rr_memo_word *slot;
+};
+/* True: the memo has the word s[0..n), and its tokens are emitted. False: encode it, then call
+ * rr_bpe_keep with e->n as it was before. s[0..room) may be read. */
+bool rr_bpe_recall(const struct rr_tokenizer *t, struct rr_encoding *e, const char *s, size_t n,
+                   size_t room, struct rr_bpe_word *w);
+static inline void rr_bpe_keep(const struct rr_bpe_word *w, const struct rr_encoding *e,
+                               size_t from)
+{
+    if (w->slot)
+        rr_memo_keep(w->slot, &w->key, e->ids + from, e->n - from);
+}
+/* merges.c: v's merges into t->merges and t->pairs. */
 int rr_merges_index(struct rr_tokenizer *t, const struct rr_vocab *v, const struct rr_texts *texts,
                     const char *file, struct rr_error *err);
 /* bytelevel.c: fills the index of t, whose pieces are there; e->ids = the tokens of a text. */
@@ -90,17 +116,19 @@ static inline uint64_t rr_mix(uint64_t x)
     return x;
 }
 
-/* Room for so many keys. */
+/* pairs.c. Room for so many keys. */
 int rr_pairs_init(struct rr_pair_table *t, size_t entries, struct rr_error *err);
-void rr_pair_add(struct rr_pair_table *t, uint64_t key, int value);
+/* A key that is there is overwritten. */
+void rr_pair_add(struct rr_pair_table *t, uint64_t key, int id, float score);
+/* When all are there: in as little memory as finding them fast allows, for caches. RR_ERR_MEMORY.
+ */
+int rr_pairs_shrink(struct rr_pair_table *t, struct rr_error *err);
+void rr_pairs_free(struct rr_pair_table *t);
 /* Where to tell of something odd that is no reason to refuse a file: NULL when there is one
  * already, or no memory for it. */
 struct rr_error *rr_tokenizer_warn(struct rr_tokenizer *t);
 int rr_vocab_bad_piece(struct rr_error *err, const char *file, int id, const struct rr_piece *p,
                        const char *what);
-
-/* Value of a key, or -1. left and right are symbols. */
-int rr_pair_find(const struct rr_pair_table *t, uint64_t key);
 
 /* The value of a piece "<0xHH>", or -1. */
 int rr_piece_byte(const struct rr_piece *p);
@@ -108,6 +136,24 @@ int rr_piece_byte(const struct rr_piece *p);
 static inline uint64_t rr_pair_key(int left, int right)
 {
     return ((uint64_t)(uint32_t)left + 1) << 32 | (uint32_t)right;
+}
+
+/* The entry of a key, or NULL. */
+static inline const struct rr_pair *rr_pair_at(const struct rr_pair_table *t, uint64_t key)
+{
+    for (size_t i = (size_t)rr_mix(key) & t->mask;; i = (i + 1) & t->mask) {
+        if (t->slots[i].key == key)
+            return &t->slots[i];
+        if (!t->slots[i].key)
+            return NULL;
+    }
+}
+
+/* The id of a key, or -1. */
+static inline int rr_pair_find(const struct rr_pair_table *t, uint64_t key)
+{
+    const struct rr_pair *p = rr_pair_at(t, key);
+    return p ? p->id : -1;
 }
 
 /* No symbol has this number, so characters and merges share one table. */

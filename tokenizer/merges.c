@@ -9,8 +9,7 @@ int rr_merges_index(struct rr_tokenizer *t, const struct rr_vocab *v, const stru
     int rc = RR_OK;
     int(*merges)[2] = rr_arena_alloc(&t->arena, v->n_merges, sizeof *merges);
     t->n_merges = v->n_merges;
-    t->merged = rr_arena_alloc(&t->arena, v->n_merges, sizeof *t->merged);
-    if (!merges || !t->merged)
+    if (!merges)
         return rr_fail_memory(err, "merges", v->n_merges * sizeof *merges);
     if (v->n_merges)
         memcpy(merges, v->merges, v->n_merges * sizeof *merges);
@@ -21,17 +20,19 @@ int rr_merges_index(struct rr_tokenizer *t, const struct rr_vocab *v, const stru
         rr_buf_clear(&both);
         rr_buf_add(&both, a->text, a->n);
         rr_buf_add(&both, b->text, b->n);
-        if (both.failed)
+        if (both.failed) {
             rc = rr_fail_memory(err, "merges", both.n);
-        else
-            t->merged[i] =
-                rr_texts_find(texts, both.data, both.n, rr_texts_hash(both.data, both.n), NULL);
-        if (!rc && t->merged[i] < 0)
+            break;
+        }
+        const int id =
+            rr_texts_find(texts, both.data, both.n, rr_texts_hash(both.data, both.n), NULL);
+        if (id < 0)
             rc =
                 rr_fail(err, RR_ERR_DATA, "VOCAB", RR_AT_FILE(file),
                         "merge %zu makes '%s', which is no piece", i, rr_show(both.data, both.n).s);
-        else if (!rc && rr_pair_find(&t->pairs, key) < 0) /* the first of two counts */
-            rr_pair_add(&t->pairs, key, (int)i);
+        else if (a->type != RR_PIECE_USER && b->type != RR_PIECE_USER &&
+                 rr_pair_find(&t->pairs, key) < 0) /* the first of two counts */
+            rr_pair_add(&t->pairs, key, id, -(float)i);
     }
     rr_buf_free(&both);
     return rc;

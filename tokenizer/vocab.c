@@ -14,36 +14,6 @@
 #include "engine/base/sha256.h"
 #include "engine/base/utf8.h"
 
-int rr_pair_find(const struct rr_pair_table *t, uint64_t key)
-{
-    for (size_t i = (size_t)rr_mix(key) & t->mask;; i = (i + 1) & t->mask) {
-        if (t->keys[i] == key)
-            return t->values[i];
-        if (!t->keys[i])
-            return -1;
-    }
-}
-
-void rr_pair_add(struct rr_pair_table *t, uint64_t key, int value)
-{
-    size_t i = (size_t)rr_mix(key) & t->mask;
-    while (t->keys[i] && t->keys[i] != key)
-        i = (i + 1) & t->mask;
-    t->keys[i] = key;
-    t->values[i] = value;
-}
-
-int rr_pairs_init(struct rr_pair_table *t, size_t entries, struct rr_error *err)
-{
-    size_t cap = 1024;
-    while (cap < entries + entries / 2)
-        cap *= 2;
-    t->mask = cap - 1;
-    t->keys = rr_zalloc(cap, sizeof *t->keys);
-    t->values = rr_alloc(cap, sizeof *t->values);
-    return t->keys && t->values ? RR_OK : rr_fail_memory(err, "vocabulary index", cap * 12);
-}
-
 static bool is_symbol(const struct rr_piece *p)
 {
     return p->type == RR_PIECE_NORMAL || p->type == RR_PIECE_USER || p->type == RR_PIECE_UNUSED;
@@ -182,10 +152,16 @@ static int char_symbol(struct rr_tokenizer *t, const struct rr_texts *tt, const 
     id = rr_texts_find(tt, s, n, rr_texts_hash(s, n), NULL);
     if (id < 0)
         id = (*n_symbols)++;
-    rr_pair_add(&t->pairs, rr_char_key(cp), id);
+    rr_pair_add(&t->pairs, rr_char_key(cp), id, 0);
     if (cp < 128)
         t->ascii[cp] = id;
     return id;
+}
+
+/* User-defined pieces are whole words of their own: they merge with nothing. */
+static bool is_user(const struct rr_tokenizer *t, int symbol)
+{
+    return symbol < t->n && t->pieces[symbol].type == RR_PIECE_USER;
 }
 
 /* All merges that make piece `id`. */
@@ -209,14 +185,14 @@ static void add_merges(struct rr_tokenizer *t, struct rr_texts *tt, int id, int 
             left = rr_pair_find(&t->pairs, rr_char_key(cp));
         else
             left = rr_texts_find(tt, p->text, at, tt->prefix[at], NULL);
-        if (left < 0)
+        if (left < 0 || is_user(t, left))
             continue;
         if (at == last && rr_utf8_decode(p->text + at, p->n - at, &cp))
             right = rr_pair_find(&t->pairs, rr_char_key(cp));
         else
             right = rr_texts_find(tt, p->text + at, p->n - at, rr_texts_part(tt, at, p->n), NULL);
-        if (right >= 0)
-            rr_pair_add(&t->pairs, rr_pair_key(left, right), id);
+        if (right >= 0 && !is_user(t, right))
+            rr_pair_add(&t->pairs, rr_pair_key(left, right), id, p->score);
     }
 }
 
@@ -264,7 +240,37 @@ static int index_merges(struct rr_tokenizer *t, const struct rr_vocab *v, const 
                                      "is not valid UTF-8: only the same bytes match it");
     }
     rr_texts_free(&tt);
+    if (!rc)
+        rc = rr_pairs_shrink(&t->pairs, err);
     return rc;
+}
+
+/* Whether a blank begins here. */
+static bool has_blank(const struct rr_piece *p, size_t at)
+{
+    return p->n - at >= RR_BLANK_BYTES && memcmp(p->text + at, RR_BLANK, RR_BLANK_BYTES) == 0;
+}
+
+/* A symbol's text is a piece or a character, so what no piece holds is never within a symbol. Where
+ * an UNUSED piece is taken apart in the way it was put together last, wherever that was, words do
+ * depend on each other; and behind a user-defined piece that is not UTF-8, what looks like a blank
+ * may be half of something else. */
+static void find_words_apart(struct rr_tokenizer *t)
+{
+    t->words_apart = t->lines_apart = !t->has_unused;
+    for (int id = 0; id < t->n && t->words_apart; id++) {
+        const struct rr_piece *p = &t->pieces[id];
+        size_t at = 0;
+        if (!is_symbol(p))
+            continue;
+        while (has_blank(p, at))
+            at += RR_BLANK_BYTES;
+        for (; at < p->n && !has_blank(p, at); at++)
+            if (p->text[at] == '\n')
+                t->lines_apart = false;
+        t->words_apart =
+            at == p->n && (p->type != RR_PIECE_USER || rr_utf8_valid(p->text, p->n, NULL));
+    }
 }
 
 struct user_piece {
@@ -331,6 +337,7 @@ int rr_tokenizer_open(struct rr_tokenizer **out, const struct rr_vocab *v, const
     t->byte_fallback = v->byte_fallback;
     t->rule = v->rule;
     t->whole_words = v->whole_words;
+    t->serial = rr_memo_serial();
     int rc = copy_pieces(t, v, file, err);
     if (!rc)
         rc = check_ids(t, file, err);
@@ -342,6 +349,7 @@ int rr_tokenizer_open(struct rr_tokenizer **out, const struct rr_vocab *v, const
             rc = index_merges(t, v, file, err);
         if (!rc)
             rc = index_user_pieces(t, err);
+        find_words_apart(t);
     }
     if (rc) {
         rr_tokenizer_close(t);
@@ -355,8 +363,7 @@ void rr_tokenizer_close(struct rr_tokenizer *t)
 {
     if (!t)
         return;
-    rr_free(t->pairs.keys);
-    rr_free(t->pairs.values);
+    rr_pairs_free(&t->pairs);
     rr_texts_free(&t->words);
     rr_arena_free(&t->arena);
     rr_free(t);
