@@ -251,10 +251,10 @@ static bool has_blank(const struct rr_piece *p, size_t at)
     return p->n - at >= RR_BLANK_BYTES && memcmp(p->text + at, RR_BLANK, RR_BLANK_BYTES) == 0;
 }
 
-/* A symbol's text is a piece or a character, so what no piece holds is never within a symbol. Where
- * an UNUSED piece is taken apart in the way it was put together last, wherever that was, words do
- * depend on each other; and behind a user-defined piece that is not UTF-8, what looks like a blank
- * may be half of something else. */
+/* A symbol's text is a piece or a character, so what no piece holds is never within a symbol.
+ * Behind a user-defined piece that is not UTF-8, what looks like a blank may be half of something
+ * else. An UNUSED piece is taken apart in the way it was put together last, wherever that was:
+ * vocabularies with such pieces are rare, and stay with the whole text. */
 static void find_words_apart(struct rr_tokenizer *t)
 {
     t->words_apart = t->lines_apart = !t->has_unused;
