@@ -327,11 +327,13 @@ bool rr_bpe_recall(const struct rr_tokenizer *t, struct rr_encoding *e, const ch
     if (!rr_memo_key(&w->key, t->serial, s, n, room))
         return false;
     w->slot = rr_memo_slot(e->scratch->memo, &w->key);
-    /* Room for all that it may hold: copying a fixed number is fastest. Without memory for that,
-     * who encodes the word will meet it. */
-    if (!rr_memo_holds(w->slot, &w->key) ||
-        !rr_grow(&e->ids, &e->cap, e->n + RR_MEMO_IDS, sizeof *e->ids))
+    if (!rr_memo_holds(w->slot, &w->key))
         return false;
+    /* Room for all that it may hold: copying a fixed number is fastest. */
+    if (!rr_grow(&e->ids, &e->cap, e->n + RR_MEMO_IDS, sizeof *e->ids)) {
+        e->scratch->failed = true; /* who encodes the word reports it */
+        return false;
+    }
     memcpy(e->ids + e->n, w->slot->ids, sizeof w->slot->ids);
     e->n += w->slot->n_ids;
     return true;
@@ -411,7 +413,7 @@ int rr_tokenizer_encode(const struct rr_tokenizer *t, struct rr_encoding *e, con
         ok = !b->text.failed && prepare_unused(t, b) &&
              (t->words_apart ? encode_words(t, e) : encode_part(t, e, 0, b->text.n));
     }
-    return ok ? RR_OK : rr_fail_memory(err, "text to tokenize", n);
+    return ok && !b->failed ? RR_OK : rr_fail_memory(err, "text to tokenize", n);
 }
 
 /* A piece's text with U+2581 as blanks. */
