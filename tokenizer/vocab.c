@@ -349,7 +349,8 @@ int rr_tokenizer_open(struct rr_tokenizer **out, const struct rr_vocab *v, const
             rc = index_merges(t, v, file, err);
         if (!rc)
             rc = index_user_pieces(t, err);
-        find_words_apart(t);
+        if (!rc)
+            find_words_apart(t);
     }
     if (rc) {
         rr_tokenizer_close(t);
