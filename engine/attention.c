@@ -57,7 +57,7 @@ static bool next_tile(const struct task *k, int n, struct tile *t)
         t->head++;
     }
     t->n = rr_min_int(n - t->row, RR_ATTN_ROWS);
-    t->ldq = (size_t)h->n_heads * (size_t)h->head_dim;
+    t->ldq = rr_apart(h->n_heads * h->head_dim);
     t->lds = (size_t)k->group * RR_SCORES;
     return t->head < k->group;
 }
@@ -65,8 +65,8 @@ static bool next_tile(const struct task *k, int n, struct tile *t)
 static size_t query_at(const struct task *k, int row, int head)
 {
     const struct rr_hparams *h = &k->s->model->h;
-    return ((size_t)row * (size_t)h->n_heads + (size_t)(k->kv_head * k->group + head)) *
-           (size_t)h->head_dim;
+    return (size_t)row * rr_apart(h->n_heads * h->head_dim) +
+           (size_t)(k->kv_head * k->group + head) * (size_t)h->head_dim;
 }
 
 static size_t in_group(const struct task *k, int row, int head)

@@ -86,24 +86,25 @@ void rr_engine_matmul(struct rr_engine *e, const struct rr_matmul *mm, void *scr
 struct prepare_job {
     const struct rr_kernels *kernels;
     const struct rr_quantised *out;
-    const float *x;
-    int m, k, rows_each;
+    const struct rr_rows *x;
+    int m, prepared, rows_each;
 };
 
 static void prepare_task(void *arg, int task, int worker)
 {
     const struct prepare_job *job = arg;
-    const int end = rr_min_int((task + 1) * job->rows_each, job->m);
+    const int i = task * job->rows_each;
     (void)worker;
-    for (int i = task * job->rows_each; i < end; i++)
-        rr_prepare_row(job->kernels, job->out, i, job->x + (size_t)i * (size_t)job->k, job->k);
+    rr_prepare_rows(job->kernels, job->out, job->x, i, rr_min_int(job->rows_each, job->m - i),
+                    job->prepared);
 }
 
-void rr_engine_prepare(struct rr_engine *e, const struct rr_quantised *out, const float *x, int m,
-                       int k)
+void rr_engine_prepare(struct rr_engine *e, const struct rr_quantised *out,
+                       const struct rr_rows *x, int m, int prepared)
 {
-    struct prepare_job job = {&e->kernels, out, x, m, k, m};
-    if ((double)m * k >= 2 * MIN_TASK_WORK)
-        job.rows_each = rr_max_int(m / (4 * rr_pool_size(e->pool)), 1);
+    struct prepare_job job = {&e->kernels, out, x, m, prepared, m};
+    if ((double)m * x->n_cols >= 2 * MIN_TASK_WORK)
+        job.rows_each = (int)rr_round_up((size_t)(m / (4 * rr_pool_size(e->pool)) + 1),
+                                         (size_t)rr_prepared_together(&e->kernels));
     rr_pool_run(e->pool, prepare_task, &job, (m + job.rows_each - 1) / job.rows_each);
 }

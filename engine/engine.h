@@ -25,8 +25,8 @@ void rr_engine_matmul(struct rr_engine *e, const struct rr_matmul *mm, void *scr
 #define RR_MAX_PRODUCTS 3
 void rr_engine_matmuls(struct rr_engine *e, const struct rr_matmul *mms, int n, void *scratch);
 
-/* rr_prepare_row for the rows of x[M,K], K apart, on all threads. */
-void rr_engine_prepare(struct rr_engine *e, const struct rr_quantised *out, const float *x, int m,
-                       int k);
+/* rr_prepare_rows for the first m rows of x, on all threads. */
+void rr_engine_prepare(struct rr_engine *e, const struct rr_quantised *out,
+                       const struct rr_rows *x, int m, int prepared);
 
 #endif

@@ -17,17 +17,25 @@ struct stage {
     void (*row)(const struct stage *stage, int i);
     int layer;
     const float *gains; /* of a norm */
-    bool prepare;       /* what the row ends as is the input of products that want it so */
-    int rows_each;
+    /* What the rows end as is the input of products that want it prepared like this. */
+    struct rr_rows in;
+    int prepare, rows_each;
 };
 
 static void stage_task(void *arg, int task, int worker)
 {
     const struct stage *stage = arg;
-    const int end = rr_min_int((task + 1) * stage->rows_each, stage->s->n_rows);
+    const struct rr_session *s = stage->s;
+    const struct rr_kernels *kern = &s->engine->kernels;
+    const int end = rr_min_int((task + 1) * stage->rows_each, s->n_rows);
     (void)worker;
-    for (int i = task * stage->rows_each; i < end; i++)
-        stage->row(stage, i);
+    for (int i = task * stage->rows_each, n; i < end; i += n) {
+        n = rr_min_int(rr_prepared_together(kern), end - i);
+        for (int r = i; r < i + n && stage->row; r++)
+            stage->row(stage, r);
+        if (stage->prepare)
+            rr_prepare_rows(kern, &s->xq, &stage->in, i, n, stage->prepare);
+    }
 }
 
 /* Fewer numbers than this are done before another thread has woken up. */
@@ -44,22 +52,12 @@ static void run_stage(struct stage *stage, int width)
                 (n + stage->rows_each - 1) / stage->rows_each);
 }
 
-/* in[n_cols], row i of the next products' input, as their kernels want it. */
-static void prepare_row(const struct stage *stage, const float *in, int i, int n_cols)
-{
-    const struct rr_session *s = stage->s;
-    if (stage->prepare)
-        rr_prepare_row(&s->engine->kernels, &s->xq, i, in, n_cols);
-}
-
 /* h = norm of x. */
 static void norm_row(const struct stage *stage, int i)
 {
     const struct rr_session *s = stage->s;
     const int dim = s->model->h.n_embd;
-    const size_t at = (size_t)i * (size_t)dim;
-    s->engine->kernels.rmsnorm(s->h + at, s->x + at, stage->gains, dim, (float)s->model->h.rms_eps);
-    prepare_row(stage, s->h + at, i, dim);
+    s->engine->kernels.rmsnorm(s->h + (size_t)i * rr_apart(dim), s->x + (size_t)i * (size_t)dim, stage->gains, dim, (float)s->model->h.rms_eps);
 }
 
 /* x += h, which a product made; then the norm of it, unless this was the last. */
@@ -67,8 +65,7 @@ static void add_row(const struct stage *stage, int i)
 {
     const struct rr_session *s = stage->s;
     const int dim = s->model->h.n_embd;
-    const size_t at = (size_t)i * (size_t)dim;
-    s->engine->kernels.add(s->x + at, s->h + at, dim);
+    s->engine->kernels.add(s->x + (size_t)i * (size_t)dim, s->h + (size_t)i * rr_apart(dim), dim);
     if (stage->gains)
         norm_row(stage, i);
 }
@@ -104,34 +101,26 @@ static void rope_row(const struct stage *stage, int i)
     const struct rr_hparams *h = &s->model->h;
     const size_t at = (size_t)s->rows[i].position * (size_t)(h->head_dim / 2);
     const float *c = s->rope_cos + at, *sn = s->rope_sin + at;
-    float *q = s->q + (size_t)i * (size_t)h->n_heads * (size_t)h->head_dim;
-    float *k = s->k + (size_t)i * (size_t)h->n_kv_heads * (size_t)h->head_dim;
+    float *q = s->q + (size_t)i * rr_apart(h->n_heads * h->head_dim);
+    float *k = s->k + (size_t)i * rr_apart(h->n_kv_heads * h->head_dim);
     rotate(q, h->n_heads, h->head_dim, c, sn, h->rope.interleaved);
     rotate(k, h->n_kv_heads, h->head_dim, c, sn, h->rope.interleaved);
     rr_cache_write(s, stage->layer, i);
-}
-
-static void attended_row(const struct stage *stage, int i)
-{
-    const struct rr_hparams *h = &stage->s->model->h;
-    const int q_dim = h->n_heads * h->head_dim;
-    prepare_row(stage, stage->s->att + (size_t)i * (size_t)q_dim, i, q_dim);
 }
 
 static void activate_row(const struct stage *stage, int i)
 {
     const struct rr_session *s = stage->s;
     const int n_ff = s->model->h.n_ff;
-    const size_t at = (size_t)i * (size_t)n_ff;
+    const size_t at = (size_t)i * rr_apart(n_ff);
     s->engine->kernels.silu_mul(s->gate + at, s->up + at, n_ff);
-    prepare_row(stage, s->gate + at, i, n_ff);
 }
 
 /* ---- products -----------------------------------------------------------------------------------
  */
 
 struct output {
-    float *y; /* [R, w.n_rows] */
+    float *y; /* [R, w.n_rows], rr_apart */
     const struct rr_tensor *w;
 };
 
@@ -141,9 +130,9 @@ static void products(struct rr_session *s, const float *in, const struct output 
     struct rr_matmul all[RR_MAX_PRODUCTS];
     for (int i = 0; i < n; i++)
         all[i] = (struct rr_matmul){.y = outs[i].y,
-                                    .ldy = (size_t)outs[i].w->n_rows,
+                                    .ldy = rr_apart(outs[i].w->n_rows),
                                     .x = in,
-                                    .ldx = (size_t)outs[i].w->n_cols,
+                                    .ldx = rr_apart(outs[i].w->n_cols),
                                     .xq = &s->xq,
                                     .m = s->n_rows,
                                     .w = outs[i].w};
@@ -151,9 +140,14 @@ static void products(struct rr_session *s, const float *in, const struct output 
     rr_session_step(s, RR_STEP_PRODUCT);
 }
 
-static bool prepared(const struct rr_session *s, const struct rr_tensor *w)
+static int prepared(const struct rr_session *s, const struct rr_tensor *w)
 {
     return s->engine->kernels.prepared[w->type];
+}
+
+static struct rr_rows rows_of(const float *x, int n_cols)
+{
+    return (struct rr_rows){x, rr_apart(n_cols), n_cols};
 }
 
 /* x += h and the norm that a layer begins with; behind the last one, the sum alone. At the first
@@ -161,10 +155,12 @@ static bool prepared(const struct rr_session *s, const struct rr_tensor *w)
 static void begin_attention(struct rr_session *s, int layer)
 {
     const struct rr_layer *w = layer < s->model->h.n_layers ? &s->model->layers[layer] : NULL;
-    struct stage norm = {.s = s, .row = layer ? add_row : embed_row};
+    struct stage norm = {
+        .s = s, .row = layer ? add_row : embed_row, .in = rows_of(s->h, s->model->h.n_embd)};
     if (w) {
         norm.gains = w->attn_norm;
-        norm.prepare = prepared(s, &w->wq) || prepared(s, &w->wk) || prepared(s, &w->wv);
+        norm.prepare =
+            rr_max_int(rr_max_int(prepared(s, &w->wq), prepared(s, &w->wk)), prepared(s, &w->wv));
     }
     run_stage(&norm, s->model->h.n_embd);
     if (s->o.watch)
@@ -177,7 +173,9 @@ static void attention(struct rr_session *s, int layer)
     const struct rr_hparams *h = &s->model->h;
     const struct rr_layer *w = &s->model->layers[layer];
     struct stage rope = {.s = s, .row = rope_row, .layer = layer};
-    struct stage attended = {.s = s, .row = attended_row, .prepare = prepared(s, &w->wo)};
+    struct stage attended = {.s = s,
+                             .in = rows_of(s->att, h->n_heads * h->head_dim),
+                             .prepare = prepared(s, &w->wo)};
     products(s, s->h, (struct output[]){{s->q, &w->wq}, {s->k, &w->wk}, {s->v, &w->wv}}, 3);
     run_stage(&rope, (h->n_heads + 2 * h->n_kv_heads) * h->head_dim);
     rr_session_step(s, RR_STEP_ROPE);
@@ -193,8 +191,12 @@ static void feed_forward(struct rr_session *s, const struct rr_layer *w)
     struct stage norm = {.s = s,
                          .row = add_row,
                          .gains = w->ffn_norm,
-                         .prepare = prepared(s, &w->gate) || prepared(s, &w->up)};
-    struct stage activate = {.s = s, .row = activate_row, .prepare = prepared(s, &w->down)};
+                         .in = rows_of(s->h, s->model->h.n_embd),
+                         .prepare = rr_max_int(prepared(s, &w->gate), prepared(s, &w->up))};
+    struct stage activate = {.s = s,
+                             .row = activate_row,
+                             .in = rows_of(s->gate, s->model->h.n_ff),
+                             .prepare = prepared(s, &w->down)};
     run_stage(&norm, s->model->h.n_embd);
     rr_session_step(s, RR_STEP_NORM);
     products(s, s->h, (struct output[]){{s->gate, &w->gate}, {s->up, &w->up}}, 2);

@@ -58,21 +58,22 @@ static void lay_out(struct rr_session *s, struct carver *c)
     s->rows = carve(c, rows, sizeof *s->rows);
     s->spans = carve(c, rows, sizeof *s->spans);
     s->x = carve(c, rows, embd * sizeof(float));
-    s->h = carve(c, rows, embd * sizeof(float));
+    s->h = carve(c, rows, rr_apart(h->n_embd) * sizeof(float));
     /* Attention is over when the feed-forward part begins: both use the same memory. */
     const size_t before = c->used;
-    s->q = carve(c, rows, q_dim * sizeof(float));
-    s->att = carve(c, rows, q_dim * sizeof(float));
-    s->k = carve(c, rows, kv_dim * sizeof(float));
-    s->v = carve(c, rows, kv_dim * sizeof(float));
+    s->q = carve(c, rows, rr_apart((int)q_dim) * sizeof(float));
+    s->att = carve(c, rows, rr_apart((int)q_dim) * sizeof(float));
+    s->k = carve(c, rows, rr_apart((int)kv_dim) * sizeof(float));
+    s->v = carve(c, rows, rr_apart((int)kv_dim) * sizeof(float));
     const size_t behind = c->used;
     c->used = before;
-    s->gate = carve(c, rows, (size_t)h->n_ff * sizeof(float));
-    s->up = carve(c, rows, (size_t)h->n_ff * sizeof(float));
+    s->gate = carve(c, rows, rr_apart(h->n_ff) * sizeof(float));
+    s->up = carve(c, rows, rr_apart(h->n_ff) * sizeof(float));
     c->used = c->used > behind ? c->used : behind;
     if (kern->tiles) {
         s->xq.pairs =
-            carve(c, rr_round_up(rows, RR_TILE_ROWS), rr_tile_cols((int)widest) * sizeof(uint32_t));
+            carve(c, (rows + RR_TILE_ROWS - 1) / RR_TILE_ROWS,
+                  rr_tile_stride((int)widest) * sizeof(uint32_t));
     } else {
         s->xq.q = carve(c, rows, widest);
         s->xq.d = carve(c, rows, widest / RR_QK * sizeof(float));
@@ -337,7 +338,9 @@ static void head_ids(struct rr_session *s, const struct rr_want *w, const float 
                               .n = w->n_ids,
                               .k = head->n_cols};
     if (kern->prepared[head->type])
-        rr_prepare_row(kern, &s->xq, 0, h, head->n_cols);
+        rr_prepare_rows(kern, &s->xq,
+                        &(struct rr_rows){h, (size_t)head->n_cols, head->n_cols}, 0, 1,
+                        kern->prepared[head->type]);
     kern->gemm[head->type](&g, s->panels);
 }
 
@@ -376,7 +379,7 @@ static int head_wants(struct rr_session *s, const struct rr_want *wants, const i
     int n_whole = 0;
     for (int i = 0; i < n; i++) {
         /* A row of s->h per whole-head want, then one more for the restricted ones. */
-        float *h = s->h + (size_t)n_whole * dim;
+        float *h = s->h + (size_t)n_whole * rr_apart(m->h.n_embd);
         s->engine->kernels.rmsnorm(h, s->x + (size_t)rows[i] * dim, m->out_norm, m->h.n_embd,
                                    (float)m->h.rms_eps);
         if (needs_whole_head(&wants[i]))
@@ -388,12 +391,13 @@ static int head_wants(struct rr_session *s, const struct rr_want *wants, const i
         struct rr_matmul mm = {.y = s->logits,
                                .ldy = (size_t)m->h.n_vocab,
                                .x = s->h,
-                               .ldx = dim,
+                               .ldx = rr_apart(m->h.n_embd),
                                .xq = &s->xq,
                                .m = n_whole,
                                .w = &m->head};
         if (s->engine->kernels.prepared[m->head.type])
-            rr_engine_prepare(s->engine, &s->xq, s->h, n_whole, m->h.n_embd);
+            rr_engine_prepare(s->engine, &s->xq, &(struct rr_rows){s->h, mm.ldx, m->h.n_embd},
+                              n_whole, s->engine->kernels.prepared[m->head.type]);
         rr_engine_matmul(s->engine, &mm, s->panels);
         for (int i = 0; i < n_whole; i++)
             scatter_logits(whole[i], s->logits + (size_t)i * (size_t)m->h.n_vocab, m->h.n_vocab);

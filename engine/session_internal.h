@@ -50,7 +50,9 @@ struct rr_session {
     struct row *rows;
     struct span *spans;
     int n_rows, n_spans;
-    float *x, *h;     /* [R, n_embd] residual stream; normed input of a product or its output */
+    float *x;         /* [R, n_embd] residual stream */
+    /* Inputs and outputs of products: rows of n numbers are rr_apart(n) apart. */
+    float *h;         /* [R, n_embd] */
     float *q, *att;   /* [R, n_heads head_dim] */
     float *k, *v;     /* [R, n_kv_heads head_dim] */
     float *gate, *up; /* [R, n_ff] */
@@ -61,6 +63,13 @@ struct rr_session {
     float *stretch;          /* [threads][RR_STRETCH cells][head_dim] */
     float *logits;           /* [RR_HEAD_ROWS, n_vocab] */
 };
+
+/* Rows whose distance is a power of two share the sets of a cache, and a column of them does not
+ * stay there. */
+static inline size_t rr_apart(int n)
+{
+    return ((size_t)n + 15) / 16 * 16 + 16;
+}
 
 #define RR_HEAD_ROWS 16 /* rows of the head computed at once */
 

@@ -133,9 +133,9 @@ const struct rr_quantised *quantised(const struct rr_kernels *k, const float *x,
     static int8_t q[9 * 16384];
     static float d[9 * 16384 / RR_QK];
     static int16_t sum[2 * 9 * 16384 / RR_QK];
-    static uint32_t pairs[RR_TILE_ROWS * 16384];
+    static uint32_t pairs[2 * RR_TILE_ROWS * 2 * 16384];
     static const struct rr_quantised all = {q, d, sum, pairs};
-    for (int i = 0; i < m && (k->tiles || len % RR_QK == 0); i++)
-        rr_prepare_row(k, &all, i, x + (size_t)i * (size_t)len, len);
+    if (k->tiles || len % RR_QK == 0)
+        rr_prepare_rows(k, &all, &(struct rr_rows){x, (size_t)len, len}, 0, m, 2);
     return &all;
 }

@@ -42,8 +42,7 @@ static void run_product(void *arg)
 static void run_prepare(void *arg)
 {
     struct ground *g = arg;
-    for (int i = 0; i < M; i++)
-        rr_prepare_row(&g->k, &g->xq, i, g->x + (size_t)i * COLS, COLS);
+    rr_prepare_rows(&g->k, &g->xq, &(struct rr_rows){g->x, COLS, COLS}, 0, M, 2);
 }
 
 static void run_scores(void *arg)
@@ -292,7 +291,8 @@ int bench_kernels(struct bench *b)
     g.xq = (struct rr_quantised){rr_arena_alloc(&arena, numbers, 1),
                                  rr_arena_alloc(&arena, numbers / RR_QK, sizeof *g.xq.d),
                                  rr_arena_alloc(&arena, 2 * numbers / RR_QK, sizeof *g.xq.sum),
-                                 rr_arena_alloc(&arena, numbers, sizeof *g.xq.pairs)};
+                                 rr_arena_alloc(&arena, M / RR_TILE_ROWS,
+                                                rr_tile_stride(COLS) * sizeof *g.xq.pairs)};
     if (!room || !g.x || !g.y || !g.z || !g.scratch || !g.xq.q || !g.xq.d || !g.xq.sum ||
         !g.xq.pairs) {
         struct rr_error err = {0};

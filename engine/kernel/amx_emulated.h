@@ -9,12 +9,14 @@ static _Thread_local struct {
 #undef _tile_release
 #undef _tile_zero
 #undef _tile_loadd
+#undef _tile_stream_loadd
 #undef _tile_stored
 #undef _tile_dpbf16ps
 #define _tile_loadconfig(config) ((void)(config), memset(&rr_tiles, 0, sizeof rr_tiles))
 #define _tile_release() ((void)0)
 #define _tile_zero(t) memset(rr_tiles.rows[t], 0, sizeof rr_tiles.rows[t])
 #define _tile_loadd(t, base, stride) tile_load(t, base, stride)
+#define _tile_stream_loadd(t, base, stride) tile_load(t, base, stride)
 #define _tile_stored(t, base, stride) tile_store(t, base, stride)
 #define _tile_dpbf16ps(c, a, b) tile_products(c, a, b)
 

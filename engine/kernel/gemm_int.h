@@ -18,6 +18,7 @@
  *
  * A vector of sums is OUTS outputs: sums of floats never cross lanes, those of integers may, being
  * exact. So it is what plain C gives, bit for bit. */
+#include "engine/kernel/k_scales.h"
 
 #define WORDS (RR_QK / 4) /* vectors of a block */
 #define CHUNK_BLOCKS 24   /* of a row in a panel: two panels stay in the first-level cache */
@@ -55,19 +56,6 @@ RR_INLINE int stored_blocks(enum rr_type type)
     return type == RR_TYPE_Q8_0 || type == RR_TYPE_Q4_0 ? 1 : RR_QK_K / RR_QK;
 }
 
-/* Six-bit scales and least values of a Q4_K block, eight each, four in a word at once. */
-RR_INLINE void q4_k_groups(int8_t *scale, int8_t *least, const uint8_t *packed)
-{
-    uint32_t p[3], out[4];
-    memcpy(p, packed, sizeof p);
-    out[0] = p[0] & 0x3F3F3F3Fu;
-    out[1] = (p[2] & 0x0F0F0F0Fu) | (p[0] >> 6 & 0x03030303u) << 4;
-    out[2] = p[1] & 0x3F3F3F3Fu;
-    out[3] = (p[2] >> 4 & 0x0F0F0F0Fu) | (p[1] >> 6 & 0x03030303u) << 4;
-    memcpy(scale, out, 8);
-    memcpy(least, out + 2, 8);
-}
-
 /* Of eight blocks at p, for output r: the two 16-bit scales, and the two bytes of each block. */
 RR_INLINE void k_scales(uint16_t (*d)[OUTS], int8_t (*bytes)[2][OUTS], int r,
                         const unsigned char *p, enum rr_type type)
@@ -83,7 +71,7 @@ RR_INLINE void k_scales(uint16_t (*d)[OUTS], int8_t (*bytes)[2][OUTS], int r,
     }
     memcpy(&d[0][r], p, 2);
     memcpy(&d[1][r], p + 2, 2);
-    q4_k_groups(scale, least, p + 4);
+    rr_k4_scales(scale, least, p + 4);
     for (int j = 0; j < 8; j++) {
         bytes[j][0][r] = scale[j];
         bytes[j][1][r] = (int8_t)-least[j];

@@ -54,22 +54,22 @@ void rr_kernels_init(struct rr_kernels *k, enum rr_cpu_level level)
 
 size_t rr_gemm_scratch(const struct rr_kernels *k, int cols)
 {
-    /* kernel_amx.c's: 32 rows of bfloat16, twice for F16, and the tiles' sums. */
-    const size_t tiles = 128 * rr_tile_cols(cols) + (4u << 10) + 64;
-    const size_t unpacked = rr_unpacked_scratch(cols);
-    return ((k->tiles && tiles > unpacked ? tiles : unpacked) + 63) / 64 * 64;
+    const size_t tiles = k->tiles ? RR_TILE_SCRATCH : 0, unpacked = rr_unpacked_scratch(cols);
+    return ((tiles > unpacked ? tiles : unpacked) + 63) / 64 * 64;
 }
 
-void rr_prepare_row(const struct rr_kernels *k, const struct rr_quantised *xq, int i,
-                    const float *x, int n_cols)
+void rr_prepare_rows(const struct rr_kernels *k, const struct rr_quantised *xq,
+                     const struct rr_rows *x, int i, int n, int prepared)
 {
-    const size_t at = (size_t)i * (size_t)(n_cols / RR_QK);
     if (k->tiles) {
-        k->pairs(xq->pairs, i, x, n_cols);
+        k->pairs(xq->pairs, x, i, n, prepared);
         return;
     }
-    const struct rr_quantised row = {xq->q + at * RR_QK, xq->d + at, xq->sum + 2 * at, NULL};
-    k->quantise(&row, x, n_cols);
+    for (int end = i + n; i < end; i++) {
+        const size_t at = (size_t)i * (size_t)(x->n_cols / RR_QK);
+        const struct rr_quantised row = {xq->q + at * RR_QK, xq->d + at, xq->sum + 2 * at, NULL};
+        k->quantise(&row, x->x + (size_t)i * x->ld, x->n_cols);
+    }
 }
 
 void rr_matmul_rows(const struct rr_kernels *k, const struct rr_matmul *mm, int r0, int r1,

@@ -32,17 +32,32 @@ struct rr_quantised {
     float *d;     /* [M, K / RR_QK] greatest |x| of the block / 127 */
     int16_t *sum; /* [M, 2 K / RR_QK] of q in each half of a block */
     /* At AMX instead of these three: x as the sum of two bfloat16, two numbers of a row to a word,
-     * the first of them low, zeros behind K. [M / RR_TILE_ROWS][rr_tile_cols(K) / 32][2 parts][16]
-     * [RR_TILE_ROWS] */
+     * the first of them low, zeros behind K and M: [2 parts][rr_tile_cols(K) / 2][RR_TILE_ROWS] for
+     * every RR_TILE_ROWS rows, rr_tile_stride(K) words apart. */
     uint32_t *pairs;
 };
 #define RR_TILE_ROWS 16
+#define RR_TILE_SCRATCH ((560u << 10) + 64) /* bytes, for any product there */
 /* K as tiles have it. */
 static inline size_t rr_tile_cols(int k)
 {
     return ((size_t)k + 31) / 32 * 32;
 }
+/* From rows to the next ones: an odd multiple of 16 KiB, so that what is used at once lies in
+ * different sets of the second-level cache. */
+static inline size_t rr_tile_stride(int k)
+{
+    const size_t step = (16u << 10) / sizeof(uint32_t), words = rr_tile_cols(k) * RR_TILE_ROWS;
+    return ((words + step - 1) / step | 1) * step;
+}
 #define RR_Q_LEAST 1e-30f /* a block of smaller numbers is zeros */
+
+/* Rows x[.., n_cols], ld apart. */
+struct rr_rows {
+    const float *x;
+    size_t ld;
+    int n_cols;
+};
 
 struct rr_kernels;
 
@@ -104,10 +119,12 @@ struct rr_kernels {
     /* y[K] = one row of stored weights as float32: exact, but that of Q4_K the last sum rounds. */
     void (*row_f32[RR_TYPE_COUNT])(float *y, const void *w, int k);
     void (*gemm[RR_TYPE_COUNT])(const struct rr_gemm *g, void *scratch);
-    bool prepared[RR_TYPE_COUNT]; /* its gemm reads xq, not x */
+    /* What its gemm reads of x: 0: x itself; 1: xq; 2, of tiles: xq with the small parts too. */
+    unsigned char prepared[RR_TYPE_COUNT];
     bool tiles;                   /* which has pairs of bfloat16, not integers */
-    /* Row i of x[M, K] as pairs; NULL where there are no tiles. */
-    void (*pairs)(uint32_t *pairs, int i, const float *x, int k);
+    /* Rows i .. i + n - 1 of x as pairs, i a multiple of RR_TILE_ROWS, with so many parts; NULL
+     * where there are no tiles. */
+    void (*pairs)(uint32_t *pairs, const struct rr_rows *x, int i, int n, int parts);
     /* One row of x in integers, k a multiple of RR_QK. */
     void (*quantise)(const struct rr_quantised *out, const float *x, int k);
     void (*attn_scores)(const struct rr_attn_scores *a);
@@ -148,10 +165,15 @@ void rr_kernels_init_i8mm(struct rr_kernels *k);
 /* kernel_avx512vnni_8.c's part of avx512vnni's. */
 void rr_gemm_q8_0_by_eights(const struct rr_gemm *g, void *scratch);
 
-/* Row i of x[M, K] into xq as this level's products read it; K is a multiple of RR_QK where that is
- * in integers. */
-void rr_prepare_row(const struct rr_kernels *k, const struct rr_quantised *xq, int i,
-                    const float *x, int n_cols);
+/* Rows i .. i + n - 1 of x into xq as products that want `prepared` of them read it, i a multiple of
+ * rr_prepared_together; n_cols is a multiple of RR_QK where that is in integers. */
+void rr_prepare_rows(const struct rr_kernels *k, const struct rr_quantised *xq,
+                     const struct rr_rows *x, int i, int n, int prepared);
+/* Rows that lie interleaved in xq: they are prepared by one call. */
+static inline int rr_prepared_together(const struct rr_kernels *k)
+{
+    return k->tiles ? RR_TILE_ROWS : 1;
+}
 /* blocks.c's part of this: */
 size_t rr_unpacked_scratch(int cols);
 /* Bytes of scratch that gemm wants for K columns. */
@@ -173,7 +195,7 @@ struct rr_matmul {
     const float *x;
     size_t ldx;
     const struct rr_quantised
-        *xq; /* x by rr_prepare_row; may be NULL where none of the types wants it */
+        *xq; /* x by rr_prepare_rows; may be NULL where none of the types wants it */
     int m;
     const struct rr_tensor *w;
 };

@@ -17,6 +17,7 @@
 #if RR_X86
 #include <immintrin.h>
 #include <string.h>
+#include "engine/kernel/k_scales.h"
 
 RR_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx-tile,amx-bf16")
 
@@ -24,55 +25,64 @@ RR_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx
 #include "engine/kernel/amx_emulated.h"
 #endif
 
+#include "engine/kernel/load_avx512.h"
+
+#include "engine/kernel/amx_panel.h"
+
 #define ROWS RR_TILE_ROWS
-#define DEPTH 32         /* of K in a tile */
-#define BOTH (2 * ROWS)  /* rows of W in a panel, and of x used at once */
-#define CHUNK 512        /* of K turned at once */
-#define TILE (ROWS * 16) /* words */
+#define BOTH (2 * ROWS)    /* rows of W in a panel, and of x used at once */
+#define STRIP 512          /* rows of x whose sums are kept, */
+#define BLOCK 256          /* and of W */
+#define SMALL (1 << 18)    /* numbers of x that the second-level cache holds beside them */
+#define TILE (ROWS * 16)   /* words */
+#define PANEL (CHUNK / DEPTH * 2 * TILE)
+_Static_assert((PANEL + 4 * TILE + STRIP * BLOCK) * sizeof(float) + 64 <= RR_TILE_SCRATCH,
+               "a panel, sums and alignment");
 
 /* What compilers believe about the memory that tile instructions touch differs: they shall believe
  * that it is all of it. */
 #define barrier() __asm__ __volatile__("" ::: "memory")
 
-/* 32 numbers as bfloat16, the nearest, half to even. */
-RR_INLINE __m512i bfloats(__m512 low, __m512 high)
+/* ---- rows of x ---- */
+
+/* Sixteen words of every one of sixteen rows: as columns. */
+RR_INLINE void put_turned(uint32_t *out, __m512i *words)
 {
-    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+    __m512 t[ROWS];
+    for (int r = 0; r < ROWS; r++)
+        t[r] = _mm512_castsi512_ps(words[r]);
+    transpose(t);
+    for (int r = 0; r < ROWS; r++)
+        _mm512_storeu_ps(out + r * ROWS, t[r]);
 }
 
-RR_INLINE __m512 floats(__m256i v)
+/* Rows i .. i + n - 1, i a multiple of ROWS; those behind them in the last group become zeros. */
+static void pairs(uint32_t *out, const struct rr_rows *x, int i, int n, int parts)
 {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16));
-}
-
-/* 32 numbers, and what is left of them. */
-RR_INLINE void split(__m512i *large, __m512i *small, const float *x)
-{
-    const __m512 low = _mm512_loadu_ps(x), high = _mm512_loadu_ps(x + 16);
-    *large = bfloats(low, high);
-    *small = bfloats(_mm512_sub_ps(low, floats(_mm512_castsi512_si256(*large))),
-                     _mm512_sub_ps(high, floats(_mm512_extracti64x4_epi64(*large, 1))));
-}
-
-static void pairs(uint32_t *out, int i, const float *x, int k)
-{
-    const size_t cols = rr_tile_cols(k);
-    out += (size_t)(i / ROWS) * cols * ROWS + (size_t)(i % ROWS);
-    for (size_t d = 0; d < cols; d += DEPTH, out += 2 * TILE) {
-        float part[DEPTH] = {0};
-        uint32_t words[2][DEPTH / 2];
-        __m512i large, small;
-        const size_t n = (size_t)k - d < DEPTH ? (size_t)k - d : DEPTH;
-        memcpy(part, x + d, n * sizeof *x);
-        split(&large, &small, part);
-        _mm512_storeu_si512(words[0], large);
-        _mm512_storeu_si512(words[1], small);
-        for (int w = 0; w < DEPTH / 2; w++) {
-            out[w * ROWS] = words[0][w];
-            out[TILE + w * ROWS] = words[1][w];
+    const size_t plane = rr_tile_cols(x->n_cols) / 2 * ROWS, stride = rr_tile_stride(x->n_cols);
+    for (int end = i + n; i < end; i += ROWS) {
+        uint32_t *to = out + (size_t)(i / ROWS) * stride;
+        for (int k = 0; k < x->n_cols; k += DEPTH, to += TILE) {
+            const int left = x->n_cols - k;
+            const __mmask16 low = tail_mask(left), high = left > 16 ? tail_mask(left - 16) : 0;
+            __m512i large[ROWS], small[ROWS];
+            for (int r = 0; r < ROWS; r++) {
+                const float *from = x->x + (size_t)(i + r) * x->ld + k;
+                const bool some = i + r < end;
+                const __m512 a = _mm512_maskz_loadu_ps(some ? low : 0, some ? from : x->x),
+                             b = _mm512_maskz_loadu_ps(some ? high : 0, some ? from + 16 : x->x);
+                large[r] = bfloats(a, b);
+                if (parts > 1)
+                    small[r] = rests(a, b, large[r]);
+            }
+            put_turned(to, large);
+            if (parts > 1)
+                put_turned(to + plane, small);
         }
     }
 }
+
+/* ---- rows of W ---- */
 
 /* Products of one tile of W and one of x: of the large parts; with x's small one; with W's. */
 static int products_of(enum rr_type type)
@@ -80,34 +90,42 @@ static int products_of(enum rr_type type)
     return type == RR_TYPE_F16 ? 3 : type == RR_TYPE_BF16 ? 2 : 1;
 }
 
-/* Tiles of W for DEPTH columns. */
-static size_t tiles_of(enum rr_type type)
-{
-    return type == RR_TYPE_F16 ? 4 : 2;
-}
-
-/* Columns k0 .. of BOTH rows of W from j on, by tiles: panel[cols / DEPTH][BOTH][DEPTH], for F16
- * the small parts behind each. */
+/* n columns of BOTH rows of W from column k0 of row j on, by tiles: panel[DEPTH of them][BOTH]
+ * [DEPTH], the small parts of F16 behind each. */
 static void fill_panel(uint32_t *panel, const struct rr_gemm *g, int j, int k0, int n)
 {
-    const size_t at = rr_row_bytes(g->type, (size_t)k0), step = tiles_of(g->type) * TILE;
+    const size_t at = rr_row_bytes(g->type, (size_t)k0), tiles = 2 * TILE * sizeof *panel,
+                 step = g->type == RR_TYPE_F16 ? 2 * tiles : tiles;
     for (int r = 0; r < BOTH; r++) {
-        float part[CHUNK];
-        const int cols = (int)rr_tile_cols(n);
         const unsigned char *row = rr_gemm_row(g, j + r) + at;
-        uint32_t *out = panel + r * (DEPTH / 2);
-        g->table->row_f32[g->type](part, row, n);
-        for (int d = n; d < cols; d++)
-            part[d] = 0;
-        for (int d = 0; d < cols; d += DEPTH, out += step) {
-            __m512i large, small;
-            split(&large, &small, part + d);
-            _mm512_storeu_si512(out, large);
-            if (g->type == RR_TYPE_F16)
-                _mm512_storeu_si512(out + 2 * TILE, small);
+        unsigned char *out = (unsigned char *)(panel + r * (DEPTH / 2));
+        switch (g->type) {
+        case RR_TYPE_Q8_0:
+            q8_0_row(out, step, row, n);
+            break;
+        case RR_TYPE_Q4_0:
+            q4_0_row(out, step, row, n);
+            break;
+        case RR_TYPE_Q4_K:
+            q4_k_row(out, step, row, n);
+            break;
+        case RR_TYPE_Q6_K:
+            q6_k_row(out, step, row, n);
+            break;
+        case RR_TYPE_F16:
+            half_row(out, step, tiles, row, n, RR_TYPE_F16);
+            break;
+        case RR_TYPE_BF16:
+            half_row(out, step, 0, row, n, RR_TYPE_BF16);
+            break;
+        default:
+            any_row(out, step, row, n, g->table, g->type);
+            break;
         }
     }
 }
+
+/* ---- tiles ---- */
 
 RR_INLINE void zero_sums(void)
 {
@@ -119,41 +137,113 @@ RR_INLINE void zero_sums(void)
 
 /* Tiles of sums: 0 and 1 are the first ROWS rows of W with x's first and second ROWS rows, 2 and 3
  * the others. second: from the first rows of x to the second; 0: there are none. */
-RR_INLINE void load_weights(const uint32_t *panel)
+/* x comes from the second-level cache and is not to push W's panel out of the first. */
+RR_INLINE void load_rows(const uint32_t *x, size_t second)
+{
+    _tile_stream_loadd(6, x, 64);
+    if (second)
+        _tile_stream_loadd(7, x + second, 64);
+}
+
+RR_INLINE void add_product(const uint32_t *panel, size_t second)
 {
     _tile_loadd(4, panel, 64);
-    _tile_loadd(5, panel + TILE, 64);
-}
-
-RR_INLINE void add_product(const uint32_t *x, size_t second)
-{
-    _tile_loadd(6, x, 64);
     _tile_dpbf16ps(0, 4, 6);
-    _tile_dpbf16ps(2, 5, 6);
-    if (second) {
-        _tile_loadd(7, x + second, 64);
+    if (second)
         _tile_dpbf16ps(1, 4, 7);
+    _tile_loadd(5, panel + TILE, 64);
+    _tile_dpbf16ps(2, 5, 6);
+    if (second)
         _tile_dpbf16ps(3, 5, 7);
-    }
 }
 
-RR_INLINE void add_products(const uint32_t *panel, const uint32_t *x, size_t second, int depths,
-                            int products)
+/* Memory that is wanted soon, a few lines of the cache at each step, or they would hold up what is
+ * wanted now: `bytes` from each of rows that lie ld apart. */
+struct ahead {
+    const char *row;
+    size_t ld, bytes, at;
+    int n, each; /* lines left; lines a step */
+};
+
+static struct ahead look_ahead(const void *row, size_t ld, size_t bytes, int n_rows)
 {
-    barrier();
-    for (int d = 0; d < depths; d++, x += 2 * TILE) {
-        load_weights(panel);
-        add_product(x, second);
-        if (products > 1)
-            add_product(x + TILE, second);
-        panel += 2 * TILE;
-        if (products > 2) {
-            load_weights(panel);
-            add_product(x, second);
-            panel += 2 * TILE;
+    struct ahead a = {.row = row, .ld = ld, .bytes = bytes};
+    a.n = n_rows > 0 ? n_rows * (int)((bytes + 63) / 64) : 0;
+    a.each = (a.n + CHUNK / DEPTH - 1) / (CHUNK / DEPTH);
+    return a;
+}
+
+RR_INLINE void ask(struct ahead *a)
+{
+    for (int i = 0; i < a->each && a->n > 0; i++, a->n--) {
+        _mm_prefetch(a->row + a->at, _MM_HINT_T1);
+        a->at += 64;
+        if (a->at >= a->bytes) {
+            a->at = 0;
+            a->row += a->ld;
         }
     }
+}
+
+/* A part of W's columns with a pair of tiles of x's rows. */
+struct part {
+    const uint32_t *panel, *x;
+    size_t second, plane; /* from x's rows to the next; from its large parts to the small ones */
+    int depths;
+    struct ahead weights, outputs;
+};
+
+RR_INLINE void add_products(struct part *p, int products)
+{
+    const uint32_t *panel = p->panel, *x = p->x;
+    barrier();
+    for (int d = 0; d < p->depths; d++, x += TILE) {
+        load_rows(x, p->second);
+        add_product(panel, p->second);
+        ask(&p->weights);
+        if (products > 2)
+            add_product(panel + 2 * TILE, p->second);
+        if (products > 1) {
+            load_rows(x + p->plane, p->second);
+            add_product(panel, p->second);
+        }
+        ask(&p->outputs);
+        panel += (products > 2 ? 4 : 2) * TILE;
+    }
     barrier(); /* nor may what is put there next overtake the loads */
+}
+
+static void add_rows(struct part *p, enum rr_type type)
+{
+    switch (products_of(type)) {
+    case 1:
+        add_products(p, 1);
+        return;
+    case 2:
+        add_products(p, 2);
+        return;
+    default:
+        add_products(p, 3);
+        return;
+    }
+}
+
+RR_INLINE void load_sums(const float *sums)
+{
+    barrier();
+    _tile_stream_loadd(0, sums, 64);
+    _tile_stream_loadd(1, sums + TILE, 64);
+    _tile_stream_loadd(2, sums + 2 * TILE, 64);
+    _tile_stream_loadd(3, sums + 3 * TILE, 64);
+}
+
+RR_INLINE void store_sums(float *sums)
+{
+    _tile_stored(0, sums, 64);
+    _tile_stored(1, sums + TILE, 64);
+    _tile_stored(2, sums + 2 * TILE, 64);
+    _tile_stored(3, sums + 3 * TILE, 64);
+    barrier();
 }
 
 /* Sums[ROWS of W][ROWS of x] to the outputs from j on of n rows of x. */
@@ -162,46 +252,23 @@ static void put_sums(const struct rr_gemm *g, const float *sums, int j, int i, i
     const int left = g->n - j;
     if (left <= 0 || n <= 0)
         return;
-    const __mmask16 mask = left >= ROWS ? (__mmask16)0xFFFF : (__mmask16)((1u << left) - 1u);
-    const __m512i column =
-        _mm512_mullo_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
-                           _mm512_set1_epi32(ROWS));
+    const __mmask16 mask = tail_mask(left);
+    __m512 t[ROWS];
+    for (int r = 0; r < ROWS; r++)
+        t[r] = _mm512_loadu_ps(sums + r * ROWS);
+    transpose(t);
     for (int r = 0; r < n && r < ROWS; r++)
-        _mm512_mask_storeu_ps(g->y + (size_t)(i + r) * g->ldy + j, mask,
-                              _mm512_i32gather_ps(column, sums + r, sizeof(float)));
+        _mm512_mask_storeu_ps(g->y + (size_t)(i + r) * g->ldy + j, mask, t[r]);
 }
 
 static void put_all(const struct rr_gemm *g, float *sums, int j, int i)
 {
+    store_sums(sums);
     const int n = g->m - i;
-    _tile_stored(0, sums, 64);
-    _tile_stored(1, sums + TILE, 64);
-    _tile_stored(2, sums + 2 * TILE, 64);
-    _tile_stored(3, sums + 3 * TILE, 64);
-    barrier();
     put_sums(g, sums, j, i, n);
     put_sums(g, sums + TILE, j, i + ROWS, n - ROWS);
     put_sums(g, sums + 2 * TILE, j + ROWS, i, n);
     put_sums(g, sums + 3 * TILE, j + ROWS, i + ROWS, n - ROWS);
-}
-
-/* All of W's columns from k0 on, n of them, that are in the panel, with x's rows from i on. */
-static void add_rows(const struct rr_gemm *g, const uint32_t *panel, int i, int k0, int n)
-{
-    const size_t part = rr_tile_cols(g->k) * ROWS, second = g->m - i > ROWS ? part : 0;
-    const uint32_t *x = g->xq.pairs + (size_t)(i / ROWS) * part + (size_t)k0 * ROWS;
-    const int depths = (int)(rr_tile_cols(n) / DEPTH);
-    switch (products_of(g->type)) {
-    case 1:
-        add_products(panel, x, second, depths, 1);
-        return;
-    case 2:
-        add_products(panel, x, second, depths, 2);
-        return;
-    default:
-        add_products(panel, x, second, depths, 3);
-        return;
-    }
 }
 
 /* Eight tiles of 16 rows of 64 bytes. */
@@ -220,29 +287,70 @@ static void configure(void)
     _tile_loadconfig(&config);
 }
 
-static void gemm_tiles(const struct rr_gemm *g, void *scratch)
+/* What the panel of n columns from k0 on, of rows j .. of W, is multiplied with: x's rows from i on,
+ * of i0 .. end - 1. Those of W that the next panel is made of are shared out among all of these. */
+static struct part part_of(const struct rr_gemm *g, const uint32_t *panel, int j, int k0, int n,
+                           const int rows[3])
 {
-    float *sums = (float *)(void *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
-    uint32_t *panel = (uint32_t *)(void *)(sums + 4 * TILE);
-    configure();
-    for (int j = 0; j < g->n; j += BOTH) {
-        const bool once = g->m <= BOTH; /* the panel: a part of K is enough */
-        zero_sums();
-        for (int k0 = 0; k0 < g->k; k0 += CHUNK) {
-            const int n = g->k - k0 < CHUNK ? g->k - k0 : CHUNK;
-            fill_panel(once ? panel : panel + (size_t)k0 / DEPTH * tiles_of(g->type) * TILE, g, j,
-                       k0, n);
-            if (once)
-                add_rows(g, panel, 0, k0, n);
-        }
-        for (int i = 0; i < g->m; i += BOTH) {
-            if (!once) {
-                zero_sums();
-                add_rows(g, panel, i, 0, g->k);
+    const int i = rows[0], groups = (rows[2] - rows[1] + BOTH - 1) / BOTH,
+              each = (BOTH + groups - 1) / groups, first = (i - rows[1]) / BOTH * each;
+    const size_t stride = rr_tile_stride(g->k), at = rr_row_bytes(g->type, (size_t)k0);
+    struct part p = {.panel = panel,
+                     .x = g->xq.pairs + (size_t)(i / ROWS) * stride + (size_t)k0 / 2 * ROWS,
+                     .second = g->m - i > ROWS ? stride : 0,
+                     .plane = rr_tile_cols(g->k) / 2 * ROWS,
+                     .depths = (n + DEPTH - 1) / DEPTH};
+    if (!g->rows)
+        p.weights = look_ahead((const char *)g->w +
+                                   (size_t)(j + BOTH + first) * g->row_bytes + at,
+                               g->row_bytes, rr_row_bytes(g->type, (size_t)n),
+                               (first + each < BOTH ? first + each : BOTH) - first);
+    if (k0 + n == g->k)
+        p.outputs = look_ahead(g->y + (size_t)i * g->ldy + j, g->ldy * sizeof *g->y,
+                               BOTH * sizeof *g->y, g->m - i < BOTH ? g->m - i : BOTH);
+    return p;
+}
+
+/* Rows i0 .. end - 1 of x with rows j0 .. j1 - 1 of W: at most STRIP and BLOCK. A part of x's
+ * columns is used by all rows of W while it is in the second-level cache, and the panel, of BOTH
+ * rows of W, by all rows of x while it is in the first; so the sums come and go. */
+static void block(const struct rr_gemm *g, uint32_t *panel, int i0, int end, int j0, int j1)
+{
+    float *result = (float *)(void *)(panel + PANEL), *sums = result + 4 * TILE;
+    const int chunk = g->type == RR_TYPE_F16 ? CHUNK / 2 : CHUNK;
+    const size_t row = (size_t)(end - i0 + BOTH - 1) / BOTH * 4 * TILE;
+    const bool stay = end - i0 <= BOTH && j1 - j0 <= BOTH; /* in their registers */
+    for (int k0 = 0; k0 < g->k; k0 += chunk) {
+        const int n = g->k - k0 < chunk ? g->k - k0 : chunk;
+        for (int j = j0; j < j1; j += BOTH) {
+            float *own = sums + (size_t)(j - j0) / BOTH * row;
+            fill_panel(panel, g, j, k0, n);
+            for (int i = i0; i < end; i += BOTH, own += 4 * TILE) {
+                struct part p = part_of(g, panel, j, k0, n, (const int[]){i, i0, end});
+                if (k0 == 0)
+                    zero_sums();
+                else if (!stay)
+                    load_sums(own);
+                add_rows(&p, g->type);
+                if (k0 + n == g->k)
+                    put_all(g, result, j, i);
+                else if (!stay)
+                    store_sums(own);
             }
-            put_all(g, sums, j, i);
         }
     }
+}
+
+static void gemm_tiles(const struct rr_gemm *g, void *scratch)
+{
+    uint32_t *panel = (uint32_t *)(void *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
+    /* Where all of x stays in the cache, W is read row by row. */
+    const int rows = (size_t)g->m * (size_t)g->k <= SMALL ? BOTH : BLOCK;
+    configure();
+    for (int i = 0; i < g->m; i += STRIP)
+        for (int j = 0; j < g->n; j += rows)
+            block(g, panel, i, g->m - i < STRIP ? g->m : i + STRIP, j,
+                  g->n - j < rows ? g->n : j + rows);
     _tile_release();
 }
 
@@ -270,24 +378,24 @@ static void row_of_floats(float *y, const void *w, int k)
 /* Small whole numbers, which every step holds exactly. */
 bool rr_amx_works(void)
 {
-    uint32_t scratch[64 * DEPTH + 4 * TILE + 16] = {0}, x_pairs[2 * TILE];
-    float x[DEPTH], y[ROWS];
+    uint32_t scratch[PANEL + 4 * TILE + 16] = {0}, x_pairs[2 * TILE];
+    float x[ROWS][DEPTH], w[DEPTH], y[ROWS];
     struct rr_kernels k = {.row_f32 = {row_of_floats}};
     const struct rr_gemm g = {.y = y,
                               .ldy = 1,
                               .xq = {.pairs = x_pairs},
-                              .w = x,
+                              .w = w,
                               .table = &k,
                               .m = ROWS,
                               .n = 1,
                               .k = DEPTH};
     for (int i = 0; i < ROWS; i++) {
         for (int d = 0; d < DEPTH; d++)
-            x[d] = (float)((d * (i + 3)) % 13 - 5);
-        pairs(x_pairs, i, x, DEPTH);
+            x[i][d] = (float)((d * (i + 3)) % 13 - 5);
     }
     for (int d = 0; d < DEPTH; d++)
-        x[d] = (float)(d % 7 - 2);
+        w[d] = (float)(d % 7 - 2);
+    pairs(x_pairs, &(struct rr_rows){x[0], DEPTH, DEPTH}, 0, ROWS, 1);
     gemm_tiles(&g, scratch);
     for (int i = 0; i < ROWS; i++) {
         float sum = 0;
@@ -304,7 +412,7 @@ void rr_kernels_init_amx(struct rr_kernels *k)
     k->tiles = true;
     k->pairs = pairs;
     for (int t = RR_TYPE_F32 + 1; t < RR_TYPE_COUNT; t++) {
-        k->prepared[t] = true;
+        k->prepared[t] = products_of((enum rr_type)t) > 1 ? 2 : 1;
         k->gemm[t] = gemm_tiles;
     }
 }

@@ -1,0 +1,140 @@
+/* Rows of W as bfloat16, for kernel_amx.c: what every stored type becomes, rounded to nearest even
+ * from its float32. Included inside its target region, behind load_avx512.h. */
+
+#define DEPTH 32                 /* of K in a tile */
+#define CHUNK 512                /* of K in a panel */
+
+/* 32 numbers as bfloat16. */
+RR_INLINE __m512i bfloats(__m512 low, __m512 high)
+{
+    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+}
+
+RR_INLINE __m512 floats(__m256i v)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16));
+}
+
+/* What bfloat16 leaves of 32 numbers. */
+RR_INLINE __m512i rests(__m512 low, __m512 high, __m512i large)
+{
+    return bfloats(_mm512_sub_ps(low, floats(_mm512_castsi512_si256(large))),
+                   _mm512_sub_ps(high, floats(_mm512_extracti64x4_epi64(large, 1))));
+}
+
+RR_INLINE void put32(unsigned char *out, __m512 low, __m512 high)
+{
+    _mm512_storeu_si512(out, bfloats(low, high));
+}
+
+/* The 16-bit scale that a block begins with. */
+RR_INLINE __m512 scale_at(const unsigned char *p)
+{
+    uint16_t half;
+    memcpy(&half, p, sizeof half);
+    return _mm512_cvtph_ps(_mm256_set1_epi16((short)half));
+}
+
+RR_INLINE void q8_0_row(unsigned char *out, size_t step, const unsigned char *p, int n)
+{
+    for (int k = 0; k < n; k += DEPTH, out += step, p += sizeof(struct rr_block_q8_0)) {
+        const __m512 d = scale_at(p);
+        put32(out, int8_16(load128(p + 2), d), int8_16(load128(p + 18), d));
+    }
+}
+
+/* The numbers of four bits: a block's sixteen values, and in every word of `at` the number of one
+ * of them (higher bits do not count). */
+RR_INLINE __m256i look_up16(__m512 values, __m256i at)
+{
+    return _mm256_permutexvar_epi16(at, (__m256i)_mm512_cvtneps_pbh(values));
+}
+
+RR_INLINE __m512i look_up32(__m512 values, __m512i at)
+{
+    const __m512i once = _mm512_castsi256_si512((__m256i)_mm512_cvtneps_pbh(values));
+    return _mm512_permutexvar_epi16(at, _mm512_inserti64x4(once, _mm512_castsi512_si256(once), 1));
+}
+
+RR_INLINE __m512 sixteen(int first)
+{
+    return _mm512_cvtepi32_ps(_mm512_add_epi32(
+        _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
+        _mm512_set1_epi32(first)));
+}
+
+RR_INLINE void q4_0_row(unsigned char *out, size_t step, const unsigned char *p, int n)
+{
+    const __m512 numbers = sixteen(-8);
+    for (int k = 0; k < n; k += DEPTH, out += step, p += sizeof(struct rr_block_q4_0)) {
+        const __m512 values = _mm512_mul_ps(numbers, scale_at(p));
+        const __m256i q = _mm256_cvtepu8_epi16(load128(p + 2));
+        _mm256_storeu_si256((__m256i *)(void *)out, look_up16(values, q));
+        _mm256_storeu_si256((__m256i *)(void *)(out + 32),
+                            look_up16(values, _mm256_srli_epi16(q, 4)));
+    }
+}
+
+RR_INLINE void q4_k_row(unsigned char *out, size_t step, const unsigned char *p, int n)
+{
+    const __m512 numbers = sixteen(0);
+    for (int k = 0; k < n; k += RR_QK_K, p += sizeof(struct rr_block_q4_k)) {
+        int8_t packed[2][8];
+        float scale[8], least[8];
+        rr_k4_scales(packed[0], packed[1], p + 4);
+        _mm256_storeu_ps(scale, _mm256_mul_ps(_mm512_castps512_ps256(block_scale(p)),
+                                              _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(
+                                                  _mm_loadl_epi64((const void *)packed[0])))));
+        _mm256_storeu_ps(least, _mm256_mul_ps(_mm512_castps512_ps256(block_scale(p + 2)),
+                                              _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(
+                                                  _mm_loadl_epi64((const void *)packed[1])))));
+        for (int j = 0; j < 8; j += 2, out += 2 * step) {
+            const __m512i q = _mm512_cvtepu8_epi16(load256(p + 16 + 16 * j));
+            for (int h = 0; h < 2; h++) {
+                const __m512 values =
+                    _mm512_sub_ps(_mm512_mul_ps(numbers, _mm512_set1_ps(scale[j + h])),
+                                  _mm512_set1_ps(least[j + h]));
+                _mm512_storeu_si512(out + (size_t)h * step,
+                                    look_up32(values, h ? _mm512_srli_epi16(q, 4) : q));
+            }
+        }
+    }
+}
+
+RR_INLINE void q6_k_row(unsigned char *out, size_t step, const unsigned char *p, int n)
+{
+    for (int k = 0; k < n; k += DEPTH, out += step) {
+        __m512 v[2];
+        load32(v, p, k, RR_TYPE_Q6_K);
+        put32(out, v[0], v[1]);
+    }
+}
+
+/* bfloat16 as it is; of F16 `rest` bytes behind each part what is left of it. */
+RR_INLINE void half_row(unsigned char *out, size_t step, size_t rest, const unsigned char *p, int n,
+                        enum rr_type type)
+{
+    for (int k = 0; k < n; k += DEPTH, out += step, p += 2 * DEPTH) {
+        const __mmask32 mask = n - k < DEPTH ? (1u << (n - k)) - 1u : 0xFFFFFFFFu;
+        const __m512i v = _mm512_maskz_loadu_epi16(mask, p);
+        if (type == RR_TYPE_BF16) {
+            _mm512_storeu_si512(out, v);
+            continue;
+        }
+        const __m512 low = _mm512_cvtph_ps(_mm512_castsi512_si256(v)),
+                     high = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(v, 1));
+        const __m512i large = bfloats(low, high);
+        _mm512_storeu_si512(out, large);
+        _mm512_storeu_si512(out + rest, rests(low, high, large));
+    }
+}
+
+/* Of the other types, by way of float32. */
+RR_INLINE void any_row(unsigned char *out, size_t step, const unsigned char *p, int n,
+                       const struct rr_kernels *k, enum rr_type type)
+{
+    float part[CHUNK];
+    k->row_f32[type](part, p, n);
+    for (int i = 0; i < n; i += DEPTH, out += step)
+        put32(out, _mm512_loadu_ps(part + i), _mm512_loadu_ps(part + i + 16));
+}
