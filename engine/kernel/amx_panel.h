@@ -35,12 +35,12 @@ RR_INLINE __m512 scale_at(const unsigned char *p)
     return _mm512_cvtph_ps(_mm256_set1_epi16((short)half));
 }
 
-RR_INLINE void q8_0_row(unsigned char *out, size_t step, const unsigned char *p, int n)
+/* ---- one block, or DEPTH numbers, of a row: tiles are `step` bytes apart ---- */
+
+RR_INLINE void q8_0_unit(unsigned char *out, const unsigned char *p)
 {
-    for (int k = 0; k < n; k += DEPTH, out += step, p += sizeof(struct rr_block_q8_0)) {
-        const __m512 d = scale_at(p);
-        put32(out, int8_16(load128(p + 2), d), int8_16(load128(p + 18), d));
-    }
+    const __m512 d = scale_at(p);
+    put32(out, int8_16(load128(p + 2), d), int8_16(load128(p + 18), d));
 }
 
 /* The numbers of four bits: a block's sixteen values, and in every word of `at` the number of one
@@ -63,78 +63,135 @@ RR_INLINE __m512 sixteen(int first)
         _mm512_set1_epi32(first)));
 }
 
-RR_INLINE void q4_0_row(unsigned char *out, size_t step, const unsigned char *p, int n)
+RR_INLINE void q4_0_unit(unsigned char *out, const unsigned char *p)
 {
-    const __m512 numbers = sixteen(-8);
-    for (int k = 0; k < n; k += DEPTH, out += step, p += sizeof(struct rr_block_q4_0)) {
-        const __m512 values = _mm512_mul_ps(numbers, scale_at(p));
-        const __m256i q = _mm256_cvtepu8_epi16(load128(p + 2));
-        _mm256_storeu_si256((__m256i *)(void *)out, look_up16(values, q));
-        _mm256_storeu_si256((__m256i *)(void *)(out + 32),
-                            look_up16(values, _mm256_srli_epi16(q, 4)));
-    }
+    const __m512 values = _mm512_mul_ps(sixteen(-8), scale_at(p));
+    const __m256i q = _mm256_cvtepu8_epi16(load128(p + 2));
+    _mm256_storeu_si256((__m256i *)(void *)out, look_up16(values, q));
+    _mm256_storeu_si256((__m256i *)(void *)(out + 32), look_up16(values, _mm256_srli_epi16(q, 4)));
 }
 
-RR_INLINE void q4_k_row(unsigned char *out, size_t step, const unsigned char *p, int n)
+/* Eight small numbers, times what a block has for all of them. */
+RR_INLINE void scale_eight(float *out, const unsigned char *of_all, const int8_t *numbers)
 {
-    const __m512 numbers = sixteen(0);
-    for (int k = 0; k < n; k += RR_QK_K, p += sizeof(struct rr_block_q4_k)) {
-        int8_t packed[2][8];
-        float scale[8], least[8];
-        rr_k4_scales(packed[0], packed[1], p + 4);
-        _mm256_storeu_ps(scale, _mm256_mul_ps(_mm512_castps512_ps256(block_scale(p)),
-                                              _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(
-                                                  _mm_loadl_epi64((const void *)packed[0])))));
-        _mm256_storeu_ps(least, _mm256_mul_ps(_mm512_castps512_ps256(block_scale(p + 2)),
-                                              _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(
-                                                  _mm_loadl_epi64((const void *)packed[1])))));
-        for (int j = 0; j < 8; j += 2, out += 2 * step) {
-            const __m512i q = _mm512_cvtepu8_epi16(load256(p + 16 + 16 * j));
-            for (int h = 0; h < 2; h++) {
-                const __m512 values =
-                    _mm512_sub_ps(_mm512_mul_ps(numbers, _mm512_set1_ps(scale[j + h])),
-                                  _mm512_set1_ps(least[j + h]));
-                _mm512_storeu_si512(out + (size_t)h * step,
-                                    look_up32(values, h ? _mm512_srli_epi16(q, 4) : q));
-            }
+    const __m256i eight = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)numbers));
+    _mm256_storeu_ps(out, _mm256_mul_ps(_mm512_castps512_ps256(block_scale(of_all)),
+                                        _mm256_cvtepi32_ps(eight)));
+}
+
+RR_INLINE void q4_k_unit(unsigned char *out, size_t step, const unsigned char *p)
+{
+    int8_t packed[2][8];
+    float scale[8], least[8];
+    rr_k4_scales(packed[0], packed[1], p + 4);
+    scale_eight(scale, p, packed[0]);
+    scale_eight(least, p + 2, packed[1]);
+    for (int j = 0; j < 8; j += 2, out += 2 * step) {
+        const __m512i q = _mm512_cvtepu8_epi16(load256(p + 16 + 16 * j));
+        for (int h = 0; h < 2; h++) {
+            const __m512 values =
+                _mm512_sub_ps(_mm512_mul_ps(sixteen(0), _mm512_set1_ps(scale[j + h])),
+                              _mm512_set1_ps(least[j + h]));
+            _mm512_storeu_si512(out + (size_t)h * step,
+                                look_up32(values, h ? _mm512_srli_epi16(q, 4) : q));
         }
     }
 }
 
-RR_INLINE void q6_k_row(unsigned char *out, size_t step, const unsigned char *p, int n)
+RR_INLINE void q6_k_unit(unsigned char *out, size_t step, const unsigned char *p)
 {
-    for (int k = 0; k < n; k += DEPTH, out += step) {
+    for (int k = 0; k < RR_QK_K; k += DEPTH, out += step) {
         __m512 v[2];
         load32(v, p, k, RR_TYPE_Q6_K);
         put32(out, v[0], v[1]);
     }
 }
 
-/* bfloat16 as it is; of F16 `rest` bytes behind each part what is left of it. */
-RR_INLINE void half_row(unsigned char *out, size_t step, size_t rest, const unsigned char *p, int n,
-                        enum rr_type type)
+/* The first n numbers, and zeros: bfloat16 as it is; of F16 `rest` bytes behind what is left of
+ * it. */
+RR_INLINE void half_unit(unsigned char *out, size_t rest, const unsigned char *p, int n,
+                         enum rr_type type)
 {
-    for (int k = 0; k < n; k += DEPTH, out += step, p += 2 * DEPTH) {
-        const __mmask32 mask = n - k < DEPTH ? (1u << (n - k)) - 1u : 0xFFFFFFFFu;
-        const __m512i v = _mm512_maskz_loadu_epi16(mask, p);
-        if (type == RR_TYPE_BF16) {
-            _mm512_storeu_si512(out, v);
-            continue;
-        }
-        const __m512 low = _mm512_cvtph_ps(_mm512_castsi512_si256(v)),
-                     high = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(v, 1));
-        const __m512i large = bfloats(low, high);
-        _mm512_storeu_si512(out, large);
-        _mm512_storeu_si512(out + rest, rests(low, high, large));
+    const __mmask32 mask = n < DEPTH ? (1u << n) - 1u : 0xFFFFFFFFu;
+    const __m512i v = _mm512_maskz_loadu_epi16(mask, p);
+    if (type == RR_TYPE_BF16) {
+        _mm512_storeu_si512(out, v);
+        return;
     }
+    const __m512 low = _mm512_cvtph_ps(_mm512_castsi512_si256(v)),
+                 high = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(v, 1));
+    const __m512i large = bfloats(low, high);
+    _mm512_storeu_si512(out, large);
+    _mm512_storeu_si512(out + rest, rests(low, high, large));
 }
 
 /* Of the other types, by way of float32. */
-RR_INLINE void any_row(unsigned char *out, size_t step, const unsigned char *p, int n,
-                       const struct rr_kernels *k, enum rr_type type)
+RR_INLINE void any_unit(unsigned char *out, size_t step, const unsigned char *p, int n,
+                        const struct rr_gemm *g)
 {
-    float part[CHUNK];
-    k->row_f32[type](part, p, n);
+    float part[RR_QK_K];
+    g->table->row_f32[g->type](part, p, n);
     for (int i = 0; i < n; i += DEPTH, out += step)
         put32(out, _mm512_loadu_ps(part + i), _mm512_loadu_ps(part + i + 16));
+}
+
+/* ---- a panel ---- */
+
+#define TILE (RR_TILE_ROWS * 16) /* words */
+#define BOTH (2 * RR_TILE_ROWS)  /* rows of W in a panel, and of x used at once */
+
+/* Columns k0 .. k0 + n - 1 of rows j .. of W, becoming panel[DEPTH of them][BOTH][DEPTH], the small
+ * parts of F16 behind each: row by row, in units, so that it can be done in passing. */
+struct fill {
+    const struct rr_gemm *g;
+    uint32_t *panel;
+    int j, k0, n, unit; /* columns of a unit */
+    size_t unit_bytes;
+    /* From here on: where it is. */
+    int row, column;
+    const unsigned char *from;
+    unsigned char *to;
+    ptrdiff_t ahead; /* from what is read to what the panel after this one is made of */
+};
+
+RR_INLINE int unit_of(enum rr_type type)
+{
+    const int block = rr_type_info(type)->block;
+    return block < DEPTH ? DEPTH : block;
+}
+
+static void fill_row(struct fill *f, int row)
+{
+    f->row = row;
+    f->column = 0;
+    f->from = rr_gemm_row(f->g, f->j + row) + rr_row_bytes(f->g->type, (size_t)f->k0);
+    f->to = (unsigned char *)(f->panel + row * (DEPTH / 2));
+}
+
+/* The next `units`, as far as there are any. */
+RR_INLINE void fill_units(struct fill *f, int units, enum rr_type type)
+{
+    const size_t tiles = 2 * TILE * sizeof *f->panel,
+                 step = type == RR_TYPE_F16 ? 2 * tiles : tiles;
+    for (; units > 0 && f->row < BOTH; units--) {
+        const unsigned char *p = f->from;
+        _mm_prefetch((const char *)p + f->ahead, _MM_HINT_T1);
+        if (type == RR_TYPE_Q8_0)
+            q8_0_unit(f->to, p);
+        else if (type == RR_TYPE_Q4_0)
+            q4_0_unit(f->to, p);
+        else if (type == RR_TYPE_Q4_K)
+            q4_k_unit(f->to, step, p);
+        else if (type == RR_TYPE_Q6_K)
+            q6_k_unit(f->to, step, p);
+        else if (type == RR_TYPE_F16 || type == RR_TYPE_BF16)
+            half_unit(f->to, tiles, p, f->n - f->column, type);
+        else
+            any_unit(f->to, step, p, f->unit, f->g);
+        f->column += f->unit;
+        f->from += f->unit_bytes;
+        f->to += (size_t)f->unit / DEPTH * step;
+        if (f->column >= f->n)
+            fill_row(f, f->row + 1);
+    }
 }

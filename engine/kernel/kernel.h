@@ -37,7 +37,7 @@ struct rr_quantised {
     uint32_t *pairs;
 };
 #define RR_TILE_ROWS 16
-#define RR_TILE_SCRATCH ((560u << 10) + 64) /* bytes, for any product there */
+#define RR_TILE_SCRATCH ((592u << 10) + 64) /* bytes, for any product there */
 /* K as tiles have it. */
 static inline size_t rr_tile_cols(int k)
 {

@@ -16,6 +16,7 @@
 
 #if RR_X86
 #include <immintrin.h>
+#include <limits.h>
 #include <string.h>
 #include "engine/kernel/k_scales.h"
 
@@ -30,14 +31,12 @@ RR_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx
 #include "engine/kernel/amx_panel.h"
 
 #define ROWS RR_TILE_ROWS
-#define BOTH (2 * ROWS)    /* rows of W in a panel, and of x used at once */
 #define STRIP 512          /* rows of x whose sums are kept, */
 #define BLOCK 256          /* and of W */
 #define SMALL (1 << 18)    /* numbers of x that the second-level cache holds beside them */
-#define TILE (ROWS * 16)   /* words */
 #define PANEL (CHUNK / DEPTH * 2 * TILE)
-_Static_assert((PANEL + 4 * TILE + STRIP * BLOCK) * sizeof(float) + 64 <= RR_TILE_SCRATCH,
-               "a panel, sums and alignment");
+_Static_assert((2 * PANEL + 4 * TILE + STRIP * BLOCK) * sizeof(float) + 64 <= RR_TILE_SCRATCH,
+               "panels, sums and alignment");
 
 /* What compilers believe about the memory that tile instructions touch differs: they shall believe
  * that it is all of it. */
@@ -82,50 +81,13 @@ static void pairs(uint32_t *out, const struct rr_rows *x, int i, int n, int part
     }
 }
 
-/* ---- rows of W ---- */
+/* ---- tiles ---- */
 
 /* Products of one tile of W and one of x: of the large parts; with x's small one; with W's. */
 static int products_of(enum rr_type type)
 {
     return type == RR_TYPE_F16 ? 3 : type == RR_TYPE_BF16 ? 2 : 1;
 }
-
-/* n columns of BOTH rows of W from column k0 of row j on, by tiles: panel[DEPTH of them][BOTH]
- * [DEPTH], the small parts of F16 behind each. */
-static void fill_panel(uint32_t *panel, const struct rr_gemm *g, int j, int k0, int n)
-{
-    const size_t at = rr_row_bytes(g->type, (size_t)k0), tiles = 2 * TILE * sizeof *panel,
-                 step = g->type == RR_TYPE_F16 ? 2 * tiles : tiles;
-    for (int r = 0; r < BOTH; r++) {
-        const unsigned char *row = rr_gemm_row(g, j + r) + at;
-        unsigned char *out = (unsigned char *)(panel + r * (DEPTH / 2));
-        switch (g->type) {
-        case RR_TYPE_Q8_0:
-            q8_0_row(out, step, row, n);
-            break;
-        case RR_TYPE_Q4_0:
-            q4_0_row(out, step, row, n);
-            break;
-        case RR_TYPE_Q4_K:
-            q4_k_row(out, step, row, n);
-            break;
-        case RR_TYPE_Q6_K:
-            q6_k_row(out, step, row, n);
-            break;
-        case RR_TYPE_F16:
-            half_row(out, step, tiles, row, n, RR_TYPE_F16);
-            break;
-        case RR_TYPE_BF16:
-            half_row(out, step, 0, row, n, RR_TYPE_BF16);
-            break;
-        default:
-            any_row(out, step, row, n, g->table, g->type);
-            break;
-        }
-    }
-}
-
-/* ---- tiles ---- */
 
 RR_INLINE void zero_sums(void)
 {
@@ -157,75 +119,32 @@ RR_INLINE void add_product(const uint32_t *panel, size_t second)
         _tile_dpbf16ps(3, 5, 7);
 }
 
-/* Memory that is wanted soon, a few lines of the cache at each step, or they would hold up what is
- * wanted now: `bytes` from each of rows that lie ld apart. */
-struct ahead {
-    const char *row;
-    size_t ld, bytes, at;
-    int n, each; /* lines left; lines a step */
-};
-
-static struct ahead look_ahead(const void *row, size_t ld, size_t bytes, int n_rows)
-{
-    struct ahead a = {.row = row, .ld = ld, .bytes = bytes};
-    a.n = n_rows > 0 ? n_rows * (int)((bytes + 63) / 64) : 0;
-    a.each = (a.n + CHUNK / DEPTH - 1) / (CHUNK / DEPTH);
-    return a;
-}
-
-RR_INLINE void ask(struct ahead *a)
-{
-    for (int i = 0; i < a->each && a->n > 0; i++, a->n--) {
-        _mm_prefetch(a->row + a->at, _MM_HINT_T1);
-        a->at += 64;
-        if (a->at >= a->bytes) {
-            a->at = 0;
-            a->row += a->ld;
-        }
-    }
-}
-
-/* A part of W's columns with a pair of tiles of x's rows. */
+/* A part of W's columns with two tiles of x's rows; in passing, a share of the next panel. */
 struct part {
     const uint32_t *panel, *x;
     size_t second, plane; /* from x's rows to the next; from its large parts to the small ones */
-    int depths;
-    struct ahead weights, outputs;
+    int depths, units;    /* of the next panel, at every depth */
+    struct fill *next;
 };
 
-RR_INLINE void add_products(struct part *p, int products)
+RR_INLINE void add_products(const struct part *p, enum rr_type type)
 {
     const uint32_t *panel = p->panel, *x = p->x;
+    const int products = products_of(type);
     barrier();
     for (int d = 0; d < p->depths; d++, x += TILE) {
         load_rows(x, p->second);
         add_product(panel, p->second);
-        ask(&p->weights);
         if (products > 2)
             add_product(panel + 2 * TILE, p->second);
         if (products > 1) {
             load_rows(x + p->plane, p->second);
             add_product(panel, p->second);
         }
-        ask(&p->outputs);
+        fill_units(p->next, p->units, type);
         panel += (products > 2 ? 4 : 2) * TILE;
     }
     barrier(); /* nor may what is put there next overtake the loads */
-}
-
-static void add_rows(struct part *p, enum rr_type type)
-{
-    switch (products_of(type)) {
-    case 1:
-        add_products(p, 1);
-        return;
-    case 2:
-        add_products(p, 2);
-        return;
-    default:
-        add_products(p, 3);
-        return;
-    }
 }
 
 RR_INLINE void load_sums(const float *sums)
@@ -287,72 +206,119 @@ static void configure(void)
     _tile_loadconfig(&config);
 }
 
-/* What the panel of n columns from k0 on, of rows j .. of W, is multiplied with: x's rows from i on,
- * of i0 .. end - 1. Those of W that the next panel is made of are shared out among all of these. */
-static struct part part_of(const struct rr_gemm *g, const uint32_t *panel, int j, int k0, int n,
-                           const int rows[3])
+/* The order of panels: for STRIP rows of x and BLOCK ones of W, a part of x's columns is used by all
+ * these rows of W while it is in the second-level cache, and the panel, of BOTH of them, by all these
+ * rows of x while it is in the first; so the sums come and go. */
+struct walk {
+    const struct rr_gemm *g;
+    int rows, chunk; /* of W: BLOCK or fewer; columns of a panel */
+    int i0, j0, k0, j;
+};
+
+static bool walk_on(struct walk *w)
 {
-    const int i = rows[0], groups = (rows[2] - rows[1] + BOTH - 1) / BOTH,
-              each = (BOTH + groups - 1) / groups, first = (i - rows[1]) / BOTH * each;
-    const size_t stride = rr_tile_stride(g->k), at = rr_row_bytes(g->type, (size_t)k0);
-    struct part p = {.panel = panel,
-                     .x = g->xq.pairs + (size_t)(i / ROWS) * stride + (size_t)k0 / 2 * ROWS,
-                     .second = g->m - i > ROWS ? stride : 0,
-                     .plane = rr_tile_cols(g->k) / 2 * ROWS,
-                     .depths = (n + DEPTH - 1) / DEPTH};
-    if (!g->rows)
-        p.weights = look_ahead((const char *)g->w +
-                                   (size_t)(j + BOTH + first) * g->row_bytes + at,
-                               g->row_bytes, rr_row_bytes(g->type, (size_t)n),
-                               (first + each < BOTH ? first + each : BOTH) - first);
-    if (k0 + n == g->k)
-        p.outputs = look_ahead(g->y + (size_t)i * g->ldy + j, g->ldy * sizeof *g->y,
-                               BOTH * sizeof *g->y, g->m - i < BOTH ? g->m - i : BOTH);
-    return p;
+    const struct rr_gemm *g = w->g;
+    w->j += BOTH;
+    if (w->j < g->n && w->j < w->j0 + w->rows)
+        return true;
+    w->j = w->j0;
+    w->k0 += w->chunk;
+    if (w->k0 < g->k)
+        return true;
+    w->k0 = 0;
+    w->j = w->j0 += w->rows;
+    if (w->j0 < g->n)
+        return true;
+    w->j = w->j0 = 0;
+    w->i0 += STRIP;
+    return w->i0 < g->m;
 }
 
-/* Rows i0 .. end - 1 of x with rows j0 .. j1 - 1 of W: at most STRIP and BLOCK. A part of x's
- * columns is used by all rows of W while it is in the second-level cache, and the panel, of BOTH
- * rows of W, by all rows of x while it is in the first; so the sums come and go. */
-static void block(const struct rr_gemm *g, uint32_t *panel, int i0, int end, int j0, int j1)
+static struct fill fill_of(const struct walk *w, uint32_t *panel)
 {
-    float *result = (float *)(void *)(panel + PANEL), *sums = result + 4 * TILE;
-    const int chunk = g->type == RR_TYPE_F16 ? CHUNK / 2 : CHUNK;
-    const size_t row = (size_t)(end - i0 + BOTH - 1) / BOTH * 4 * TILE;
-    const bool stay = end - i0 <= BOTH && j1 - j0 <= BOTH; /* in their registers */
-    for (int k0 = 0; k0 < g->k; k0 += chunk) {
-        const int n = g->k - k0 < chunk ? g->k - k0 : chunk;
-        for (int j = j0; j < j1; j += BOTH) {
-            float *own = sums + (size_t)(j - j0) / BOTH * row;
-            fill_panel(panel, g, j, k0, n);
-            for (int i = i0; i < end; i += BOTH, own += 4 * TILE) {
-                struct part p = part_of(g, panel, j, k0, n, (const int[]){i, i0, end});
-                if (k0 == 0)
-                    zero_sums();
-                else if (!stay)
-                    load_sums(own);
-                add_rows(&p, g->type);
-                if (k0 + n == g->k)
-                    put_all(g, result, j, i);
-                else if (!stay)
-                    store_sums(own);
-            }
-        }
+    const int unit = unit_of(w->g->type);
+    struct fill f = {.g = w->g,
+                     .panel = panel,
+                     .j = w->j,
+                     .k0 = w->k0,
+                     .unit = unit,
+                     .unit_bytes = rr_row_bytes(w->g->type, (size_t)unit)};
+    struct walk behind = *w;
+    f.n = w->g->k - w->k0 < w->chunk ? w->g->k - w->k0 : w->chunk;
+    fill_row(&f, 0);
+    if (walk_on(&behind) && !w->g->rows)
+        f.ahead = rr_gemm_row(w->g, behind.j) +
+                  rr_row_bytes(w->g->type, (size_t)behind.k0) - f.from;
+    return f;
+}
+
+/* A panel with all rows of x that are its, while the next one is filled. */
+RR_INLINE void use_panel(const struct walk *w, const uint32_t *panel, float *scratch,
+                         struct fill *next, enum rr_type type)
+{
+    const struct rr_gemm *g = w->g;
+    const int n = g->k - w->k0 < w->chunk ? g->k - w->k0 : w->chunk,
+              end = g->m - w->i0 < STRIP ? g->m : w->i0 + STRIP,
+              groups = (end - w->i0 + BOTH - 1) / BOTH, depths = (n + DEPTH - 1) / DEPTH,
+              units = BOTH * ((next->n + next->unit - 1) / next->unit);
+    const size_t stride = rr_tile_stride(g->k);
+    const bool stay = groups == 1 && w->rows == BOTH; /* the sums, in their registers */
+    float *sums = scratch + 4 * TILE + (size_t)(w->j - w->j0) / BOTH * (size_t)groups * 4 * TILE;
+    struct part p = {.panel = panel,
+                     .plane = rr_tile_cols(g->k) / 2 * ROWS,
+                     .depths = depths,
+                     .units = (units + groups * depths - 1) / (groups * depths),
+                     .next = next};
+    for (int i = w->i0; i < end; i += BOTH, sums += 4 * TILE) {
+        p.x = g->xq.pairs + (size_t)(i / ROWS) * stride + (size_t)w->k0 / 2 * ROWS;
+        p.second = g->m - i > ROWS ? stride : 0;
+        if (w->k0 == 0)
+            zero_sums();
+        else if (!stay)
+            load_sums(sums);
+        add_products(&p, type);
+        if (w->k0 + n == g->k)
+            put_all(g, scratch, w->j, i);
+        else if (!stay)
+            store_sums(sums);
     }
 }
 
-static void gemm_tiles(const struct rr_gemm *g, void *scratch)
+RR_INLINE void gemm_tiles(const struct rr_gemm *g, void *scratch, enum rr_type type)
 {
-    uint32_t *panel = (uint32_t *)(void *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
-    /* Where all of x stays in the cache, W is read row by row. */
-    const int rows = (size_t)g->m * (size_t)g->k <= SMALL ? BOTH : BLOCK;
+    uint32_t *panels = (uint32_t *)(void *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
+    struct walk w = {.g = g,
+                     /* Where all of x stays in the cache, W is read row by row. */
+                     .rows = (size_t)g->m * (size_t)g->k <= SMALL ? BOTH : BLOCK,
+                     .chunk = type == RR_TYPE_F16 ? CHUNK / 2 : CHUNK};
+    struct fill next = fill_of(&w, panels);
+    bool more = g->m > 0 && g->n > 0;
     configure();
-    for (int i = 0; i < g->m; i += STRIP)
-        for (int j = 0; j < g->n; j += rows)
-            block(g, panel, i, g->m - i < STRIP ? g->m : i + STRIP, j,
-                  g->n - j < rows ? g->n : j + rows);
+    fill_units(&next, INT_MAX, type);
+    for (int t = 0; more; t++) {
+        const struct walk now = w;
+        more = walk_on(&w);
+        if (more)
+            next = fill_of(&w, panels + (t + 1) % 2 * PANEL);
+        use_panel(&now, panels + t % 2 * PANEL, (float *)(void *)(panels + 2 * PANEL), &next, type);
+        if (more)
+            fill_units(&next, INT_MAX, type);
+    }
     _tile_release();
 }
+
+#define GEMM(name, type)                                                                           \
+    static void name(const struct rr_gemm *g, void *scratch)                                       \
+    {                                                                                              \
+        gemm_tiles(g, scratch, type);                                                              \
+    }
+GEMM(gemm_f16, RR_TYPE_F16)
+GEMM(gemm_bf16, RR_TYPE_BF16)
+GEMM(gemm_q8_0, RR_TYPE_Q8_0)
+GEMM(gemm_q4_0, RR_TYPE_Q4_0)
+GEMM(gemm_q6_k, RR_TYPE_Q6_K)
+GEMM(gemm_q4_k, RR_TYPE_Q4_K)
+GEMM(gemm_any, g->type)
 
 double rr_peak_amx(long rounds)
 {
@@ -378,7 +344,7 @@ static void row_of_floats(float *y, const void *w, int k)
 /* Small whole numbers, which every step holds exactly. */
 bool rr_amx_works(void)
 {
-    uint32_t scratch[PANEL + 4 * TILE + 16] = {0}, x_pairs[2 * TILE];
+    uint32_t scratch[2 * PANEL + 4 * TILE + 16] = {0}, x_pairs[2 * TILE];
     float x[ROWS][DEPTH], w[DEPTH], y[ROWS];
     struct rr_kernels k = {.row_f32 = {row_of_floats}};
     const struct rr_gemm g = {.y = y,
@@ -396,7 +362,7 @@ bool rr_amx_works(void)
     for (int d = 0; d < DEPTH; d++)
         w[d] = (float)(d % 7 - 2);
     pairs(x_pairs, &(struct rr_rows){x[0], DEPTH, DEPTH}, 0, ROWS, 1);
-    gemm_tiles(&g, scratch);
+    gemm_any(&g, scratch);
     for (int i = 0; i < ROWS; i++) {
         float sum = 0;
         for (int d = 0; d < DEPTH; d++)
@@ -413,8 +379,14 @@ void rr_kernels_init_amx(struct rr_kernels *k)
     k->pairs = pairs;
     for (int t = RR_TYPE_F32 + 1; t < RR_TYPE_COUNT; t++) {
         k->prepared[t] = products_of((enum rr_type)t) > 1 ? 2 : 1;
-        k->gemm[t] = gemm_tiles;
+        k->gemm[t] = gemm_any;
     }
+    k->gemm[RR_TYPE_F16] = gemm_f16;
+    k->gemm[RR_TYPE_BF16] = gemm_bf16;
+    k->gemm[RR_TYPE_Q8_0] = gemm_q8_0;
+    k->gemm[RR_TYPE_Q4_0] = gemm_q4_0;
+    k->gemm[RR_TYPE_Q6_K] = gemm_q6_k;
+    k->gemm[RR_TYPE_Q4_K] = gemm_q4_k;
 }
 
 RR_TARGET_END
