@@ -53,8 +53,10 @@ static int task_rows(const struct rr_matmul *mm, int threads, double all_work)
     if (threads == 1 || all_work < 2 * MIN_TASK_WORK)
         return n;
     /* Four tasks a thread even out cores of unequal speed; a multiple of 32 rows keeps tiles
-     * whole. */
-    const int rows = (int)rr_round_up((size_t)(n / (4 * threads) + 1), 32);
+     * whole, and a few of them share what they read of x. */
+    const int parts = 4 * threads, few = rr_min_int(n, 128),
+              rows = rr_max_int((int)rr_round_up((size_t)((n + parts - 1) / parts), 32),
+                                mm->m > 32 ? few : 32);
     const int least = (int)rr_round_up((size_t)((double)n * MIN_TASK_WORK / work + 1), 32);
     return rr_min_int(rr_max_int(rows, least), n);
 }
