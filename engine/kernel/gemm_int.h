@@ -129,16 +129,17 @@ RR_INLINE fvec add_sum(fvec acc, ivec sum, fvec scale, float d)
 
 /* ---- few rows of x ---- */
 
-/* The rows lie in one stretch of memory, but are read side by side: too many short streams for the
- * processor to foresee. What the next ones need is asked for in the order of memory while these are
- * used. */
-RR_INLINE void prefetch_next(const unsigned char *first, size_t row_bytes, int block,
-                             enum rr_type type)
+/* Every output of a vector reads W far from the others', row by row to the next one's first: as many
+ * long streams of memory, which processors follow. They do so better when told a little ahead. */
+#define AHEAD 1024
+
+RR_INLINE void prefetch_ahead(const unsigned char *const *rows, int block, enum rr_type type)
 {
-    const size_t part = OUTS * stored_bytes(type) / (size_t)stored_blocks(type);
-    const unsigned char *p = first + OUTS * row_bytes + (size_t)block * part;
-    for (size_t i = 0; i < part; i += 64)
-        __builtin_prefetch(p + i);
+    const size_t part = stored_bytes(type) / (size_t)stored_blocks(type),
+                 at = (size_t)block * part;
+    if (at / 64 != (at + part) / 64) /* once for each line */
+        for (int r = 0; r < OUTS; r++)
+            __builtin_prefetch(rows[r] + at + AHEAD, 0, 2);
 }
 
 /* acc plus what block number `block` of a row of x adds, of which numbers are the weights. */
@@ -160,12 +161,14 @@ RR_INLINE fvec direct_block(fvec acc, const ivec *numbers, fvec scale, fvec more
                                 : acc;
 }
 
-RR_INLINE void direct_outs(const struct rr_gemm *g, int j, int m, enum rr_type type)
+/* Outputs j, j + apart and so on. */
+RR_INLINE void direct_outs(const struct rr_gemm *g, int j, int apart, int m, enum rr_type type)
 {
     const int n_blocks = g->k / RR_QK;
     const unsigned char *rows[OUTS];
     fvec acc[MAX_DIRECT_M], scales[DIRECT_BLOCKS], more[DIRECT_BLOCKS];
-    int_rows(rows, g, j);
+    for (int r = 0; r < OUTS; r++)
+        rows[r] = rr_gemm_row(g, j + r * apart);
     for (int i = 0; i < m; i++)
         acc[i] = f_zero();
     for (int b = 0; b < DIRECT_BLOCKS; b++)
@@ -176,21 +179,27 @@ RR_INLINE void direct_outs(const struct rr_gemm *g, int j, int m, enum rr_type t
         for (int b = 0; b < n; b++) {
             ivec numbers[NUMBERS];
             load_rows(numbers, rows, b0 + b, type);
-            if (!g->rows)
-                prefetch_next(rows[0], g->row_bytes, b0 + b, type);
+            prefetch_ahead(rows, b0 + b, type);
             for (int i = 0; i < m; i++)
                 acc[i] = direct_block(acc[i], numbers, scales[b], more[b], &g->xq,
                                       (size_t)i * (size_t)n_blocks + (size_t)(b0 + b), type);
         }
     }
-    for (int i = 0; i < m; i++)
-        f_store_n(g->y + (size_t)i * g->ldy + j, acc[i], g->n - j);
+    for (int i = 0; i < m; i++) {
+        float *y = g->y + (size_t)i * g->ldy + j, outs[OUTS];
+        f_store_n(outs, acc[i], OUTS);
+        for (int r = 0; r < OUTS && j + r * apart < g->n; r++)
+            y[(size_t)(r * apart)] = outs[r];
+    }
 }
 
 RR_INLINE void direct(const struct rr_gemm *g, int m, enum rr_type type)
 {
-    for (int j = 0; j < g->n; j += OUTS)
-        direct_outs(g, j, m, type);
+    const int apart = g->n / OUTS;
+    for (int j = 0; j < apart; j++)
+        direct_outs(g, j, apart, m, type);
+    for (int j = apart * OUTS; j < g->n; j += OUTS)
+        direct_outs(g, j, 1, m, type);
 }
 
 /* ---- many rows of x ---- */
