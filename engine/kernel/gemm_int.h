@@ -5,9 +5,10 @@
  *     INT_PREFIX(name)              its own names
  *     OFFSET                        1: weights are unsigned, their type's offset added; 0: signed
  *     i_set1(v) i_dot(acc, w, x)    acc + the sum of four products of bytes in each word
- *     i_add(a, b) i_float(v)
+ *     i_add(a, b) i_sub(a, b) i_and(a, b) i_or(a, b) i_float(v) i_load(p)
+ *     i_shl(v, n) i_shr(v, n), i_sar(v, n)  words shifted: left, and right without and with the sign
  *     f_zero() f_set1(f) f_mul(a, b) f_fma(a, b, c) f_load_n(p, n) f_store_n(p, v, n)
- *     f_halves(p), f_bytes(p)       OUTS halves, or signed bytes, as floats
+ *     f_halves(p)                   OUTS halves as floats
  *     unpack(words, rows, b, type)  words[w], lane r = bytes 4 w .. 4 w + 3 of block b of rows[r]
  *     load_rows(numbers, rows, b, type)  block b of OUTS rows in NUMBERS vectors, in any order that
  *     dot_rows(half, numbers, q)         knows: half[h], lane r = sum of the products of half h of
@@ -18,7 +19,6 @@
  *
  * A vector of sums is OUTS outputs: sums of floats never cross lanes, those of integers may, being
  * exact. So it is what plain C gives, bit for bit. */
-#include "engine/kernel/k_scales.h"
 
 #define WORDS (RR_QK / 4) /* vectors of a block */
 #define CHUNK_BLOCKS 24   /* of a row in a panel: two panels stay in the first-level cache */
@@ -56,25 +56,59 @@ RR_INLINE int stored_blocks(enum rr_type type)
     return type == RR_TYPE_Q8_0 || type == RR_TYPE_Q4_0 ? 1 : RR_QK_K / RR_QK;
 }
 
-/* Of eight blocks at p, for output r: the two 16-bit scales, and the two bytes of each block. */
-RR_INLINE void k_scales(uint16_t (*d)[OUTS], int8_t (*bytes)[2][OUTS], int r,
-                        const unsigned char *p, enum rr_type type)
+/* words[w], lane r = bytes 4 w .. 4 w + 3 of those at p[r]. */
+RR_INLINE void row_words(ivec *words, const unsigned char *const *p, int n)
 {
-    int8_t scale[8], least[8];
-    if (type == RR_TYPE_Q6_K) {
-        memcpy(&d[0][r], p + sizeof(struct rr_block_q6_k) - 2, 2);
-        d[1][r] = d[0][r];
-        for (int j = 0; j < 8; j++)
-            for (int h = 0; h < 2; h++)
-                bytes[j][h][r] = (int8_t)p[RR_QK_K / 2 + RR_QK_K / 4 + 2 * j + h];
-        return;
+    uint32_t w[4][OUTS];
+    for (int r = 0; r < OUTS; r++)
+        for (int i = 0; i < n; i++)
+            memcpy(&w[i][r], p[r] + 4 * i, sizeof w[i][r]);
+    for (int i = 0; i < n; i++)
+        words[i] = i_load(w[i]);
+}
+
+/* Byte n of every word, which is signed. */
+RR_INLINE ivec word_byte(ivec words, int n)
+{
+    return i_sar(i_shl(words, 24 - 8 * n), 24);
+}
+
+/* k_scales.h's rr_k4_scales for every lane: four scales in each of the first two words, least values
+ * in the others. */
+RR_INLINE void k4_words(ivec *out, const ivec *p)
+{
+    const ivec low6 = i_set1(0x3F3F3F3F), low4 = i_set1(0x0F0F0F0F), low2 = i_set1(0x03030303);
+    out[0] = i_and(p[0], low6);
+    out[1] = i_or(i_and(p[2], low4), i_shl(i_and(i_shr(p[0], 6), low2), 4));
+    out[2] = i_and(p[1], low6);
+    out[3] = i_or(i_and(i_shr(p[2], 4), low4), i_shl(i_and(i_shr(p[1], 6), low2), 4));
+}
+
+/* Of eight blocks at p[r], for output r. */
+RR_INLINE void k_scales(fvec *scales, fvec *more, const unsigned char *const *p, enum rr_type type)
+{
+    const size_t d_at = type == RR_TYPE_Q6_K ? sizeof(struct rr_block_q6_k) - 2 : 0,
+                 at = type == RR_TYPE_Q6_K ? RR_QK_K / 2 + RR_QK_K / 4 : 4;
+    uint16_t d[2][OUTS];
+    const unsigned char *from[OUTS];
+    ivec words[4], out[4];
+    for (int r = 0; r < OUTS; r++) {
+        memcpy(&d[0][r], p[r] + d_at, 2);
+        if (type == RR_TYPE_Q4_K)
+            memcpy(&d[1][r], p[r] + 2, 2);
+        from[r] = p[r] + at;
     }
-    memcpy(&d[0][r], p, 2);
-    memcpy(&d[1][r], p + 2, 2);
-    rr_k4_scales(scale, least, p + 4);
+    const fvec d0 = f_halves(d[0]), d1 = type == RR_TYPE_Q4_K ? f_halves(d[1]) : d0;
+    row_words(words, from, type == RR_TYPE_Q6_K ? 4 : 3);
+    if (type == RR_TYPE_Q4_K)
+        k4_words(out, words);
     for (int j = 0; j < 8; j++) {
-        bytes[j][0][r] = scale[j];
-        bytes[j][1][r] = (int8_t)-least[j];
+        const ivec a = type == RR_TYPE_Q6_K ? word_byte(words[j / 2], j % 2 * 2)
+                                            : word_byte(out[j / 4], j % 4),
+                   b = type == RR_TYPE_Q6_K ? word_byte(words[j / 2], j % 2 * 2 + 1)
+                                            : i_sub(i_set1(0), word_byte(out[2 + j / 4], j % 4));
+        scales[j] = f_mul(d0, i_float(a));
+        more[j] = f_mul(d1, i_float(b));
     }
 }
 
@@ -95,15 +129,10 @@ RR_INLINE void unpack_scales(fvec *scales, fvec *more, const unsigned char *cons
         return;
     }
     for (int b = 0; b < n; b += step) {
-        uint16_t d[2][OUTS];
-        int8_t bytes[8][2][OUTS];
+        const unsigned char *p[OUTS];
         for (int r = 0; r < OUTS; r++)
-            k_scales(d, bytes, r, rows[r] + (size_t)((b0 + b) / step) * stored_bytes(type), type);
-        const fvec d0 = f_halves(d[0]), d1 = f_halves(d[1]);
-        for (int j = 0; j < step; j++) {
-            scales[b + j] = f_mul(d0, f_bytes(bytes[j][0]));
-            more[b + j] = f_mul(d1, f_bytes(bytes[j][1]));
-        }
+            p[r] = rows[r] + (size_t)((b0 + b) / step) * stored_bytes(type);
+        k_scales(scales + b, more + b, p, type);
     }
 }
 

@@ -9,6 +9,14 @@
 #define INT_TILE_M 4
 #define i_set1 vdupq_n_s32
 #define i_add vaddq_s32
+#define i_sub vsubq_s32
+#define i_and vandq_s32
+#define i_or vorrq_s32
+#define i_load(p) vreinterpretq_s32_u32(vld1q_u32(p))
+#define i_shl(v, n) vshlq_s32(v, vdupq_n_s32(n))
+#define i_shr(v, n)                                                                                \
+    vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(v), vdupq_n_s32(-(n))))
+#define i_sar(v, n) vshlq_s32(v, vdupq_n_s32(-(n)))
 #define i_float vcvtq_f32_s32
 #define f_set1 vdupq_n_f32
 #define f_mul vmulq_f32
@@ -46,12 +54,6 @@ RR_INLINE void f_store_n(float *p, float32x4_t v, int n)
 RR_INLINE float32x4_t f_halves(const uint16_t *p)
 {
     return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
-}
-
-RR_INLINE float32x4_t f_bytes(const int8_t *p)
-{
-    const float v[OUTS] = {(float)p[0], (float)p[1], (float)p[2], (float)p[3]};
-    return vld1q_f32(v);
 }
 
 /* The numbers of a block, sixteen in each of two vectors. */

@@ -9,6 +9,13 @@
 #define NUMBERS 8
 #define i_set1 _mm256_set1_epi32
 #define i_add _mm256_add_epi32
+#define i_sub _mm256_sub_epi32
+#define i_and _mm256_and_si256
+#define i_or _mm256_or_si256
+#define i_load(p) load_bytes((const unsigned char *)(p))
+#define i_shl(v, n) _mm256_sll_epi32(v, _mm_cvtsi32_si128(n))
+#define i_shr(v, n) _mm256_srl_epi32(v, _mm_cvtsi32_si128(n))
+#define i_sar(v, n) _mm256_sra_epi32(v, _mm_cvtsi32_si128(n))
 #define i_float _mm256_cvtepi32_ps
 #define f_zero _mm256_setzero_ps
 #define f_set1 _mm256_set1_ps
@@ -36,12 +43,6 @@ RR_INLINE void f_store_n(float *p, __m256 v, int n)
 RR_INLINE __m256 f_halves(const uint16_t *p)
 {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
-}
-
-RR_INLINE __m256 f_bytes(const int8_t *p)
-{
-    return _mm256_cvtepi32_ps(
-        _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
 }
 
 RR_INLINE void unpack(ivec *words, const unsigned char *const *rows, int block, enum rr_type type)

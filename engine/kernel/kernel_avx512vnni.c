@@ -17,6 +17,13 @@ RR_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 #define i_set1 _mm512_set1_epi32
 #define i_dot _mm512_dpbusd_epi32
 #define i_add _mm512_add_epi32
+#define i_sub _mm512_sub_epi32
+#define i_and _mm512_and_si512
+#define i_or _mm512_or_si512
+#define i_load(p) _mm512_loadu_si512(p)
+#define i_shl(v, n) _mm512_sll_epi32(v, _mm_cvtsi32_si128(n))
+#define i_shr(v, n) _mm512_srl_epi32(v, _mm_cvtsi32_si128(n))
+#define i_sar(v, n) _mm512_sra_epi32(v, _mm_cvtsi32_si128(n))
 #define i_float _mm512_cvtepi32_ps
 #define f_zero _mm512_setzero_ps
 #define f_set1 _mm512_set1_ps
@@ -45,19 +52,37 @@ RR_INLINE __m512 f_halves(const uint16_t *p)
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 
-RR_INLINE __m512 f_bytes(const int8_t *p)
+/* Bytes of row a in the low half and of row b in the high one, each moved down by so many bits. */
+RR_INLINE __m512i two_shifted(const unsigned char *a, const unsigned char *b, size_t at, int shift)
 {
-    return _mm512_cvtepi32_ps(
-        _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+    const __m512i both =
+        _mm512_inserti64x4(_mm512_castsi256_si512(load_bytes(a + at)), load_bytes(b + at), 1);
+    return _mm512_srl_epi16(both, _mm_cvtsi32_si128(shift));
 }
 
-/* A block of row a in the low half and of row b in the high one. */
+/* A block of row a in the low half and of row b in the high one: as int_block.h has it, at once. */
 RR_INLINE __m512i two_rows(const unsigned char *a, const unsigned char *b, int block,
                            enum rr_type type)
 {
-    if (type != RR_TYPE_Q4_0)
+    const int part = block % 8, j = part % 4;
+    const size_t super = (size_t)(block / 8);
+    if (type == RR_TYPE_Q8_0)
         return _mm512_inserti64x4(_mm512_castsi256_si512(block_numbers(a, block, type)),
                                   block_numbers(b, block, type), 1);
+    if (type == RR_TYPE_Q4_K)
+        return _mm512_and_si512(
+            two_shifted(a, b,
+                        super * sizeof(struct rr_block_q4_k) + 16 + 32 * (size_t)(part / 2),
+                        4 * (part % 2)),
+            _mm512_set1_epi8(15));
+    if (type == RR_TYPE_Q6_K) {
+        const size_t at = super * sizeof(struct rr_block_q6_k), half = (size_t)(part / 4);
+        const __m512i low = two_shifted(a, b, at + 64 * half + 32 * (size_t)(j % 2), 4 * (j / 2)),
+                      high = two_shifted(a, b, at + RR_QK_K / 2 + 32 * half, 2 * j);
+        return _mm512_or_si512(
+            _mm512_and_si512(low, _mm512_set1_epi8(15)),
+            _mm512_slli_epi16(_mm512_and_si512(high, _mm512_set1_epi8(3)), 4));
+    }
     const size_t at = (size_t)block * sizeof(struct rr_block_q4_0) + 2;
     const __m512i shift = _mm512_set_epi64(4, 4, 0, 0, 4, 4, 0, 0);
     const __m512i v = _mm512_inserti64x4(
