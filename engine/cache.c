@@ -82,8 +82,7 @@ void rr_cache_write(struct rr_session *s, int layer, int row)
     const struct rr_kernels *kern = &s->engine->kernels;
     const int hd = h->head_dim, cell = s->rows[row].cell, lane = cell % RR_PANEL;
     for (int head = 0; head < h->n_kv_heads; head++) {
-        const size_t from =
-            (size_t)row * rr_apart(h->n_kv_heads * hd) + (size_t)head * (size_t)hd;
+        const size_t from = (size_t)row * rr_apart(h->n_kv_heads * hd) + (size_t)head * (size_t)hd;
         unsigned char *panel = s->keys + cell_at(s, layer, head, cell - lane),
                       *values = s->values + cell_at(s, layer, head, cell);
         if (s->o.cache == RR_CACHE_F32)

@@ -12,6 +12,7 @@ int rr_engine_init(struct rr_engine *e, int n_threads, enum rr_cpu_level level,
                        "this machine has no %s; its best level is %s", rr_cpu_level_name(level),
                        rr_cpu_level_name(rr_cpu_best()));
     rr_kernels_init(&e->kernels, level);
+    rr_kernels_init(&e->decoding, level == RR_CPU_AMX ? RR_CPU_AVX512VNNI : level);
     return rr_pool_open(&e->pool, n_threads, err);
 }
 
@@ -61,14 +62,15 @@ static int task_rows(const struct rr_matmul *mm, int threads, double all_work)
     return rr_min_int(rr_max_int(rows, least), n);
 }
 
-void rr_engine_matmuls(struct rr_engine *e, const struct rr_matmul *mms, int n, void *scratch)
+void rr_engine_matmuls(struct rr_engine *e, const struct rr_kernels *k, const struct rr_matmul *mms,
+                       int n, void *scratch)
 {
     const int threads = rr_pool_size(e->pool);
-    struct matmul_job job = {.kernels = &e->kernels, .mms = mms, .n = n, .scratch = scratch};
+    struct matmul_job job = {.kernels = k, .mms = mms, .n = n, .scratch = scratch};
     double work = 0;
     int tasks = 0;
     for (int i = 0; i < n; i++) {
-        const size_t each = rr_gemm_scratch(&e->kernels, mms[i].w->n_cols);
+        const size_t each = rr_gemm_scratch(k, mms[i].w->n_cols);
         work += (double)mms[i].m * mms[i].w->n_rows * mms[i].w->n_cols;
         job.scratch_each = each > job.scratch_each ? each : job.scratch_each;
     }
@@ -78,11 +80,6 @@ void rr_engine_matmuls(struct rr_engine *e, const struct rr_matmul *mms, int n, 
         tasks += (mms[i].w->n_rows + job.rows_each[i] - 1) / job.rows_each[i];
     }
     rr_pool_run(e->pool, matmul_task, &job, tasks);
-}
-
-void rr_engine_matmul(struct rr_engine *e, const struct rr_matmul *mm, void *scratch)
-{
-    rr_engine_matmuls(e, mm, 1, scratch);
 }
 
 struct prepare_job {
@@ -101,12 +98,12 @@ static void prepare_task(void *arg, int task, int worker)
                     job->prepared);
 }
 
-void rr_engine_prepare(struct rr_engine *e, const struct rr_quantised *out,
-                       const struct rr_rows *x, int m, int prepared)
+void rr_engine_prepare(struct rr_engine *e, const struct rr_kernels *k,
+                       const struct rr_quantised *out, const struct rr_rows *x, int m, int prepared)
 {
-    struct prepare_job job = {&e->kernels, out, x, m, prepared, m};
+    struct prepare_job job = {k, out, x, m, prepared, m};
     if ((double)m * x->n_cols >= 2 * MIN_TASK_WORK)
         job.rows_each = (int)rr_round_up((size_t)(m / (4 * rr_pool_size(e->pool)) + 1),
-                                         (size_t)rr_prepared_together(&e->kernels));
+                                         (size_t)rr_prepared_together(k));
     rr_pool_run(e->pool, prepare_task, &job, (m + job.rows_each - 1) / job.rows_each);
 }

@@ -8,6 +8,9 @@
 
 struct rr_engine {
     struct rr_kernels kernels;
+    /* Of products with a token or two, which only wait for the weights: at AMX those of the level
+     * below, which unpack them faster; else the same. */
+    struct rr_kernels decoding;
     struct rr_pool *pool;
 };
 
@@ -18,15 +21,16 @@ int rr_engine_init(struct rr_engine *e, int n_threads, enum rr_cpu_level level,
                    struct rr_error *err);
 void rr_engine_release(struct rr_engine *e);
 
-/* y[M,N] = x[M,K] W[N,K]^T on all threads; scratch holds rr_pool_size *
+/* y[M,N] = x[M,K] W[N,K]^T on all threads by k, one of the engine's two tables: n <=
+ * RR_MAX_PRODUCTS of them, with as many columns each, at once; scratch holds rr_pool_size *
  * rr_gemm_scratch bytes. Rows of W are shared out; the bits of y do not depend on how. */
-void rr_engine_matmul(struct rr_engine *e, const struct rr_matmul *mm, void *scratch);
-/* Up to RR_MAX_PRODUCTS of them, with as many columns each, at once. */
 #define RR_MAX_PRODUCTS 3
-void rr_engine_matmuls(struct rr_engine *e, const struct rr_matmul *mms, int n, void *scratch);
+void rr_engine_matmuls(struct rr_engine *e, const struct rr_kernels *k, const struct rr_matmul *mms,
+                       int n, void *scratch);
 
 /* rr_prepare_rows for the first m rows of x, on all threads. */
-void rr_engine_prepare(struct rr_engine *e, const struct rr_quantised *out,
-                       const struct rr_rows *x, int m, int prepared);
+void rr_engine_prepare(struct rr_engine *e, const struct rr_kernels *k,
+                       const struct rr_quantised *out, const struct rr_rows *x, int m,
+                       int prepared);
 
 #endif

@@ -26,7 +26,7 @@ static void stage_task(void *arg, int task, int worker)
 {
     const struct stage *stage = arg;
     const struct rr_session *s = stage->s;
-    const struct rr_kernels *kern = &s->engine->kernels;
+    const struct rr_kernels *kern = s->products;
     const int end = rr_min_int((task + 1) * stage->rows_each, s->n_rows);
     (void)worker;
     for (int i = task * stage->rows_each, n; i < end; i += n) {
@@ -57,7 +57,8 @@ static void norm_row(const struct stage *stage, int i)
 {
     const struct rr_session *s = stage->s;
     const int dim = s->model->h.n_embd;
-    s->engine->kernels.rmsnorm(s->h + (size_t)i * rr_apart(dim), s->x + (size_t)i * (size_t)dim, stage->gains, dim, (float)s->model->h.rms_eps);
+    s->engine->kernels.rmsnorm(s->h + (size_t)i * rr_apart(dim), s->x + (size_t)i * (size_t)dim,
+                               stage->gains, dim, (float)s->model->h.rms_eps);
 }
 
 /* x += h, which a product made; then the norm of it, unless this was the last. */
@@ -136,13 +137,13 @@ static void products(struct rr_session *s, const float *in, const struct output 
                                     .xq = &s->xq,
                                     .m = s->n_rows,
                                     .w = outs[i].w};
-    rr_engine_matmuls(s->engine, all, n, s->panels);
+    rr_engine_matmuls(s->engine, s->products, all, n, s->panels);
     rr_session_step(s, RR_STEP_PRODUCT);
 }
 
 static int prepared(const struct rr_session *s, const struct rr_tensor *w)
 {
-    return s->engine->kernels.prepared[w->type];
+    return s->products->prepared[w->type];
 }
 
 static struct rr_rows rows_of(const float *x, int n_cols)
@@ -173,9 +174,8 @@ static void attention(struct rr_session *s, int layer)
     const struct rr_hparams *h = &s->model->h;
     const struct rr_layer *w = &s->model->layers[layer];
     struct stage rope = {.s = s, .row = rope_row, .layer = layer};
-    struct stage attended = {.s = s,
-                             .in = rows_of(s->att, h->n_heads * h->head_dim),
-                             .prepare = prepared(s, &w->wo)};
+    struct stage attended = {
+        .s = s, .in = rows_of(s->att, h->n_heads * h->head_dim), .prepare = prepared(s, &w->wo)};
     products(s, s->h, (struct output[]){{s->q, &w->wq}, {s->k, &w->wk}, {s->v, &w->wv}}, 3);
     run_stage(&rope, (h->n_heads + 2 * h->n_kv_heads) * h->head_dim);
     rr_session_step(s, RR_STEP_ROPE);

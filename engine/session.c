@@ -70,14 +70,16 @@ static void lay_out(struct rr_session *s, struct carver *c)
     s->gate = carve(c, rows, rr_apart(h->n_ff) * sizeof(float));
     s->up = carve(c, rows, rr_apart(h->n_ff) * sizeof(float));
     c->used = c->used > behind ? c->used : behind;
-    if (kern->tiles) {
-        s->xq.pairs =
-            carve(c, (rows + RR_TILE_ROWS - 1) / RR_TILE_ROWS,
-                  rr_tile_stride((int)widest) * sizeof(uint32_t));
-    } else {
-        s->xq.q = carve(c, rows, widest);
-        s->xq.d = carve(c, rows, widest / RR_QK * sizeof(float));
-        s->xq.sum = carve(c, rows, 2 * (widest / RR_QK) * sizeof(int16_t));
+    const size_t prepared = c->used;
+    s->xq.q = carve(c, rows, widest);
+    s->xq.d = carve(c, rows, widest / RR_QK * sizeof(float));
+    s->xq.sum = carve(c, rows, 2 * (widest / RR_QK) * sizeof(int16_t));
+    if (kern->tiles) { /* instead, in the same memory */
+        const size_t end = c->used;
+        c->used = prepared;
+        s->xq.pairs = carve(c, (rows + RR_TILE_ROWS - 1) / RR_TILE_ROWS,
+                            rr_tile_stride((int)widest) * sizeof(uint32_t));
+        c->used = c->used > end ? c->used : end;
     }
     s->panels = carve(c, threads, rr_gemm_scratch(kern, (int)widest));
     s->scores = carve(c, queries, RR_SCORES * sizeof(float));
@@ -89,7 +91,7 @@ static void lay_out(struct rr_session *s, struct carver *c)
 static int set_options(struct rr_session *s, struct rr_engine *e, const struct rr_model *m,
                        const struct rr_session_options *o, struct rr_error *err)
 {
-    *s = (struct rr_session){.engine = e, .model = m, .o = *o};
+    *s = (struct rr_session){.engine = e, .model = m, .o = *o, .products = &e->kernels};
     if (s->o.n_context == 0)
         s->o.n_context = m->h.n_context;
     if (s->o.n_cells == 0)
@@ -204,6 +206,11 @@ int rr_session_branch_at(struct rr_session *s, int parent, int behind, int n_tok
     s->nodes[s->n_nodes] = nd;
     *node = s->n_nodes++;
     return RR_OK;
+}
+
+void rr_session_decoding(struct rr_session *s, bool one_by_one)
+{
+    s->products = one_by_one ? &s->engine->decoding : &s->engine->kernels;
 }
 
 void rr_session_rewind(struct rr_session *s, int node)
@@ -325,7 +332,7 @@ static double log_sum_exp(const float *logits, int n)
 static void head_ids(struct rr_session *s, const struct rr_want *w, const float *h)
 {
     const struct rr_tensor *head = &s->model->head;
-    const struct rr_kernels *kern = &s->engine->kernels;
+    const struct rr_kernels *kern = s->products;
     const struct rr_gemm g = {.y = w->logits,
                               .x = h,
                               .xq = s->xq,
@@ -338,9 +345,8 @@ static void head_ids(struct rr_session *s, const struct rr_want *w, const float 
                               .n = w->n_ids,
                               .k = head->n_cols};
     if (kern->prepared[head->type])
-        rr_prepare_rows(kern, &s->xq,
-                        &(struct rr_rows){h, (size_t)head->n_cols, head->n_cols}, 0, 1,
-                        kern->prepared[head->type]);
+        rr_prepare_rows(kern, &s->xq, &(struct rr_rows){h, (size_t)head->n_cols, head->n_cols}, 0,
+                        1, kern->prepared[head->type]);
     kern->gemm[head->type](&g, s->panels);
 }
 
@@ -395,10 +401,11 @@ static int head_wants(struct rr_session *s, const struct rr_want *wants, const i
                                .xq = &s->xq,
                                .m = n_whole,
                                .w = &m->head};
-        if (s->engine->kernels.prepared[m->head.type])
-            rr_engine_prepare(s->engine, &s->xq, &(struct rr_rows){s->h, mm.ldx, m->h.n_embd},
-                              n_whole, s->engine->kernels.prepared[m->head.type]);
-        rr_engine_matmul(s->engine, &mm, s->panels);
+        const int prepared = s->products->prepared[m->head.type];
+        if (prepared)
+            rr_engine_prepare(s->engine, s->products, &s->xq,
+                              &(struct rr_rows){s->h, mm.ldx, m->h.n_embd}, n_whole, prepared);
+        rr_engine_matmuls(s->engine, s->products, &mm, 1, s->panels);
         for (int i = 0; i < n_whole; i++)
             scatter_logits(whole[i], s->logits + (size_t)i * (size_t)m->h.n_vocab, m->h.n_vocab);
     }

@@ -87,6 +87,11 @@ int rr_session_branch(struct rr_session *s, int parent, int n_tokens, int *node,
  * those. */
 int rr_session_branch_at(struct rr_session *s, int parent, int behind, int n_tokens, int *node,
                          struct rr_error *err);
+/* Whether tokens come one by one from now on, as when a text is written: then their products only
+ * wait for the weights, and are made for that (rr_engine's `decoding`). At AMX those round
+ * otherwise than a prompt's do; what a token's bits are depends on this, never on what is fed
+ * beside it. */
+void rr_session_decoding(struct rr_session *s, bool one_by_one);
 /* Forgets node and all nodes opened after it; 0 empties the session. */
 void rr_session_rewind(struct rr_session *s, int node);
 /* Tokens in a node so far, and on the whole path down to its end. */

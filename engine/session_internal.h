@@ -34,6 +34,7 @@ struct span {
 
 struct rr_session {
     struct rr_engine *engine;
+    const struct rr_kernels *products; /* the engine's for prompts, or for decoding */
     const struct rr_model *model;
     struct rr_session_options o;
     void *block; /* the one allocation behind every pointer below */
@@ -50,12 +51,12 @@ struct rr_session {
     struct row *rows;
     struct span *spans;
     int n_rows, n_spans;
-    float *x;         /* [R, n_embd] residual stream */
+    float *x; /* [R, n_embd] residual stream */
     /* Inputs and outputs of products: rows of n numbers are rr_apart(n) apart. */
-    float *h;         /* [R, n_embd] */
-    float *q, *att;   /* [R, n_heads head_dim] */
-    float *k, *v;     /* [R, n_kv_heads head_dim] */
-    float *gate, *up; /* [R, n_ff] */
+    float *h;                /* [R, n_embd] */
+    float *q, *att;          /* [R, n_heads head_dim] */
+    float *k, *v;            /* [R, n_kv_heads head_dim] */
+    float *gate, *up;        /* [R, n_ff] */
     struct rr_quantised xq;  /* [R, the widest] the input of a product, where kernels want it so */
     unsigned char *panels;   /* [threads][rr_gemm_scratch of the widest] */
     float *scores;           /* [threads][RR_SPAN_ROWS][heads of a group][RR_SCORES] */

@@ -44,6 +44,8 @@ static void engine_open(struct rr_engine *e, int level, int n_threads)
     cr_assert(rc == 0, "%s, %d threads: %s", level_name(level), n_threads, err.text);
 }
 
+static bool one_by_one; /* what sessions are told of their tokens */
+
 static struct rr_session *session_open(struct rr_engine *e, const struct rr_model *m,
                                        struct rr_session_options o)
 {
@@ -51,6 +53,7 @@ static struct rr_session *session_open(struct rr_engine *e, const struct rr_mode
     struct rr_session *s;
     int rc = rr_session_open(&s, e, m, &o, &err);
     cr_assert(rc == 0, "the session does not open: %s", err.text);
+    rr_session_decoding(s, one_by_one);
     return s;
 }
 
@@ -304,6 +307,39 @@ Test(session, tree_is_its_paths)
     EACH_LEVEL(level)
     for (int i = 0; i < N_SHAPES; i++)
         check_tree(level, &shapes[i], RR_CACHE_F32);
+}
+
+/* Products for decoding, too, give a token its bits whatever is beside it; and they are not so far
+ * from a prompt's, but where there are tiles the same. */
+Test(session, tokens_that_come_one_by_one_are_their_paths)
+{
+    EACH_LEVEL(level)
+    for (int i = 0; i < N_SHAPES; i++) {
+        struct rr_model *m = make_model(&shapes[i], 99);
+        struct rr_engine e;
+        struct tree t;
+        double off = 0, size = 0;
+        tree_make(&t, shapes[i].n_vocab, 5);
+        float *prompt = logits_new(&t, shapes[i].n_vocab), *got = logits_new(&t, shapes[i].n_vocab);
+        engine_open(&e, level, 2);
+        one_by_one = false;
+        tree_alone(prompt, &t, &e, m, RR_CACHE_F32);
+        one_by_one = true;
+        tree_alone(got, &t, &e, m, RR_CACHE_F32);
+        for (int j = 0; j < t.n_tokens * shapes[i].n_vocab; j++) {
+            off += pow((double)got[j] - (double)prompt[j], 2);
+            size += pow((double)prompt[j], 2);
+        }
+        CHECK(e.kernels.tiles ? sqrt(off / size) < 0.1 : off == 0,
+              "%s, %s: decoding is off by %g of a prompt's logits", level_name(level),
+              shapes[i].name, sqrt(off / size));
+        rr_engine_release(&e);
+        free(prompt);
+        free(got);
+        free_model(m);
+        if (level == (int)rr_cpu_best())
+            check_tree(level, &shapes[i], RR_CACHE_F32);
+    }
 }
 
 /* As many bits as the names promise: logits near those of the exact cache, and not they. Products

@@ -288,11 +288,10 @@ int bench_kernels(struct bench *b)
     g.y = rr_arena_alloc(&arena, numbers, sizeof *g.y);
     g.z = rr_arena_alloc(&arena, numbers, sizeof *g.z);
     g.scratch = rr_arena_alloc(&arena, rr_gemm_scratch(&g.k, COLS), 1);
-    g.xq = (struct rr_quantised){rr_arena_alloc(&arena, numbers, 1),
-                                 rr_arena_alloc(&arena, numbers / RR_QK, sizeof *g.xq.d),
-                                 rr_arena_alloc(&arena, 2 * numbers / RR_QK, sizeof *g.xq.sum),
-                                 rr_arena_alloc(&arena, M / RR_TILE_ROWS,
-                                                rr_tile_stride(COLS) * sizeof *g.xq.pairs)};
+    g.xq = (struct rr_quantised){
+        rr_arena_alloc(&arena, numbers, 1), rr_arena_alloc(&arena, numbers / RR_QK, sizeof *g.xq.d),
+        rr_arena_alloc(&arena, 2 * numbers / RR_QK, sizeof *g.xq.sum),
+        rr_arena_alloc(&arena, M / RR_TILE_ROWS, rr_tile_stride(COLS) * sizeof *g.xq.pairs)};
     if (!room || !g.x || !g.y || !g.z || !g.scratch || !g.xq.q || !g.xq.d || !g.xq.sum ||
         !g.xq.pairs) {
         struct rr_error err = {0};

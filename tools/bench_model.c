@@ -152,8 +152,10 @@ static void decode(void *arg)
     if (rr_session_branch(bed->session, 0, DECODED, &node, &bed->err))
         bed->failed = true;
     const struct rr_want want = {.logits = bed->logits};
+    rr_session_decoding(bed->session, true);
     for (int i = 0; i < DECODED; i++)
         eval(bed, &(struct rr_feed){node, bed->tokens + i, 1}, 1, &want, 1);
+    rr_session_decoding(bed->session, false);
 }
 
 static void print_profile(const struct bed *bed, const char *name)

@@ -59,6 +59,7 @@ static int generate(struct generator *g, int n, struct rr_error *err)
         const struct rr_feed feed = {node, g->ids + fed, g->n_ids - fed};
         const struct rr_want want = {.offset = feed.n_tokens - 1, .logits = g->logits};
         fed = g->n_ids;
+        rr_session_decoding(g->session, i > 0);
         rc = rr_session_eval(g->session, &feed, 1, &want, 1, err);
         if (rc)
             break;

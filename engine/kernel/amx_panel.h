@@ -1,8 +1,8 @@
 /* Rows of W as bfloat16, for kernel_amx.c: what every stored type becomes, rounded to nearest even
  * from its float32. Included inside its target region, behind load_avx512.h. */
 
-#define DEPTH 32                 /* of K in a tile */
-#define CHUNK 512                /* of K in a panel */
+#define DEPTH 32  /* of K in a tile */
+#define CHUNK 512 /* of K in a panel */
 
 /* 32 numbers as bfloat16. */
 RR_INLINE __m512i bfloats(__m512 low, __m512 high)
@@ -58,9 +58,9 @@ RR_INLINE __m512i look_up32(__m512 values, __m512i at)
 
 RR_INLINE __m512 sixteen(int first)
 {
-    return _mm512_cvtepi32_ps(_mm512_add_epi32(
-        _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
-        _mm512_set1_epi32(first)));
+    return _mm512_cvtepi32_ps(
+        _mm512_add_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
+                         _mm512_set1_epi32(first)));
 }
 
 RR_INLINE void q4_0_unit(unsigned char *out, const unsigned char *p)
@@ -75,8 +75,8 @@ RR_INLINE void q4_0_unit(unsigned char *out, const unsigned char *p)
 RR_INLINE void scale_eight(float *out, const unsigned char *of_all, const int8_t *numbers)
 {
     const __m256i eight = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)numbers));
-    _mm256_storeu_ps(out, _mm256_mul_ps(_mm512_castps512_ps256(block_scale(of_all)),
-                                        _mm256_cvtepi32_ps(eight)));
+    _mm256_storeu_ps(
+        out, _mm256_mul_ps(_mm512_castps512_ps256(block_scale(of_all)), _mm256_cvtepi32_ps(eight)));
 }
 
 RR_INLINE void q4_k_unit(unsigned char *out, size_t step, const unsigned char *p)

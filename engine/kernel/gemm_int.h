@@ -6,16 +6,14 @@
  *     OFFSET                        1: weights are unsigned, their type's offset added; 0: signed
  *     i_set1(v) i_dot(acc, w, x)    acc + the sum of four products of bytes in each word
  *     i_add(a, b) i_sub(a, b) i_and(a, b) i_or(a, b) i_float(v) i_load(p)
- *     i_shl(v, n) i_shr(v, n), i_sar(v, n)  words shifted: left, and right without and with the sign
- *     f_zero() f_set1(f) f_mul(a, b) f_fma(a, b, c) f_load_n(p, n) f_store_n(p, v, n)
- *     f_halves(p)                   OUTS halves as floats
- *     unpack(words, rows, b, type)  words[w], lane r = bytes 4 w .. 4 w + 3 of block b of rows[r]
- *     load_rows(numbers, rows, b, type)  block b of OUTS rows in NUMBERS vectors, in any order that
- *     dot_rows(half, numbers, q)         knows: half[h], lane r = sum of the products of half h of
- *                                        block q and that of rows[r]
- *     INT_TILE_M                    rows of x in registers at once
- *     ONLY_Q8_0                     perhaps: it wants this type alone
- *     OWN_TILE_DOTS                 perhaps: it has tile_dots itself, and words in its own order
+ *     i_shl(v, n) i_shr(v, n), i_sar(v, n)  words shifted: left, and right without and with the
+ * sign f_zero() f_set1(f) f_mul(a, b) f_fma(a, b, c) f_load_n(p, n) f_store_n(p, v, n) f_halves(p)
+ * OUTS halves as floats unpack(words, rows, b, type)  words[w], lane r = bytes 4 w .. 4 w + 3 of
+ * block b of rows[r] load_rows(numbers, rows, b, type)  block b of OUTS rows in NUMBERS vectors, in
+ * any order that dot_rows(half, numbers, q)         knows: half[h], lane r = sum of the products of
+ * half h of block q and that of rows[r] INT_TILE_M                    rows of x in registers at
+ * once ONLY_Q8_0                     perhaps: it wants this type alone OWN_TILE_DOTS perhaps: it
+ * has tile_dots itself, and words in its own order
  *
  * A vector of sums is OUTS outputs: sums of floats never cross lanes, those of integers may, being
  * exact. So it is what plain C gives, bit for bit. */
@@ -73,8 +71,8 @@ RR_INLINE ivec word_byte(ivec words, int n)
     return i_sar(i_shl(words, 24 - 8 * n), 24);
 }
 
-/* k_scales.h's rr_k4_scales for every lane: four scales in each of the first two words, least values
- * in the others. */
+/* k_scales.h's rr_k4_scales for every lane: four scales in each of the first two words, least
+ * values in the others. */
 RR_INLINE void k4_words(ivec *out, const ivec *p)
 {
     const ivec low6 = i_set1(0x3F3F3F3F), low4 = i_set1(0x0F0F0F0F), low2 = i_set1(0x03030303);
@@ -158,14 +156,14 @@ RR_INLINE fvec add_sum(fvec acc, ivec sum, fvec scale, float d)
 
 /* ---- few rows of x ---- */
 
-/* Every output of a vector reads W far from the others', row by row to the next one's first: as many
- * long streams of memory, which processors follow. They do so better when told a little ahead. */
+/* Every output of a vector reads W far from the others', row by row to the next one's first: as
+ * many long streams of memory, which processors follow. They do so better when told a little ahead.
+ */
 #define AHEAD 1024
 
 RR_INLINE void prefetch_ahead(const unsigned char *const *rows, int block, enum rr_type type)
 {
-    const size_t part = stored_bytes(type) / (size_t)stored_blocks(type),
-                 at = (size_t)block * part;
+    const size_t part = stored_bytes(type) / (size_t)stored_blocks(type), at = (size_t)block * part;
     if (at / 64 != (at + part) / 64) /* once for each line */
         for (int r = 0; r < OUTS; r++)
             __builtin_prefetch(rows[r] + at + AHEAD, 0, 2);

@@ -14,8 +14,7 @@
 #define i_or vorrq_s32
 #define i_load(p) vreinterpretq_s32_u32(vld1q_u32(p))
 #define i_shl(v, n) vshlq_s32(v, vdupq_n_s32(n))
-#define i_shr(v, n)                                                                                \
-    vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(v), vdupq_n_s32(-(n))))
+#define i_shr(v, n) vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(v), vdupq_n_s32(-(n))))
 #define i_sar(v, n) vshlq_s32(v, vdupq_n_s32(-(n)))
 #define i_float vcvtq_f32_s32
 #define f_set1 vdupq_n_f32

@@ -45,15 +45,14 @@ RR_INLINE void add_stretch(float *y, vec even, vec odd, bool first, int n)
     v_store_n(y, first ? sum : v_add(v_load_n(y, n), sum), n);
 }
 
-/* Rows that are read side by side lie in one stretch of memory: too many short streams for the
- * processor to foresee. What comes behind them is asked for in the order of memory. */
-RR_INLINE void ask_ahead(const struct rr_gemm *g, int j, int k, int step)
+/* As gemm_int.h: as many long streams of memory as there are outputs in a vector, asked for a
+ * little ahead. */
+#define AHEAD 1024
+
+RR_INLINE void ask_ahead(const unsigned char *const *rows, size_t at)
 {
-    const size_t group = LANES * g->row_bytes, steps = (size_t)(g->k / step), part = group / steps;
-    const char *p =
-        (const char *)g->w + (size_t)j * g->row_bytes + group + (size_t)(k / step) * part;
-    for (size_t i = 0; i < part; i += 64)
-        __builtin_prefetch(p + i);
+    for (int r = 0; r < LANES && at % 64 == 0; r++)
+        __builtin_prefetch(rows[r] + at + AHEAD, 0, 2);
 }
 
 /* LANES words of every row from byte `at` on, turned: t[i], lane r = word i of rows[r], that is one
@@ -65,11 +64,14 @@ RR_INLINE void load_words(vec *t, const unsigned char *const *rows, size_t at)
     transpose(t);
 }
 
-RR_INLINE void direct_floats(const struct rr_gemm *g, int j, int m, enum rr_type type)
+/* Outputs j, j + apart and so on. */
+RR_INLINE void direct_floats(const struct rr_gemm *g, int j, int apart, int m, enum rr_type type)
 {
     const int two = type == RR_TYPE_F32 ? 1 : 2, step = LANES * two;
     const unsigned char *rows[LANES];
-    float_rows(rows, g, j);
+    vec sums[MAX_DIRECT];
+    for (int r = 0; r < LANES; r++)
+        rows[r] = rr_gemm_row(g, j + r * apart);
     for (int k0 = 0; k0 < g->k; k0 += CHUNK_K) {
         const int n = g->k - k0 < CHUNK_K ? g->k - k0 : CHUNK_K;
         vec even[MAX_DIRECT], odd[MAX_DIRECT];
@@ -79,8 +81,7 @@ RR_INLINE void direct_floats(const struct rr_gemm *g, int j, int m, enum rr_type
         for (; k + step <= n; k += step) {
             vec t[LANES];
             load_words(t, rows, (size_t)(k0 + k) * (4 / (size_t)two));
-            if (!g->rows)
-                ask_ahead(g, j, k0 + k, step);
+            ask_ahead(rows, (size_t)(k0 + k) * (4 / (size_t)two));
             for (int e = 0; e < step; e += 2) {
                 const vec first = two == 2 ? low_half(t[e / 2], type) : t[e],
                           second = two == 2 ? high_half(t[e / 2], type) : t[e + 1];
@@ -103,14 +104,23 @@ RR_INLINE void direct_floats(const struct rr_gemm *g, int j, int m, enum rr_type
                 }
         }
         for (int i = 0; i < m; i++)
-            add_stretch(g->y + (size_t)i * g->ldy + j, even[i], odd[i], k0 == 0, g->n - j);
+            sums[i] = k0 ? v_add(sums[i], v_add(even[i], odd[i])) : v_add(even[i], odd[i]);
+    }
+    for (int i = 0; i < m && g->k > 0; i++) {
+        float *y = g->y + (size_t)i * g->ldy + j, outs[LANES];
+        v_store_n(outs, sums[i], LANES);
+        for (int r = 0; r < LANES && j + r * apart < g->n; r++)
+            y[(size_t)(r * apart)] = outs[r];
     }
 }
 
 RR_INLINE void direct_all(const struct rr_gemm *g, int m, enum rr_type type)
 {
-    for (int j = 0; j < g->n; j += LANES)
-        direct_floats(g, j, m, type);
+    const int apart = g->n / LANES;
+    for (int j = 0; j < apart; j++)
+        direct_floats(g, j, apart, m, type);
+    for (int j = apart * LANES; j < g->n; j += LANES)
+        direct_floats(g, j, 1, m, type);
 }
 
 /* Rows i0 .. i0 + mr - 1 of x against a panel of np vectors of outputs. */

@@ -121,7 +121,7 @@ struct rr_kernels {
     void (*gemm[RR_TYPE_COUNT])(const struct rr_gemm *g, void *scratch);
     /* What its gemm reads of x: 0: x itself; 1: xq; 2, of tiles: xq with the small parts too. */
     unsigned char prepared[RR_TYPE_COUNT];
-    bool tiles;                   /* which has pairs of bfloat16, not integers */
+    bool tiles; /* which has pairs of bfloat16, not integers */
     /* Rows i .. i + n - 1 of x as pairs, i a multiple of RR_TILE_ROWS, with so many parts; NULL
      * where there are no tiles. */
     void (*pairs)(uint32_t *pairs, const struct rr_rows *x, int i, int n, int parts);
@@ -165,8 +165,8 @@ void rr_kernels_init_i8mm(struct rr_kernels *k);
 /* kernel_avx512vnni_8.c's part of avx512vnni's. */
 void rr_gemm_q8_0_by_eights(const struct rr_gemm *g, void *scratch);
 
-/* Rows i .. i + n - 1 of x into xq as products that want `prepared` of them read it, i a multiple of
- * rr_prepared_together; n_cols is a multiple of RR_QK where that is in integers. */
+/* Rows i .. i + n - 1 of x into xq as products that want `prepared` of them read it, i a multiple
+ * of rr_prepared_together; n_cols is a multiple of RR_QK where that is in integers. */
 void rr_prepare_rows(const struct rr_kernels *k, const struct rr_quantised *xq,
                      const struct rr_rows *x, int i, int n, int prepared);
 /* Rows that lie interleaved in xq: they are prepared by one call. */

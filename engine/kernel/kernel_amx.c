@@ -31,9 +31,9 @@ RR_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx
 #include "engine/kernel/amx_panel.h"
 
 #define ROWS RR_TILE_ROWS
-#define STRIP 512          /* rows of x whose sums are kept, */
-#define BLOCK 256          /* and of W */
-#define SMALL (1 << 18)    /* numbers of x that the second-level cache holds beside them */
+#define STRIP 512       /* rows of x whose sums are kept, */
+#define BLOCK 256       /* and of W */
+#define SMALL (1 << 18) /* numbers of x that the second-level cache holds beside them */
 #define PANEL (CHUNK / DEPTH * 2 * TILE)
 _Static_assert((2 * PANEL + 4 * TILE + STRIP * BLOCK) * sizeof(float) + 64 <= RR_TILE_SCRATCH,
                "panels, sums and alignment");
@@ -206,9 +206,9 @@ static void configure(void)
     _tile_loadconfig(&config);
 }
 
-/* The order of panels: for STRIP rows of x and BLOCK ones of W, a part of x's columns is used by all
- * these rows of W while it is in the second-level cache, and the panel, of BOTH of them, by all these
- * rows of x while it is in the first; so the sums come and go. */
+/* The order of panels: for STRIP rows of x and BLOCK ones of W, a part of x's columns is used by
+ * all these rows of W while it is in the second-level cache, and the panel, of BOTH of them, by all
+ * these rows of x while it is in the first; so the sums come and go. */
 struct walk {
     const struct rr_gemm *g;
     int rows, chunk; /* of W: BLOCK or fewer; columns of a panel */
@@ -247,8 +247,8 @@ static struct fill fill_of(const struct walk *w, uint32_t *panel)
     f.n = w->g->k - w->k0 < w->chunk ? w->g->k - w->k0 : w->chunk;
     fill_row(&f, 0);
     if (walk_on(&behind) && !w->g->rows)
-        f.ahead = rr_gemm_row(w->g, behind.j) +
-                  rr_row_bytes(w->g->type, (size_t)behind.k0) - f.from;
+        f.ahead =
+            rr_gemm_row(w->g, behind.j) + rr_row_bytes(w->g->type, (size_t)behind.k0) - f.from;
     return f;
 }
 

@@ -442,10 +442,8 @@ void rr_kernels_init_c(struct rr_kernels *k)
         .row_f32 = {row_f32_f32, row_f32_f16, row_f32_bf16, row_f32_q8_0, row_f32_q4_0,
                     row_f32_q6_k, row_f32_q4_k},
         .gemm = {gemm_f32, gemm_f16, gemm_bf16, gemm_q8_0, gemm_q4_0, gemm_q6_k, gemm_q4_k},
-        .prepared = {[RR_TYPE_Q8_0] = 1,
-                     [RR_TYPE_Q4_0] = 1,
-                     [RR_TYPE_Q6_K] = 1,
-                     [RR_TYPE_Q4_K] = 1},
+        .prepared =
+            {[RR_TYPE_Q8_0] = 1, [RR_TYPE_Q4_0] = 1, [RR_TYPE_Q6_K] = 1, [RR_TYPE_Q4_K] = 1},
         .quantise = quantise,
         .attn_scores = attn_scores,
         .attn_values = attn_values,
