@@ -123,6 +123,8 @@ Test(kernel, integer_products_are_what_c_gives)
                                         .ldy = (size_t)width,
                                         .xq = *quantised(&k, x, m, len),
                                         .w = w,
+                                        .type = (enum rr_type)type,
+                                        .table = &k,
                                         .rows = m % 2 ? ids : NULL,
                                         .row_bytes = bytes,
                                         .m = m,

@@ -63,14 +63,6 @@ RR_INLINE __m512 sixteen(int first)
                          _mm512_set1_epi32(first)));
 }
 
-RR_INLINE void q4_0_unit(unsigned char *out, const unsigned char *p)
-{
-    const __m512 values = _mm512_mul_ps(sixteen(-8), scale_at(p));
-    const __m256i q = _mm256_cvtepu8_epi16(load128(p + 2));
-    _mm256_storeu_si256((__m256i *)(void *)out, look_up16(values, q));
-    _mm256_storeu_si256((__m256i *)(void *)(out + 32), look_up16(values, _mm256_srli_epi16(q, 4)));
-}
-
 /* Eight small numbers, times what a block has for all of them. */
 RR_INLINE void scale_eight(float *out, const unsigned char *of_all, const int8_t *numbers)
 {
@@ -96,6 +88,67 @@ RR_INLINE void q4_k_unit(unsigned char *out, size_t step, const unsigned char *p
                                 look_up32(values, h ? _mm512_srli_epi16(q, 4) : q));
         }
     }
+}
+
+/* A table of 32 values, as five bits choose. */
+RR_INLINE __m512i look_up_five(__m512 low, __m512 high, __m512i at)
+{
+    return _mm512_permutexvar_epi16(at, bfloats(low, high));
+}
+
+RR_INLINE void q5_k_unit(unsigned char *out, size_t step, const unsigned char *p)
+{
+    int8_t packed[2][8];
+    float scale[8], least[8];
+    rr_k4_scales(packed[0], packed[1], p + 4);
+    scale_eight(scale, p, packed[0]);
+    scale_eight(least, p + 2, packed[1]);
+    const __m512i fifth = _mm512_slli_epi16(_mm512_cvtepu8_epi16(load256(p + 16)), 4);
+    for (int j = 0; j < 8; j++, out += step) {
+        const __m512i q = _mm512_cvtepu8_epi16(load256(p + 16 + RR_QK_K / 8 + 32 * (j / 2))),
+                      four = _mm512_and_si512(j % 2 ? _mm512_srli_epi16(q, 4) : q,
+                                              _mm512_set1_epi16(15)),
+                      one = _mm512_and_si512(_mm512_srl_epi16(fifth, _mm_cvtsi32_si128(j)),
+                                             _mm512_set1_epi16(16));
+        const __m512 d = _mm512_set1_ps(scale[j]), m = _mm512_set1_ps(least[j]);
+        _mm512_storeu_si512(out, look_up_five(_mm512_sub_ps(_mm512_mul_ps(sixteen(0), d), m),
+                                              _mm512_sub_ps(_mm512_mul_ps(sixteen(16), d), m),
+                                              _mm512_or_si512(four, one)));
+    }
+}
+
+/* Blocks of nibbles with a fifth bit or without, and a least value or without. */
+RR_INLINE void nibble_unit(unsigned char *out, const unsigned char *p, enum rr_type type)
+{
+    const bool least = type == RR_TYPE_Q4_1 || type == RR_TYPE_Q5_1,
+               five = type == RR_TYPE_Q5_0 || type == RR_TYPE_Q5_1;
+    const __m512 d = scale_at(p), m = least ? scale_at(p + 2) : _mm512_setzero_ps();
+    const int first = type == RR_TYPE_Q4_0 ? -8 : type == RR_TYPE_Q5_0 ? -16 : 0;
+    __m512 low = _mm512_mul_ps(type == RR_TYPE_IQ4_NL
+                                   ? _mm512_setr_ps(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13,
+                                                    25, 38, 53, 69, 89, 113)
+                                   : sixteen(first),
+                               d),
+           high = _mm512_mul_ps(sixteen(first + 16), d);
+    p += least ? 4 : 2;
+    if (least) {
+        low = _mm512_add_ps(low, m);
+        high = _mm512_add_ps(high, m);
+    }
+    const __m256i q = _mm256_cvtepu8_epi16(load128(p + (five ? 4 : 0)));
+    if (!five) {
+        _mm256_storeu_si256((__m256i *)(void *)out, look_up16(low, q));
+        _mm256_storeu_si256((__m256i *)(void *)(out + 32), look_up16(low, _mm256_srli_epi16(q, 4)));
+        return;
+    }
+    uint32_t bits;
+    memcpy(&bits, p, sizeof bits);
+    const __m512i four =
+        _mm512_and_si512(_mm512_inserti64x4(_mm512_castsi256_si512(q), _mm256_srli_epi16(q, 4), 1),
+                         _mm512_set1_epi16(15));
+    _mm512_storeu_si512(
+        out,
+        look_up_five(low, high, _mm512_mask_add_epi16(four, bits, four, _mm512_set1_epi16(16))));
 }
 
 RR_INLINE void q6_k_unit(unsigned char *out, size_t step, const unsigned char *p)
@@ -178,8 +231,11 @@ RR_INLINE void fill_units(struct fill *f, int units, enum rr_type type)
         _mm_prefetch((const char *)p + f->ahead, _MM_HINT_T1);
         if (type == RR_TYPE_Q8_0)
             q8_0_unit(f->to, p);
-        else if (type == RR_TYPE_Q4_0)
-            q4_0_unit(f->to, p);
+        else if (type == RR_TYPE_Q4_0 || type == RR_TYPE_Q4_1 || type == RR_TYPE_Q5_0 ||
+                 type == RR_TYPE_Q5_1 || type == RR_TYPE_IQ4_NL)
+            nibble_unit(f->to, p, type);
+        else if (type == RR_TYPE_Q5_K)
+            q5_k_unit(f->to, step, p);
         else if (type == RR_TYPE_Q4_K)
             q4_k_unit(f->to, step, p);
         else if (type == RR_TYPE_Q6_K)

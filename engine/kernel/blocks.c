@@ -1,5 +1,6 @@
-/* Storage types that are multiplied as floats: their rows as float32, which defines the types, and
- * products by them at any level. Numbers are grouped in blocks as type.h says. */
+/* The rarer storage types: their rows as float32, which defines the types, and products by those of
+ * them that are not multiplied in integers, at any level. Numbers are grouped in blocks as type.h
+ * says. */
 #include "engine/kernel/kernel.h"
 
 #include <string.h>
@@ -154,6 +155,7 @@ void rr_kernels_init_blocks(struct rr_kernels *k)
     for (int t = 0; t < RR_TYPE_COUNT; t++)
         if (rows[t]) {
             k->row_f32[t] = rows[t];
-            k->gemm[t] = gemm_unpacked;
+            if (!k->prepared[t])
+                k->gemm[t] = gemm_unpacked;
         }
 }

@@ -26,32 +26,46 @@
 struct int_panel {
     ivec words[CHUNK_BLOCKS][WORDS];
     fvec scales[CHUNK_BLOCKS];
-    fvec more[CHUNK_BLOCKS]; /* Q6_K: scales of second halves; Q4_K: what is added to each number */
+    fvec more[CHUNK_BLOCKS]; /* Q6_K: scales of second halves; with a least value: that */
     int first, n;            /* blocks of the rows that it holds */
 };
 _Static_assert(2 * sizeof(struct int_panel) + 64 <= RR_GEMM_SCRATCH, "two panels and alignment");
 
+/* What is added to the numbers of a block, in `more`. */
+RR_INLINE bool has_least(enum rr_type type)
+{
+    return type == RR_TYPE_Q4_K || type == RR_TYPE_Q5_K || type == RR_TYPE_Q4_1 ||
+           type == RR_TYPE_Q5_1;
+}
+
 RR_INLINE int offset_of(enum rr_type type)
 {
-    return !OFFSET || type == RR_TYPE_Q4_K ? 0
-           : type == RR_TYPE_Q8_0          ? 128
-           : type == RR_TYPE_Q4_0          ? 8
-                                           : 32;
+    return !OFFSET || has_least(type)                       ? 0
+           : type == RR_TYPE_Q8_0 || type == RR_TYPE_IQ4_NL ? 128
+           : type == RR_TYPE_Q4_0                           ? 8
+           : type == RR_TYPE_Q5_0                           ? 16
+                                                            : 32;
 }
 
 /* Bytes of the numbers that one scale of 16 bits belongs to, and how many blocks of RR_QK they
  * are. */
 RR_INLINE size_t stored_bytes(enum rr_type type)
 {
-    return type == RR_TYPE_Q8_0   ? sizeof(struct rr_block_q8_0)
-           : type == RR_TYPE_Q4_0 ? sizeof(struct rr_block_q4_0)
-           : type == RR_TYPE_Q6_K ? sizeof(struct rr_block_q6_k)
-                                  : sizeof(struct rr_block_q4_k);
+    return type == RR_TYPE_Q8_0     ? sizeof(struct rr_block_q8_0)
+           : type == RR_TYPE_Q4_0   ? sizeof(struct rr_block_q4_0)
+           : type == RR_TYPE_Q6_K   ? sizeof(struct rr_block_q6_k)
+           : type == RR_TYPE_Q5_K   ? sizeof(struct rr_block_q5_k)
+           : type == RR_TYPE_Q4_1   ? sizeof(struct rr_block_q4_1)
+           : type == RR_TYPE_Q5_0   ? sizeof(struct rr_block_q5_0)
+           : type == RR_TYPE_Q5_1   ? sizeof(struct rr_block_q5_1)
+           : type == RR_TYPE_IQ4_NL ? sizeof(struct rr_block_iq4_nl)
+                                    : sizeof(struct rr_block_q4_k);
 }
 
 RR_INLINE int stored_blocks(enum rr_type type)
 {
-    return type == RR_TYPE_Q8_0 || type == RR_TYPE_Q4_0 ? 1 : RR_QK_K / RR_QK;
+    return type == RR_TYPE_Q4_K || type == RR_TYPE_Q5_K || type == RR_TYPE_Q6_K ? RR_QK_K / RR_QK
+                                                                                : 1;
 }
 
 /* words[w], lane r = bytes 4 w .. 4 w + 3 of those at p[r]. */
@@ -82,7 +96,7 @@ RR_INLINE void k4_words(ivec *out, const ivec *p)
     out[3] = i_or(i_and(i_shr(p[2], 4), low4), i_shl(i_and(i_shr(p[1], 6), low2), 4));
 }
 
-/* Of eight blocks at p[r], for output r. */
+/* Of eight blocks at p[r], for output r. Q5_K has its scales where Q4_K has them. */
 RR_INLINE void k_scales(fvec *scales, fvec *more, const unsigned char *const *p, enum rr_type type)
 {
     const size_t d_at = type == RR_TYPE_Q6_K ? sizeof(struct rr_block_q6_k) - 2 : 0,
@@ -92,13 +106,13 @@ RR_INLINE void k_scales(fvec *scales, fvec *more, const unsigned char *const *p,
     ivec words[4], out[4];
     for (int r = 0; r < OUTS; r++) {
         memcpy(&d[0][r], p[r] + d_at, 2);
-        if (type == RR_TYPE_Q4_K)
+        if (has_least(type))
             memcpy(&d[1][r], p[r] + 2, 2);
         from[r] = p[r] + at;
     }
-    const fvec d0 = f_halves(d[0]), d1 = type == RR_TYPE_Q4_K ? f_halves(d[1]) : d0;
+    const fvec d0 = f_halves(d[0]), d1 = has_least(type) ? f_halves(d[1]) : d0;
     row_words(words, from, type == RR_TYPE_Q6_K ? 4 : 3);
-    if (type == RR_TYPE_Q4_K)
+    if (has_least(type))
         k4_words(out, words);
     for (int j = 0; j < 8; j++) {
         const ivec a = type == RR_TYPE_Q6_K ? word_byte(words[j / 2], j % 2 * 2)
@@ -116,14 +130,20 @@ RR_INLINE void unpack_scales(fvec *scales, fvec *more, const unsigned char *cons
 {
     const int step = stored_blocks(type);
     if (step == 1) {
-        uint16_t d[CHUNK_BLOCKS][OUTS];
+        uint16_t d[CHUNK_BLOCKS][OUTS], least[CHUNK_BLOCKS][OUTS];
         for (int r = 0; r < OUTS; r++) {
             const unsigned char *p = rows[r] + (size_t)b0 * stored_bytes(type);
-            for (int b = 0; b < n; b++, p += stored_bytes(type))
+            for (int b = 0; b < n; b++, p += stored_bytes(type)) {
                 memcpy(&d[b][r], p, sizeof d[b][r]);
+                if (has_least(type))
+                    memcpy(&least[b][r], p + 2, sizeof least[b][r]);
+            }
         }
-        for (int b = 0; b < n; b++)
+        for (int b = 0; b < n; b++) {
             scales[b] = f_halves(d[b]);
+            if (has_least(type))
+                more[b] = f_halves(least[b]);
+        }
         return;
     }
     for (int b = 0; b < n; b += step) {
@@ -184,8 +204,7 @@ RR_INLINE fvec direct_block(fvec acc, const ivec *numbers, fvec scale, fvec more
     }
     const ivec sum = i_add(half[0], half[1]);
     acc = add_sum(acc, i_add(sum, i_set1(-offset_of(type) * (s0 + s1))), scale, d);
-    return type == RR_TYPE_Q4_K ? f_fma(f_set1((float)(s0 + s1)), f_mul(more, f_set1(d)), acc)
-                                : acc;
+    return has_least(type) ? f_fma(f_set1((float)(s0 + s1)), f_mul(more, f_set1(d)), acc) : acc;
 }
 
 /* Outputs j, j + apart and so on. */
@@ -276,7 +295,7 @@ RR_INLINE void int_tile(const struct rr_gemm *g, const struct int_panel *p, int 
                     acc[i][c] = add_sum(acc[i][c], s[i][c], h ? p[c].more[b] : p[c].scales[b],
                                         d[(size_t)i * n_blocks]);
         }
-        for (int i = 0; i < mr && type == RR_TYPE_Q4_K; i++) {
+        for (int i = 0; i < mr && has_least(type); i++) {
             const int16_t *x = sum + 2 * (size_t)i * n_blocks;
             for (int c = 0; c < np; c++)
                 acc[i][c] = f_fma(f_set1((float)(x[0] + x[1])),
@@ -336,26 +355,21 @@ RR_INLINE void gemm_ints(const struct rr_gemm *g, void *scratch, enum rr_type ty
     }
 }
 
-static void INT_PREFIX(q8_0)(const struct rr_gemm *g, void *scratch)
-{
-    gemm_ints(g, scratch, RR_TYPE_Q8_0);
-}
-
+#define INT_GEMM(name, type)                                                                       \
+    static void INT_PREFIX(name)(const struct rr_gemm *g, void *scratch)                           \
+    {                                                                                              \
+        gemm_ints(g, scratch, type);                                                               \
+    }
+INT_GEMM(q8_0, RR_TYPE_Q8_0)
 #ifndef ONLY_Q8_0
-static void INT_PREFIX(q4_0)(const struct rr_gemm *g, void *scratch)
-{
-    gemm_ints(g, scratch, RR_TYPE_Q4_0);
-}
-
-static void INT_PREFIX(q6_k)(const struct rr_gemm *g, void *scratch)
-{
-    gemm_ints(g, scratch, RR_TYPE_Q6_K);
-}
-
-static void INT_PREFIX(q4_k)(const struct rr_gemm *g, void *scratch)
-{
-    gemm_ints(g, scratch, RR_TYPE_Q4_K);
-}
+INT_GEMM(q4_0, RR_TYPE_Q4_0)
+INT_GEMM(q6_k, RR_TYPE_Q6_K)
+INT_GEMM(q4_k, RR_TYPE_Q4_K)
+INT_GEMM(q5_k, RR_TYPE_Q5_K)
+INT_GEMM(q4_1, RR_TYPE_Q4_1)
+INT_GEMM(q5_0, RR_TYPE_Q5_0)
+INT_GEMM(q5_1, RR_TYPE_Q5_1)
+INT_GEMM(iq4_nl, RR_TYPE_IQ4_NL)
 
 static void INT_PREFIX(init)(struct rr_kernels *k)
 {
@@ -363,5 +377,10 @@ static void INT_PREFIX(init)(struct rr_kernels *k)
     k->gemm[RR_TYPE_Q4_0] = INT_PREFIX(q4_0);
     k->gemm[RR_TYPE_Q6_K] = INT_PREFIX(q6_k);
     k->gemm[RR_TYPE_Q4_K] = INT_PREFIX(q4_k);
+    k->gemm[RR_TYPE_Q5_K] = INT_PREFIX(q5_k);
+    k->gemm[RR_TYPE_Q4_1] = INT_PREFIX(q4_1);
+    k->gemm[RR_TYPE_Q5_0] = INT_PREFIX(q5_0);
+    k->gemm[RR_TYPE_Q5_1] = INT_PREFIX(q5_1);
+    k->gemm[RR_TYPE_IQ4_NL] = INT_PREFIX(iq4_nl);
 }
 #endif

@@ -55,6 +55,41 @@ RR_INLINE float32x4_t f_halves(const uint16_t *p)
     return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
 }
 
+/* Sixteen bytes' low nibbles and their high ones, and 16 where a bit of the 32 at `fifth` is set.
+ */
+RR_INLINE void nibbles(uint8x16_t *v, const unsigned char *p, const unsigned char *fifth)
+{
+    static const uint8_t bits[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    const uint8x16_t q = vld1q_u8(p);
+    v[0] = vandq_u8(q, vdupq_n_u8(15));
+    v[1] = vshrq_n_u8(q, 4);
+    for (int i = 0; i < 2 && fifth; i++) {
+        const uint8x16_t own = vcombine_u8(vdup_n_u8(fifth[2 * i]), vdup_n_u8(fifth[2 * i + 1]));
+        v[i] = vorrq_u8(v[i], vandq_u8(vtstq_u8(own, vld1q_u8(bits)), vdupq_n_u8(16)));
+    }
+}
+
+/* Types that are nibbles, with a fifth bit or without. */
+RR_INLINE void nibble_numbers(int8x16_t *v, const unsigned char *row, int b, enum rr_type type)
+{
+    static const int8_t values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                      1,    13,   25,  38,  53,  69,  89,  113};
+    const unsigned char *p = row + (size_t)b * rr_type_info(type)->block_bytes;
+    const size_t high = type == RR_TYPE_Q5_0   ? 2
+                        : type == RR_TYPE_Q5_1 ? 4
+                                               : 0,
+                 low = high                   ? high + 4
+                       : type == RR_TYPE_Q4_1 ? 4
+                                              : 2;
+    const int less = type == RR_TYPE_Q4_0 ? 8 : type == RR_TYPE_Q5_0 ? 16 : 0;
+    uint8x16_t u[2];
+    nibbles(u, p + low, high ? p + high : NULL);
+    for (int i = 0; i < 2; i++)
+        v[i] = type == RR_TYPE_IQ4_NL
+                   ? vqtbl1q_s8(vld1q_s8(values), u[i])
+                   : vsubq_s8(vreinterpretq_s8_u8(u[i]), vdupq_n_s8((int8_t)less));
+}
+
 /* The numbers of a block, sixteen in each of two vectors. */
 RR_INLINE void block_numbers(int8x16_t *v, const unsigned char *row, int b, enum rr_type type)
 {
@@ -63,10 +98,6 @@ RR_INLINE void block_numbers(int8x16_t *v, const unsigned char *row, int b, enum
         const int8_t *p = (const int8_t *)row + (size_t)b * sizeof(struct rr_block_q8_0) + 2;
         v[0] = vld1q_s8(p);
         v[1] = vld1q_s8(p + 16);
-    } else if (type == RR_TYPE_Q4_0) {
-        const uint8x16_t q = vld1q_u8(row + (size_t)b * sizeof(struct rr_block_q4_0) + 2);
-        v[0] = vsubq_s8(vreinterpretq_s8_u8(vandq_u8(q, low)), vdupq_n_s8(8));
-        v[1] = vsubq_s8(vreinterpretq_s8_u8(vshrq_n_u8(q, 4)), vdupq_n_s8(8));
     } else if (type == RR_TYPE_Q6_K) {
         const int part = b % 8, half = part / 4, j = part % 4;
         const unsigned char *p = row + (size_t)(b / 8) * sizeof(struct rr_block_q6_k),
@@ -78,13 +109,25 @@ RR_INLINE void block_numbers(int8x16_t *v, const unsigned char *row, int b, enum
                              h = vandq_u8(vshlq_u8(vld1q_u8(qh + 16 * i), right2), vdupq_n_u8(3));
             v[i] = vsubq_s8(vreinterpretq_s8_u8(vorrq_u8(a, vshlq_n_u8(h, 4))), vdupq_n_s8(32));
         }
-    } else {
+    } else if (type == RR_TYPE_Q4_K || type == RR_TYPE_Q5_K) {
         const int j = b % 8;
-        const unsigned char *p =
-            row + (size_t)(b / 8) * sizeof(struct rr_block_q4_k) + 16 + 32 * (j / 2);
-        const int8x16_t right = vdupq_n_s8((int8_t)(-4 * (j % 2)));
-        for (int i = 0; i < 2; i++)
-            v[i] = vreinterpretq_s8_u8(vandq_u8(vshlq_u8(vld1q_u8(p + 16 * i), right), low));
+        const bool five = type == RR_TYPE_Q5_K;
+        const unsigned char *high =
+            row +
+            (size_t)(b / 8) * (five ? sizeof(struct rr_block_q5_k) : sizeof(struct rr_block_q4_k)) +
+            16;
+        const unsigned char *p = high + (five ? RR_QK_K / 8 : 0) + 32 * (j / 2);
+        const int8x16_t right = vdupq_n_s8((int8_t)(-4 * (j % 2))), fifth = vdupq_n_s8((int8_t)-j);
+        for (int i = 0; i < 2; i++) {
+            uint8x16_t u = vandq_u8(vshlq_u8(vld1q_u8(p + 16 * i), right), low);
+            if (five)
+                u = vorrq_u8(
+                    u, vshlq_n_u8(vandq_u8(vshlq_u8(vld1q_u8(high + 16 * i), fifth), vdupq_n_u8(1)),
+                                  4));
+            v[i] = vreinterpretq_s8_u8(u);
+        }
+    } else {
+        nibble_numbers(v, row, b, type);
     }
 }
 

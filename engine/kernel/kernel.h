@@ -64,7 +64,7 @@ struct rr_kernels;
 /* y[M,N] = x[M,K] W[N,K]^T, W as it is stored with rows row_bytes apart; leading dimensions in
  * elements. In integers, for every output, block of RR_QK by block in order: y = fma(float(sum of
  * q_w q_x), d_w * d_x, y), the sum exact. Of Q6_K, which has a scale for 16, half a block at a
- * time; of Q4_K, y = fma(float(sum of q_x), -least * d_x, y) behind each block. */
+ * time; where a block has a least value, y = fma(float(sum of q_x), least * d_x, y) behind it. */
 struct rr_gemm {
     float *y;
     size_t ldy;

@@ -318,6 +318,11 @@ GEMM(gemm_q8_0, RR_TYPE_Q8_0)
 GEMM(gemm_q4_0, RR_TYPE_Q4_0)
 GEMM(gemm_q6_k, RR_TYPE_Q6_K)
 GEMM(gemm_q4_k, RR_TYPE_Q4_K)
+GEMM(gemm_q5_k, RR_TYPE_Q5_K)
+GEMM(gemm_q4_1, RR_TYPE_Q4_1)
+GEMM(gemm_q5_0, RR_TYPE_Q5_0)
+GEMM(gemm_q5_1, RR_TYPE_Q5_1)
+GEMM(gemm_iq4_nl, RR_TYPE_IQ4_NL)
 GEMM(gemm_any, g->type)
 
 double rr_peak_amx(long rounds)
@@ -387,6 +392,11 @@ void rr_kernels_init_amx(struct rr_kernels *k)
     k->gemm[RR_TYPE_Q4_0] = gemm_q4_0;
     k->gemm[RR_TYPE_Q6_K] = gemm_q6_k;
     k->gemm[RR_TYPE_Q4_K] = gemm_q4_k;
+    k->gemm[RR_TYPE_Q5_K] = gemm_q5_k;
+    k->gemm[RR_TYPE_Q4_1] = gemm_q4_1;
+    k->gemm[RR_TYPE_Q5_0] = gemm_q5_0;
+    k->gemm[RR_TYPE_Q5_1] = gemm_q5_1;
+    k->gemm[RR_TYPE_IQ4_NL] = gemm_iq4_nl;
 }
 
 RR_TARGET_END

@@ -66,14 +66,19 @@ RR_INLINE __m512i two_rows(const unsigned char *a, const unsigned char *b, int b
 {
     const int part = block % 8, j = part % 4;
     const size_t super = (size_t)(block / 8);
-    if (type == RR_TYPE_Q8_0)
-        return _mm512_inserti64x4(_mm512_castsi256_si512(block_numbers(a, block, type)),
-                                  block_numbers(b, block, type), 1);
     if (type == RR_TYPE_Q4_K)
         return _mm512_and_si512(
             two_shifted(a, b, super * sizeof(struct rr_block_q4_k) + 16 + 32 * (size_t)(part / 2),
                         4 * (part % 2)),
             _mm512_set1_epi8(15));
+    if (type == RR_TYPE_Q5_K) {
+        const size_t at = super * sizeof(struct rr_block_q5_k) + 16;
+        const __m512i low = two_shifted(a, b, at + RR_QK_K / 8 + 32 * (size_t)(part / 2),
+                                        4 * (part % 2)),
+                      high = two_shifted(a, b, at, part);
+        return _mm512_or_si512(_mm512_and_si512(low, _mm512_set1_epi8(15)),
+                               _mm512_slli_epi16(_mm512_and_si512(high, _mm512_set1_epi8(1)), 4));
+    }
     if (type == RR_TYPE_Q6_K) {
         const size_t at = super * sizeof(struct rr_block_q6_k), half = (size_t)(part / 4);
         const __m512i low = two_shifted(a, b, at + 64 * half + 32 * (size_t)(j % 2), 4 * (j / 2)),
@@ -81,6 +86,9 @@ RR_INLINE __m512i two_rows(const unsigned char *a, const unsigned char *b, int b
         return _mm512_or_si512(_mm512_and_si512(low, _mm512_set1_epi8(15)),
                                _mm512_slli_epi16(_mm512_and_si512(high, _mm512_set1_epi8(3)), 4));
     }
+    if (type != RR_TYPE_Q4_0)
+        return _mm512_inserti64x4(_mm512_castsi256_si512(block_numbers(a, block, type)),
+                                  block_numbers(b, block, type), 1);
     const size_t at = (size_t)block * sizeof(struct rr_block_q4_0) + 2;
     const __m512i shift = _mm512_set_epi64(4, 4, 0, 0, 4, 4, 0, 0);
     const __m512i v = _mm512_inserti64x4(

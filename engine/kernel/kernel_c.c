@@ -200,7 +200,7 @@ static void quantise(const struct rr_quantised *out, const float *x, int k)
     }
 }
 
-/* Scale and least value of group j of a Q4_K block. */
+/* Scale and least value of group j of a Q4_K or Q5_K block. */
 static void group_of(int *scale, int *least, const uint8_t *s, int j)
 {
     *scale = j < 4 ? s[j] & 63 : (s[j + 4] & 15) | s[j - 4] >> 6 << 4;
@@ -213,14 +213,27 @@ struct int_block {
     float scale[2], offset;
 };
 
+/* Blocks of RR_QK with a scale of their own: bytes, or nibbles with a fifth bit or without. */
 static void read_plain(struct int_block *out, const unsigned char *row, size_t b, enum rr_type type)
 {
-    const unsigned char *p = row + b * rr_type_info(type)->block_bytes;
+    static const int8_t values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                      1,    13,   25,  38,  53,  69,  89,  113};
+    const unsigned char *p = row + b * rr_type_info(type)->block_bytes, *low;
+    const bool least = type == RR_TYPE_Q4_1 || type == RR_TYPE_Q5_1,
+               five = type == RR_TYPE_Q5_0 || type == RR_TYPE_Q5_1;
+    const int less = type == RR_TYPE_Q4_0 ? 8 : type == RR_TYPE_Q5_0 ? 16 : 0;
     out->scale[0] = out->scale[1] = rr_f16_to_f32(load_u16(p));
-    for (int i = 0; i < RR_QK; i++)
-        out->q[i] = type == RR_TYPE_Q8_0 ? (int8_t)p[2 + i]
-                    : i < RR_QK / 2      ? (p[2 + i] & 15) - 8
-                                         : (p[2 + i - RR_QK / 2] >> 4) - 8;
+    p += 2;
+    out->offset = least ? rr_f16_to_f32(load_u16(p)) : 0;
+    p += least ? 2 : 0;
+    low = p + (five ? 4 : 0);
+    for (int i = 0; i < RR_QK; i++) {
+        const int nibble = i < RR_QK / 2 ? low[i] & 15 : low[i - RR_QK / 2] >> 4;
+        out->q[i] = type == RR_TYPE_Q8_0 ? (int8_t)p[i]
+                    : type == RR_TYPE_IQ4_NL
+                        ? values[nibble]
+                        : nibble + (five ? (p[i / 8] >> i % 8 & 1) << 4 : 0) - less;
+    }
 }
 
 static void read_q6_k(struct int_block *out, const unsigned char *row, size_t b)
@@ -228,6 +241,7 @@ static void read_q6_k(struct int_block *out, const unsigned char *row, size_t b)
     struct rr_block_q6_k k;
     const int part = (int)(b % 8), half = part / 4, j = part % 4;
     memcpy(&k, row + b / 8 * sizeof k, sizeof k);
+    out->offset = 0;
     for (int i = 0; i < 2; i++)
         out->scale[i] = rr_f16_to_f32(k.d) * (float)k.scales[2 * part + i];
     for (int l = 0; l < RR_QK; l++)
@@ -236,25 +250,27 @@ static void read_q6_k(struct int_block *out, const unsigned char *row, size_t b)
                     32;
 }
 
-static void read_q4_k(struct int_block *out, const unsigned char *row, size_t b)
+static void read_q4_k(struct int_block *out, const unsigned char *row, size_t b, enum rr_type type)
 {
-    struct rr_block_q4_k k;
+    const struct rr_type_info *t = rr_type_info(type);
+    const unsigned char *p = row + b / 8 * t->block_bytes, *high = p + 16,
+                        *low = type == RR_TYPE_Q5_K ? high + RR_QK_K / 8 : high;
     const int j = (int)(b % 8);
     int scale, least;
-    memcpy(&k, row + b / 8 * sizeof k, sizeof k);
-    group_of(&scale, &least, k.scales, j);
-    out->scale[0] = out->scale[1] = rr_f16_to_f32(k.d) * (float)scale;
-    out->offset = rr_f16_to_f32(k.d_min) * (float)-least;
+    group_of(&scale, &least, p + 4, j);
+    out->scale[0] = out->scale[1] = rr_f16_to_f32(load_u16(p)) * (float)scale;
+    out->offset = rr_f16_to_f32(load_u16(p + 2)) * (float)-least;
     for (int l = 0; l < RR_QK; l++)
-        out->q[l] = k.q[32 * (j / 2) + l] >> 4 * (j % 2) & 15;
+        out->q[l] = (low[32 * (j / 2) + l] >> 4 * (j % 2) & 15) +
+                    (type == RR_TYPE_Q5_K ? (high[l] >> j & 1) << 4 : 0);
 }
 
 static void read_block(struct int_block *out, const unsigned char *row, size_t b, enum rr_type type)
 {
     if (type == RR_TYPE_Q6_K)
         read_q6_k(out, row, b);
-    else if (type == RR_TYPE_Q4_K)
-        read_q4_k(out, row, b);
+    else if (type == RR_TYPE_Q4_K || type == RR_TYPE_Q5_K)
+        read_q4_k(out, row, b, type);
     else
         read_plain(out, row, b, type);
 }
@@ -271,21 +287,28 @@ static float add_block(float y, const struct int_block *w, const int8_t *q, floa
     return fmaf((float)sum[1], w->scale[1] * d, y);
 }
 
-static void gemm_ints(const struct rr_gemm *g, enum rr_type type)
+static bool has_least(enum rr_type type)
+{
+    return type == RR_TYPE_Q4_K || type == RR_TYPE_Q5_K || type == RR_TYPE_Q4_1 ||
+           type == RR_TYPE_Q5_1;
+}
+
+static void gemm_ints(const struct rr_gemm *g, void *scratch)
 {
     const size_t n_blocks = (size_t)(g->k / RR_QK);
+    (void)scratch;
     for (int j = 0; j < g->n; j++) {
         const unsigned char *row = rr_gemm_row(g, j);
         for (int i = 0; i < g->m; i++)
             g->y[(size_t)i * g->ldy + (size_t)j] = 0;
         for (size_t b = 0; b < n_blocks; b++) {
             struct int_block w;
-            read_block(&w, row, b, type);
+            read_block(&w, row, b, g->type);
             for (int i = 0; i < g->m; i++) {
                 const size_t at = (size_t)i * n_blocks + b;
                 float *y = &g->y[(size_t)i * g->ldy + (size_t)j];
-                *y = add_block(*y, &w, g->xq.q + at * RR_QK, g->xq.d[at], type == RR_TYPE_Q6_K);
-                if (type == RR_TYPE_Q4_K)
+                *y = add_block(*y, &w, g->xq.q + at * RR_QK, g->xq.d[at], g->type == RR_TYPE_Q6_K);
+                if (has_least(g->type))
                     *y = fmaf((float)(g->xq.sum[2 * at] + g->xq.sum[2 * at + 1]),
                               w.offset * g->xq.d[at], *y);
             }
@@ -293,36 +316,12 @@ static void gemm_ints(const struct rr_gemm *g, enum rr_type type)
     }
 }
 
-static void gemm_q8_0(const struct rr_gemm *g, void *scratch)
-{
-    (void)scratch;
-    gemm_ints(g, RR_TYPE_Q8_0);
-}
-
-static void gemm_q4_0(const struct rr_gemm *g, void *scratch)
-{
-    (void)scratch;
-    gemm_ints(g, RR_TYPE_Q4_0);
-}
-
-static void gemm_q6_k(const struct rr_gemm *g, void *scratch)
-{
-    (void)scratch;
-    gemm_ints(g, RR_TYPE_Q6_K);
-}
-
-static void gemm_q4_k(const struct rr_gemm *g, void *scratch)
-{
-    (void)scratch;
-    gemm_ints(g, RR_TYPE_Q4_K);
-}
-
 /* By the same reading: what is rounded is the last sum. */
 static void row_f32_q4_k(float *y, const void *w, int k)
 {
     for (int b = 0; b < k / RR_QK; b++) {
         struct int_block block;
-        read_q4_k(&block, w, (size_t)b);
+        read_q4_k(&block, w, (size_t)b, RR_TYPE_Q4_K);
         for (int i = 0; i < RR_QK; i++)
             y[b * RR_QK + i] = block.scale[0] * (float)block.q[i] + block.offset;
     }
@@ -441,9 +440,7 @@ void rr_kernels_init_c(struct rr_kernels *k)
         .level = RR_CPU_C,
         .row_f32 = {row_f32_f32, row_f32_f16, row_f32_bf16, row_f32_q8_0, row_f32_q4_0,
                     row_f32_q6_k, row_f32_q4_k},
-        .gemm = {gemm_f32, gemm_f16, gemm_bf16, gemm_q8_0, gemm_q4_0, gemm_q6_k, gemm_q4_k},
-        .prepared =
-            {[RR_TYPE_Q8_0] = 1, [RR_TYPE_Q4_0] = 1, [RR_TYPE_Q6_K] = 1, [RR_TYPE_Q4_K] = 1},
+        .gemm = {gemm_f32, gemm_f16, gemm_bf16},
         .quantise = quantise,
         .attn_scores = attn_scores,
         .attn_values = attn_values,
@@ -456,4 +453,11 @@ void rr_kernels_init_c(struct rr_kernels *k)
         .add = add,
         .tile_f32 = tile_f32,
     };
+    static const enum rr_type ints[] = {RR_TYPE_Q8_0, RR_TYPE_Q4_0, RR_TYPE_Q6_K,
+                                        RR_TYPE_Q4_K, RR_TYPE_Q5_K, RR_TYPE_Q4_1,
+                                        RR_TYPE_Q5_0, RR_TYPE_Q5_1, RR_TYPE_IQ4_NL};
+    for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++) {
+        k->gemm[ints[i]] = gemm_ints;
+        k->prepared[ints[i]] = 1;
+    }
 }
