@@ -544,6 +544,29 @@ Test(formats, odd_but_legal_gguf)
     tiny_free(&t);
 }
 
+Test(formats, gguf_says_whether_texts_begin_with_bos)
+{
+    const char *dir = temporary_dir(), *path = path_in(dir, "bos.gguf");
+    struct tiny t;
+    tiny_make(&t, &tiny_default);
+    for (int said = -1; said <= 1; said++) {
+        struct gguf_file g;
+        struct rr_weights w;
+        struct rr_error err = {0};
+        gguf_from_tiny(&g, &t);
+        if (said >= 0)
+            gguf_set_bool(&g, "tokenizer.ggml.add_bos_token", (unsigned)said);
+        write_gguf(path, &g);
+        int rc = rr_weights_open(&w, path, NULL, &err);
+        cr_assert(rc == RR_OK, "refused: %s", describe(&err));
+        cr_assert(rr_tokenizer_bos(w.tokenizer) == (said ? 1 : -1), "said %d: bos %d", said,
+                  rr_tokenizer_bos(w.tokenizer));
+        rr_weights_close(&w);
+        gguf_file_free(&g);
+    }
+    tiny_free(&t);
+}
+
 /* G32, G35: holes between tensors and bytes behind the last one. */
 Test(formats, holes_and_tails)
 {

@@ -567,6 +567,8 @@ static const struct {
     {"G42 bos -2", T "bos_token_id", I32, -2, NULL, "TOKEN_ID", "bos_token_id", "-2", true},
     {"G42 bos as float", T "bos_token_id", F32, 1, NULL, "HPARAM_TYPE", "bos_token_id", "f32",
      true},
+    {"G42 whether bos as a number", T "add_bos_token", U32, 1, NULL, "HPARAM_TYPE", "add_bos_token",
+     "u32", true},
 };
 
 Test(gguf, damaged_settings)

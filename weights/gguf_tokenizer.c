@@ -67,6 +67,18 @@ static int special_id(int *out, const struct rr_gguf *g, const char *key, size_t
     return RR_OK;
 }
 
+/* What texts begin with: nothing where the file says so. */
+static int read_bos(struct rr_vocab *v, const struct rr_gguf *g, struct rr_error *err)
+{
+    bool begins = true;
+    int rc = special_id(&v->bos, g, "tokenizer.ggml.bos_token_id", v->n, err);
+    if (!rc)
+        rc = rr_gguf_get_bool(&begins, g, "tokenizer.ggml.add_bos_token", err);
+    if (!begins)
+        v->bos = -1;
+    return rc;
+}
+
 /* Ids that are only checked: a file that names a token it does not have is damaged. */
 static int check_other_ids(const struct rr_gguf *g, size_t n, struct rr_error *err)
 {
@@ -188,7 +200,7 @@ static int from_gpt2(struct rr_tokenizer **t, struct rr_gguf *g, struct rr_error
     if (!rc)
         rc = decode_pieces(&v, g, &arena, err);
     if (!rc)
-        rc = special_id(&v.bos, g, "tokenizer.ggml.bos_token_id", v.n, err);
+        rc = read_bos(&v, g, err);
     if (!rc)
         rc = special_id(&v.eos, g, "tokenizer.ggml.eos_token_id", v.n, err);
     if (!rc)
@@ -228,7 +240,7 @@ int rr_tokenizer_from_gguf(struct rr_tokenizer **t, struct rr_gguf *g, struct rr
     if (!rc)
         rc = special_id(&v.unk, g, "tokenizer.ggml.unknown_token_id", v.n, err);
     if (!rc)
-        rc = special_id(&v.bos, g, "tokenizer.ggml.bos_token_id", v.n, err);
+        rc = read_bos(&v, g, err);
     if (!rc)
         rc = special_id(&v.eos, g, "tokenizer.ggml.eos_token_id", v.n, err);
     if (!rc)

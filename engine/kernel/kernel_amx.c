@@ -1,10 +1,11 @@
 /* AMX: y = x W^T in tiles of bfloat16 with sums in float32, W of any stored type.
  *
- * 32 rows of W become float32, then bfloat16, in a panel of scratch that all rows of x are
- * multiplied with; x comes as pairs (rr_prepare_row). Per 32 rows of W and 32 of x, four tiles of
- * sums stay in their registers over all of K. A tile's sum adds, for each 32 of K in order, the
- * even products and the odd ones apart, each in order, then both (Intel SDM, TDPBF16PS, denormals
- * being zero): so a row of x has the same bits in whatever company.
+ * A part of 32 rows of W becomes bfloat16 in a panel that all rows of x are multiplied with, while
+ * the next panel is filled in passing: tiles and vectors are different units. x comes as pairs
+ * (rr_prepare_rows). Per 32 rows of W and 32 of x there are four tiles of sums; they leave their
+ * registers between parts of K, for panels and x to stay in the caches. A tile's sum adds, for each
+ * 32 of K in order, the even products and the odd ones apart, each in order, then both (Intel SDM,
+ * TDPBF16PS, denormals being zero): so a row of x has the same bits in whatever company.
  *
  * Quantised weights are rounded to eight bits of precision, and so is x. F16 and BF16 want more: a
  * number is the sum of two bfloat16 there (x always, F16 exactly), and all products but that of the
