@@ -8,7 +8,7 @@
 
 struct scorer {
     struct rr_session *session;
-    const struct rr_tokenizer *tokenizer;
+    struct rr_chat_frame frame; /* of a prompt and what may answer it, or none */
     struct rr_encoding encoding;
     struct rr_buf text, out;
     /* One line's choices: their tokens behind the shared prompt, and what was wanted at each. */
@@ -27,14 +27,20 @@ struct scorer {
 static int encode(struct scorer *s, const struct rr_json *prompt, const struct rr_json *choice,
                   struct rr_error *err)
 {
-    const int bos = rr_tokenizer_bos(s->tokenizer);
+    const struct rr_chat_turns turns = {.user = prompt->text,
+                                        .n_user = prompt->n_text,
+                                        .answer = choice ? choice->text : "",
+                                        .n_answer = choice ? choice->n_text : 0};
+    const int bos = s->frame.bos;
     rr_buf_clear(&s->text);
     rr_buf_add(&s->text, prompt->text, prompt->n_text);
     if (choice)
         rr_buf_add(&s->text, choice->text, choice->n_text);
     int rc = s->text.failed ? rr_fail_memory(err, "text", s->text.n)
-                            : rr_tokenizer_encode(s->tokenizer, &s->encoding,
-                                                  s->text.data ? s->text.data : "", s->text.n, err);
+             : s->frame.chat
+                 ? rr_chat_encode(&s->encoding, &s->frame, &turns, err)
+                 : rr_tokenizer_encode(s->frame.tokenizer, &s->encoding,
+                                       s->text.data ? s->text.data : "", s->text.n, err);
     if (rc)
         return rc;
     if (!rr_grow(&s->ids, &s->cap_ids, s->n_ids + s->encoding.n + 1, sizeof *s->ids))
@@ -187,11 +193,14 @@ static int run(const struct command *c, int argc, char **argv)
 {
     struct model_options mo = MODEL_OPTIONS_INIT;
     long long context = 0, cells = 0;
+    int chat_option = 0;
+    enum rr_chat chat;
     struct option opts[] = {
         {"context", 0, OPT_INT, &context, "N",
          "longest prompt with choice in tokens, 0: the model's own", 0, 1 << 22, false},
         {"cells", 0, OPT_INT, &cells, "N",
          "tokens of a prompt and all its choices together, 0: two contexts", 0, 1 << 28, false},
+        CHAT_OPTION_ROW(chat_option),
         MODEL_OPTION_ROWS(mo),
     };
     struct args a;
@@ -205,13 +214,18 @@ static int run(const struct command *c, int argc, char **argv)
         return rc;
     if ((rc = tool_load(&l, a.positional[0], &mo, true)) >= 0)
         return rc;
+    if ((rc = tool_chat(&chat, chat_option, &l.weights, a.positional[0], mo.tokenizer)) >= 0) {
+        tool_unload(&l);
+        return rc;
+    }
     const int ctx = context ? (int)context : l.weights.model.h.n_context;
     const long long all = cells ? cells : 2LL * ctx;
     const struct rr_session_options so = {.n_context = ctx,
                                           .n_cells = (int)(all < 1 << 28 ? all : 1 << 28),
                                           .n_nodes = MAX_CHOICES + 1};
-    s.tokenizer = l.weights.tokenizer;
-    rc = rr_session_open(&s.session, &l.engine, &l.weights.model, &so, &err);
+    rc = rr_chat_open(&s.frame, chat, l.weights.tokenizer, &err);
+    if (!rc)
+        rc = rr_session_open(&s.session, &l.engine, &l.weights.model, &so, &err);
     lines_open(&in, stdin, "standard input");
     while (!rc && tool_wrote() && (more = lines_next(&in, &ln, &err)) != 0) {
         struct rr_arena arena = {0};
@@ -230,8 +244,9 @@ static int run(const struct command *c, int argc, char **argv)
     }
     lines_close(&in);
     rr_session_close(s.session);
-    rr_encoding_free(&s.encoding);
+    rr_chat_close(&s.frame);
     rr_buf_free(&s.text);
+    rr_encoding_free(&s.encoding);
     rr_buf_free(&s.out);
     rr_free(s.ids);
     rr_free(s.starts);
@@ -256,7 +271,9 @@ const struct command cmd_score = {
              "{\"logprobs\":[...],\"tokens\":[...]}, the natural logarithm summed over the "
              "choice's tokens, and how many those are.\n"
              "Prompt and choice are tokenized together; a choice begins where its tokens leave the "
-             "prompt's.\n",
+             "prompt's.\n"
+             "With --chat the prompt is a user's message, and a choice is what the answer begins "
+             "with.\n",
     .min_args = 1,
     .max_args = 1,
     .run = run,

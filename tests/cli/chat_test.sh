@@ -50,6 +50,16 @@ for m in "$d/m.gguf" "$d/again.gguf"; do
     code 0 "chat template: zephyr" prompt "$m" --data :demo --user 1 --chat
     grep -q '^<s><|user|>$' "$d/out" || bad "the template of $m: $(cat "$d/out")"
 done
+# A choice is what the answer begins with: by the model's template as by its name, and not as without.
+ask='{"prompt":"Which one?","choices":["Yes","No"]}'
+for how in --chat --chat=zephyr ""; do
+    # shellcheck disable=SC2086
+    echo "$ask" | "$r" score "$d/m.gguf" $how >"$d/scored$how" 2>"$d/said" || bad "score $how: $(cat "$d/said")"
+done
+grep -q '"logprobs":\[-' "$d/scored--chat" || bad "score --chat: $(cat "$d/scored--chat")"
+cmp -s "$d/scored--chat" "$d/scored--chat=zephyr" || bad "score: the template by its name is another"
+cmp -s "$d/scored--chat" "$d/scored" && bad "score --chat changes nothing"
+code 65 "the file has no such key" score "$d/none.gguf" --chat
 echo '{"chat_template": 7}' >"$d/t/tokenizer_config.json"
 code 0 "note: no chat template is written" convert "$d/none.gguf" --tokenizer "$d/t/tokenizer.model" -o "$d/m.gguf"
 # One that is not known, of two kinds, in need of tokens that are not there, missing.

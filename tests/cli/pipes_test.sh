@@ -24,6 +24,7 @@ ask() {
 alone=$(ask '[" dog"]' | sed 's/.*\[\(-[0-9.]*\)\],.*/\1/')
 beside=$(ask '["ime"," dog",""]' | sed 's/.*\[[^,]*,\(-[0-9.]*\),.*/\1/')
 [ -n "$alone" ] && [ "$alone" = "$beside" ] || bad "' dog' scores $alone alone and $beside beside 'ime'"
+printf '{"prompt":"Once upon a","choices":[" time"]}\n' | "$r" score $m/stories260K.gguf | grep -q '"logprobs":\[-0\.00' || bad "' time' does not follow 'Once upon a'"
 printf '{"prompt":"","choices":["Once"]}\n' | "$r" score $m/stories260K.gguf | grep -q '"tokens":\[' || bad "an empty prompt"
 printf '{"prompt":"%s","choices":["x"]}\n' "$(printf 'abc %.0s' $(seq 200))" | "$r" score $m/stories260K.gguf >/dev/null 2>&1
 [ $? = 65 ] || bad "a line beyond the context is bad data"
