@@ -71,13 +71,19 @@ RR_INLINE void scale_eight(float *out, const unsigned char *of_all, const int8_t
         out, _mm256_mul_ps(_mm512_castps512_ps256(block_scale(of_all)), _mm256_cvtepi32_ps(eight)));
 }
 
-RR_INLINE void q4_k_unit(unsigned char *out, size_t step, const unsigned char *p)
+/* Of the eight groups of a Q4_K or Q5_K block. */
+RR_INLINE void k4_scales(float *scale, float *least, const unsigned char *p)
 {
     int8_t packed[2][8];
-    float scale[8], least[8];
     rr_k4_scales(packed[0], packed[1], p + 4);
     scale_eight(scale, p, packed[0]);
     scale_eight(least, p + 2, packed[1]);
+}
+
+RR_INLINE void q4_k_unit(unsigned char *out, size_t step, const unsigned char *p)
+{
+    float scale[8], least[8];
+    k4_scales(scale, least, p);
     for (int j = 0; j < 8; j += 2, out += 2 * step) {
         const __m512i q = _mm512_cvtepu8_epi16(load256(p + 16 + 16 * j));
         for (int h = 0; h < 2; h++) {
@@ -98,11 +104,8 @@ RR_INLINE __m512i look_up_five(__m512 low, __m512 high, __m512i at)
 
 RR_INLINE void q5_k_unit(unsigned char *out, size_t step, const unsigned char *p)
 {
-    int8_t packed[2][8];
     float scale[8], least[8];
-    rr_k4_scales(packed[0], packed[1], p + 4);
-    scale_eight(scale, p, packed[0]);
-    scale_eight(least, p + 2, packed[1]);
+    k4_scales(scale, least, p);
     const __m512i fifth = _mm512_slli_epi16(_mm512_cvtepu8_epi16(load256(p + 16)), 4);
     for (int j = 0; j < 8; j++, out += step) {
         const __m512i q = _mm512_cvtepu8_epi16(load256(p + 16 + RR_QK_K / 8 + 32 * (j / 2))),

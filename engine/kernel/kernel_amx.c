@@ -90,6 +90,8 @@ static int products_of(enum rr_type type)
     return type == RR_TYPE_F16 ? 3 : type == RR_TYPE_BF16 ? 2 : 1;
 }
 
+/* Tiles of sums: 0 and 1 are the first ROWS rows of W with x's first and second ROWS rows, 2 and 3
+ * the others. */
 RR_INLINE void zero_sums(void)
 {
     _tile_zero(0);
@@ -98,9 +100,8 @@ RR_INLINE void zero_sums(void)
     _tile_zero(3);
 }
 
-/* Tiles of sums: 0 and 1 are the first ROWS rows of W with x's first and second ROWS rows, 2 and 3
- * the others. second: from the first rows of x to the second; 0: there are none. */
-/* x comes from the second-level cache and is not to push W's panel out of the first. */
+/* second: from the first rows of x to the second; 0: there are none. x comes from the second-level
+ * cache and is not to push W's panel out of the first. */
 RR_INLINE void load_rows(const uint32_t *x, size_t second)
 {
     _tile_stream_loadd(6, x, 64);
