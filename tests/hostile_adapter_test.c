@@ -4,6 +4,7 @@
 #include "tests/test.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include "engine/session.h"
 #include "tests/make_files.h"
@@ -96,40 +97,59 @@ static void check(const char *id, int rc, const struct rr_error *err, const char
               text);
 }
 
+static void check_place(const char *id, const struct rr_error *err, long long offset)
+{
+    cr_assert(err->offset == offset, "%s: offset %lld, expected %lld", id, err->offset, offset);
+}
+
+static long long place_of(const struct rr_buf *b, const char *text)
+{
+    return (long long)find_bytes(b, text, strlen(text));
+}
+
+/* The byte at which the value begins, or the part of it that is wrong; of one that is missing, 0:
+ * the object. */
 Test(hostile_adapter, configs)
 {
     static const struct {
-        const char *id, *find, *by, *code, *object, *text;
+        const char *id, *find, *by, *code, *object, *text, *at;
     } rows[] = {
         {"A02 prefix tuning", "\"LORA\"", "\"PREFIX_TUNING\"", "UNSUPPORTED", "peft_type",
-         "expected \"LORA\""},
-        {"A02 AdaLoRA", "\"LORA\"", "\"ADALORA\"", "UNSUPPORTED", "peft_type", "expected \"LORA\""},
-        {"A02 lower case", "\"LORA\"", "\"lora\"", "UNSUPPORTED", "peft_type", "expected \"LORA\""},
+         "expected \"LORA\"", "\"PREFIX_TUNING\""},
+        {"A02 AdaLoRA", "\"LORA\"", "\"ADALORA\"", "UNSUPPORTED", "peft_type", "expected \"LORA\"",
+         "\"ADALORA\""},
+        {"A02 lower case", "\"LORA\"", "\"lora\"", "UNSUPPORTED", "peft_type", "expected \"LORA\"",
+         "\"lora\""},
         {"A02 missing", "\"peft_type\":\"LORA\",", "", "UNSUPPORTED", "peft_type",
-         "expected \"LORA\""},
+         "expected \"LORA\"", NULL},
         {"A03 classifier", "CAUSAL_LM", "SEQ_CLS", "UNSUPPORTED", "task_type",
-         "heads of other tasks are not supported"},
+         "heads of other tasks are not supported", "\"SEQ_CLS\""},
         {"A03 tokens", "CAUSAL_LM", "TOKEN_CLS", "UNSUPPORTED", "task_type",
-         "heads of other tasks are not supported"},
-        {"A04 0", "\"r\":2", "\"r\":0", "ADAPTER", "r", "whole number from 1 to 4096"},
-        {"A04 4097", "\"r\":2", "\"r\":4097", "ADAPTER", "r", "whole number from 1 to 4096"},
-        {"A04 1e300", "\"r\":2", "\"r\":1e300", "ADAPTER", "r", "whole number from 1 to 4096"},
-        {"A04 true", "\"r\":2", "\"r\":true", "ADAPTER", "r", "whole number from 1 to 4096"},
-        {"A05 missing", "\"lora_alpha\":4,", "", "ADAPTER", "lora_alpha", "a number that is not 0"},
+         "heads of other tasks are not supported", "\"TOKEN_CLS\""},
+        {"A04 0", "\"r\":2", "\"r\":0", "ADAPTER", "r", "whole number from 1 to 4096",
+         "0,\"lora_alpha\""},
+        {"A04 4097", "\"r\":2", "\"r\":4097", "ADAPTER", "r", "whole number from 1 to 4096",
+         "4097"},
+        {"A04 1e300", "\"r\":2", "\"r\":1e300", "ADAPTER", "r", "whole number from 1 to 4096",
+         "1e300"},
+        {"A04 true", "\"r\":2", "\"r\":true", "ADAPTER", "r", "whole number from 1 to 4096",
+         "true"},
+        {"A05 missing", "\"lora_alpha\":4,", "", "ADAPTER", "lora_alpha", "a number that is not 0",
+         NULL},
         {"A05 text", "\"lora_alpha\":4", "\"lora_alpha\":\"4\"", "ADAPTER", "lora_alpha",
-         "a number that is not 0"},
+         "a number that is not 0", "\"4\""},
         {"A08", "\"use_dora\"", "\"bias\":\"all\",\"use_dora\"", "UNSUPPORTED", "bias",
-         "expected \"none\""},
+         "expected \"none\"", "\"all\""},
         {"A11 empty text", "[\"q_proj\",\"v_proj\"]", "\"\"", "ADAPTER", "target_modules",
-         "a list of module names"},
+         "a list of module names", "\"\","},
         {"A12 no module", "\"use_dora\"", "\"rank_pattern\":{\"c_attn\":4},\"use_dora\"", "ADAPTER",
-         "rank_pattern", "'c_attn' is no module of this model"},
+         "rank_pattern", "'c_attn' is no module of this model", "4},"},
         {"A12 no module's alpha", "\"use_dora\"", "\"alpha_pattern\":{\"c_attn\":4},\"use_dora\"",
-         "ADAPTER", "alpha_pattern", "'c_attn' is no module of this model"},
+         "ADAPTER", "alpha_pattern", "'c_attn' is no module of this model", "4},"},
         {"A13 no layer", "\"use_dora\"", "\"layers_to_transform\":[0,2],\"use_dora\"", "ADAPTER",
-         "layers_to_transform", "no number of a layer"},
+         "layers_to_transform", "no number of a layer", "2],\"use"},
         {"A20 no module", "[\"q_proj\",\"v_proj\"]", "[\"q_proj\",\"c_attn\"]", "ADAPTER",
-         "target_modules", "'c_attn' is no module of this model"},
+         "target_modules", "'c_attn' is no module of this model", "\"c_attn\""},
     };
     struct bench x;
     struct rr_buf config = {0}, tensors = {0};
@@ -142,14 +162,15 @@ Test(hostile_adapter, configs)
         edited(&config, good_config, rows[i].find, rows[i].by);
         const int rc = apply(&x, &w, &config, &tensors, &r, &err);
         check(rows[i].id, rc, &err, "config", rows[i].code, rows[i].object, rows[i].text);
+        check_place(rows[i].id, &err, rows[i].at ? place_of(&config, rows[i].at) : 0);
     }
     rr_buf_free(&config);
     rr_buf_free(&tensors);
     close_bench(&x);
 }
 
-/* Where the file is damaged (A15), the place as well: that of the text `at` in the changed header,
- * or with "@N" N bytes behind it. */
+/* The place: that of the text `at` in the changed header, or with "@N" byte N of the data, where
+ * the tensor begins. */
 Test(hostile_adapter, tensors)
 {
     static const struct {
@@ -169,29 +190,29 @@ Test(hostile_adapter, tensors)
          "JSON_DUPLICATE_KEY", LAYER0 "q_proj.lora_A.weight", "twice",
          "{\"dtype\":\"F32\",\"shape\":[32,2]"},
         {"A16 no B", "0.self_attn.q_proj.lora_B", "0.self_attn.q_proj.lora_C", "ADAPTER",
-         LAYER0 "q_proj.lora_A.weight", "its lora_B is missing", NULL},
+         LAYER0 "q_proj.lora_A.weight", "its lora_B is missing", "@0"},
         {"A16 no A", "0.self_attn.v_proj.lora_A", "0.self_attn.v_proj.lora_C", "ADAPTER",
-         LAYER0 "v_proj.lora_B.weight", "its lora_A is missing", NULL},
+         LAYER0 "v_proj.lora_B.weight", "its lora_A is missing", "@768"},
         {"A17 r of A", "[2,32]", "[1,64]", "ADAPTER", LAYER0 "q_proj.lora_A.weight",
-         "[1, 64]; expected [2, 32]", NULL},
+         "[1, 64]; expected [2, 32]", "@0"},
         {"A17 r of B", "[32,2]", "[16,4]", "ADAPTER", LAYER0 "q_proj.lora_B.weight",
-         "[16, 4]; expected [32, 2]", NULL},
+         "[16, 4]; expected [32, 2]", "@256"},
         {"A18 inputs", "[2,32]", "[4,16]", "ADAPTER", LAYER0 "q_proj.lora_A.weight",
-         "[4, 16]; expected [2, 32] (r and this base's inputs)", NULL},
+         "[4, 16]; expected [2, 32] (r and this base's inputs)", "@0"},
         {"A18 outputs", "[16,2]", "[32,1]", "ADAPTER", LAYER0 "v_proj.lora_B.weight",
-         "[32, 1]; expected [16, 2] (this base's outputs and r)", NULL},
+         "[32, 1]; expected [16, 2] (this base's outputs and r)", "@768"},
         {"A19 layer 2 of 2", "layers.1.self_attn.v_proj.lora_A", "layers.2.self_attn.v_proj.lora_A",
          "ADAPTER", "base_model.model.model.layers.1.self_attn.v_proj.lora_B.weight",
-         "its lora_A is missing", NULL},
+         "its lora_A is missing", "@1664"},
         {"A20 another's prefix", LAYER0 "q_proj.lora_A", "model.layers.0.self_attn.q_proj.lora_A",
-         "ADAPTER", LAYER0 "q_proj.lora_B.weight", "its lora_A is missing", NULL},
+         "ADAPTER", LAYER0 "q_proj.lora_B.weight", "its lora_A is missing", "@256"},
         {"A24 bool", "{\"dtype\":\"F32\",\"shape\":[2,32]", "{\"dtype\":\"BOOL\",\"shape\":[8,32]",
-         "ADAPTER", LAYER0 "q_proj.lora_A.weight", "BOOL with 2 dimensions", NULL},
+         "ADAPTER", LAYER0 "q_proj.lora_A.weight", "BOOL with 2 dimensions", "@0"},
         {"A24 bytes", "{\"dtype\":\"F32\",\"shape\":[2,32]", "{\"dtype\":\"U8\",\"shape\":[8,32]",
-         "ADAPTER", LAYER0 "q_proj.lora_A.weight", "U8 with 2 dimensions", NULL},
+         "ADAPTER", LAYER0 "q_proj.lora_A.weight", "U8 with 2 dimensions", "@0"},
         {"A24 doubles", "{\"dtype\":\"F32\",\"shape\":[2,32]",
          "{\"dtype\":\"F64\",\"shape\":[1,32]", "ADAPTER", LAYER0 "q_proj.lora_A.weight",
-         "F64 with 2 dimensions", NULL},
+         "F64 with 2 dimensions", "@0"},
     };
     struct bench x;
     struct rr_buf config = {0}, header = {0}, tensors = {0};
@@ -206,11 +227,8 @@ Test(hostile_adapter, tensors)
         safetensors_write(&tensors, header.data, header.n, x.data.data, x.data.n);
         const int rc = apply(&x, &w, &config, &tensors, &r, &err);
         check(rows[i].id, rc, &err, "tensors", rows[i].code, rows[i].object, rows[i].text);
-        const long long offset = !at            ? -1
-                                 : at[0] == '@' ? 8 + (long long)header.n + (at[1] - '0')
-                                                : (long long)find_bytes(&tensors, at, strlen(at));
-        cr_assert(err.offset == offset, "%s: offset %lld, expected %lld", rows[i].id, err.offset,
-                  offset);
+        check_place(rows[i].id, &err,
+                    at[0] == '@' ? 8 + (long long)header.n + atoi(at + 1) : place_of(&tensors, at));
     }
     rr_buf_free(&config);
     rr_buf_free(&header);
@@ -226,7 +244,7 @@ Test(hostile_adapter, nothing_too_few_too_many)
         "{\"base_model.encoder.block.0.k.lora_A.weight\":{\"dtype\":\"F32\","
         "\"shape\":[0],\"data_offsets\":[0,0]}}";
     struct bench x;
-    struct rr_buf config = {0}, tensors = {0};
+    struct rr_buf config = {0}, header = {0}, tensors = {0};
     struct rr_weights w;
     struct rr_adapter_report r;
     struct rr_error err;
@@ -236,17 +254,34 @@ Test(hostile_adapter, nothing_too_few_too_many)
     check("A21 another model's", apply(&x, &w, &config, &tensors, &r, &err), &err, "tensors",
           "ADAPTER_NO_MATCH", "base_model.encoder.block.0.k.lora_A.weight",
           "nothing for this model");
+    check_place("A21", &err, (long long)tensors.n);
     safetensors_write(&tensors, "{}", 2, "", 0);
     check("A21 empty", apply(&x, &w, &config, &tensors, &r, &err), &err, "tensors",
           "ADAPTER_NO_MATCH", "", "nothing for this model");
+    check_place("A21", &err, -1);
     safetensors_write(&tensors, x.header.data, x.header.n, x.data.data, x.data.n);
     edited(&config, good_config, "[\"q_proj\",\"v_proj\"]", "[\"q_proj\",\"v_proj\",\"up_proj\"]");
     check("A22", apply(&x, &w, &config, &tensors, &r, &err), &err, "tensors", "ADAPTER",
-          "model.layers.0.mlp.up_proj", "its tensors are missing");
+          "model.layers.0.mlp.up_proj",
+          "its tensors are missing, as are those of 1 more: model.layers.1.mlp.up_proj");
+    check_place("A22", &err, -1); /* what is not there is nowhere */
+    edited(&config, good_config, "", "");
+    edited(&header, x.header.data, "1.self_attn.v_proj.lora_A", "9.self_attn.v_proj.lora_A");
+    edited(&tensors, header.data, "1.self_attn.v_proj.lora_B", "9.self_attn.v_proj.lora_B");
+    rr_buf_clear(&header);
+    rr_buf_add(&header, tensors.data, tensors.n);
+    rr_buf_clear(&tensors);
+    safetensors_write(&tensors, header.data, header.n, x.data.data, x.data.n);
+    check("A22 one", apply(&x, &w, &config, &tensors, &r, &err), &err, "tensors", "ADAPTER",
+          "model.layers.1.self_attn.v_proj", "its tensors are missing");
+    cr_assert(strstr(err.text, "more") == NULL, "%s", err.text);
+    safetensors_write(&tensors, x.header.data, x.header.n, x.data.data, x.data.n);
     edited(&config, good_config, "[\"q_proj\",\"v_proj\"]", "[\"v_proj\"]");
     check("A23", apply(&x, &w, &config, &tensors, &r, &err), &err, "tensors", "ADAPTER",
           LAYER0 "q_proj.lora_A.weight", "none of adapter_config.json's target_modules");
+    check_place("A23", &err, 8 + (long long)x.header.n);
     rr_buf_free(&config);
+    rr_buf_free(&header);
     rr_buf_free(&tensors);
     close_bench(&x);
 }
@@ -265,9 +300,11 @@ Test(hostile_adapter, numbers_that_are_not_finite)
     for (int b = 0; b < 2; b++)
         for (size_t i = 0; i < COUNT(bits); i++) {
             safetensors_write(&tensors, x.header.data, x.header.n, x.data.data, x.data.n);
-            patch(&tensors, 8 + x.header.n + (b ? 512 : 256) - 4, 4, bits[i]); /* the last number */
+            const size_t last = 8 + x.header.n + (b ? 512 : 256) - 4; /* the last number */
+            patch(&tensors, last, 4, bits[i]);
             check("A24", apply(&x, &w, &config, &tensors, &r, &err), &err, "tensors", "ADAPTER",
                   b ? LAYER0 "q_proj.lora_B.weight" : LAYER0 "q_proj.lora_A.weight", "not finite");
+            check_place("A24", &err, (long long)last);
         }
     rr_buf_free(&config);
     rr_buf_free(&tensors);

@@ -116,6 +116,7 @@ unsigned char *read_file(const char *path, size_t *n)
 
 #ifdef RR_MINI
 #include <sys/wait.h>
+#include <time.h>
 
 static struct mini_test *first, **last = &first;
 static int *skipped; /* in the child: tells the parent through its exit code */
@@ -137,31 +138,62 @@ void mini_skip(void)
     skipped = &yes;
 }
 
-/* Each test in a process of its own, as Criterion does; with an argument only the suites whose
- * names begin with it. */
+/* A test that runs: its process, and since when. */
+struct running {
+    pid_t pid;
+    struct mini_test *test;
+    double since;
+};
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Waits for one of the n that run, counts it under what it exited with and makes room for another.
+ */
+static void mini_reap(struct running *running, int *n, int counts[3])
+{
+    int status = 0, i = 0;
+    pid_t pid = wait(&status);
+    while (running[i].pid != pid)
+        i++;
+    struct running ended = running[i];
+    running[i] = running[--*n];
+    int rc = WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+    counts[rc == 0 ? 0 : rc == 77 ? 2 : 1]++;
+    if (rc != 0 && rc != 77)
+        fprintf(stderr, "FAIL %s/%s (status %d)\n", ended.test->suite, ended.test->name, rc);
+    if (seconds() - ended.since > 10) /* who makes a long run long */
+        printf("%s/%s: %.0f s\n", ended.test->suite, ended.test->name, seconds() - ended.since);
+}
+
+/* Each test in a process of its own, as Criterion does, as many at once as there are processors;
+ * with an argument only the suites whose names begin with it. */
 int main(int argc, char **argv)
 {
-    int passed = 0, failed = 0, n_skipped = 0;
+    int n = 0, counts[3] = {0};
+    struct running running[16];
+    long most = sysconf(_SC_NPROCESSORS_ONLN);
+    most = most < 1 ? 1 : most > 16 ? 16 : most;
     for (struct mini_test *t = first; t; t = t->next) {
         if (argc > 1 && strncmp(t->suite, argv[1], strlen(argv[1])) != 0)
             continue;
+        if (n == most)
+            mini_reap(running, &n, counts);
         fflush(NULL);
-        pid_t pid = fork();
-        if (pid == 0) {
+        running[n] = (struct running){.test = t, .since = seconds(), .pid = fork()};
+        if (running[n].pid == 0) {
             t->run();
             exit(skipped ? 77 : 0);
         }
-        int status = 0;
-        waitpid(pid, &status, 0);
-        int rc = WIFEXITED(status) ? WEXITSTATUS(status) : 128;
-        passed += rc == 0;
-        n_skipped += rc == 77;
-        if (rc != 0 && rc != 77) {
-            failed++;
-            fprintf(stderr, "FAIL %s/%s (status %d)\n", t->suite, t->name, rc);
-        }
+        n++;
     }
-    printf("%d passed, %d failed, %d skipped\n", passed, failed, n_skipped);
-    return failed != 0;
+    while (n > 0)
+        mini_reap(running, &n, counts);
+    printf("%d passed, %d failed, %d skipped\n", counts[0], counts[1], counts[2]);
+    return counts[1] != 0;
 }
 #endif

@@ -8,16 +8,34 @@
 #include "engine/base/limits.h"
 #include "weights/pattern.h"
 
-static int bad(const struct rr_adapter_config *c, const char *code, const char *field,
-               const char *what)
-{
-    return rr_fail(c->err, RR_ERR_DATA, code, RR_AT_OBJECT(c->files->config_name, field), "%s",
-                   what);
-}
-
 static const struct rr_json *get(const struct rr_adapter_config *c, const char *field)
 {
     return rr_json_get(c->root, field);
+}
+
+/* Where v begins; v NULL: the object that lacks it. */
+static size_t place(const struct rr_adapter_config *c, const struct rr_json *v)
+{
+    return v ? v->offset : c->root->offset;
+}
+
+size_t rr_adapter_config_at(const struct rr_adapter_config *c, const char *field)
+{
+    return place(c, get(c, field));
+}
+
+/* v: the value, or the part of it, that is wrong. */
+static int bad_at(const struct rr_adapter_config *c, const char *code, const char *field,
+                  const struct rr_json *v, const char *what)
+{
+    return rr_fail(c->err, RR_ERR_DATA, code, RR_AT_BYTE(c->files->config_name, field, place(c, v)),
+                   "%s", what);
+}
+
+static int bad(const struct rr_adapter_config *c, const char *code, const char *field,
+               const char *what)
+{
+    return bad_at(c, code, field, get(c, field), what);
 }
 
 static bool is_set(const struct rr_json *v)
@@ -130,15 +148,15 @@ static int check_patterns(const struct rr_adapter_config *c, const char *field, 
     for (const struct rr_json *p = map->child; p; p = p->next) {
         if (whole ? !rr_json_int(&v, p, 1, (int64_t)most)
                   : p->type != RR_JSON_NUMBER || !(p->number > 0) || p->number > most)
-            return bad(c, "ADAPTER", field,
-                       whole ? "expected whole numbers from 1 to 4096"
-                             : "expected positive numbers");
+            return bad_at(c, "ADAPTER", field, p,
+                          whole ? "expected whole numbers from 1 to 4096"
+                                : "expected positive numbers");
         const enum rr_pattern_result r = any_module(c, p, fits_key);
         if (r == RR_PATTERN_MEMORY)
             return rr_fail_memory(c->err, field, p->n_key);
         if (r != RR_PATTERN_YES)
             return rr_fail(c->err, RR_ERR_DATA, r == RR_PATTERN_NO ? "ADAPTER" : "UNSUPPORTED",
-                           RR_AT_OBJECT(c->files->config_name, field),
+                           RR_AT_BYTE(c->files->config_name, field, p->offset),
                            r == RR_PATTERN_NO
                                ? "'%s' is no module of this model: its value would go unused"
                                : "'%s' is a pattern of a kind that is not supported",
@@ -160,13 +178,13 @@ static int check_exceptions(const struct rr_adapter_config *c)
     for (const struct rr_json *p = layers && layers->type == RR_JSON_ARRAY ? layers->child : NULL;
          p; p = p->next)
         if (!rr_json_int(&v, p, 0, most))
-            return bad(c, "ADAPTER", "layers_to_transform",
-                       "holds what is no number of a layer of this model");
+            return bad_at(c, "ADAPTER", "layers_to_transform", p,
+                          "holds what is no number of a layer of this model");
     if (is_set(excluded) && excluded->type != RR_JSON_ARRAY && excluded->type != RR_JSON_STRING)
         return bad(c, "ADAPTER", "exclude_modules", "expected a list of module names");
     for (const struct rr_json *p = is_set(excluded) ? excluded->child : NULL; p; p = p->next)
         if (p->type != RR_JSON_STRING)
-            return bad(c, "ADAPTER", "exclude_modules", "expected a list of module names");
+            return bad_at(c, "ADAPTER", "exclude_modules", p, "expected a list of module names");
     return RR_OK;
 }
 
@@ -188,7 +206,7 @@ static int check_targets(const struct rr_adapter_config *c)
         /* PEFT refuses one that fits nothing. */
         return r == RR_PATTERN_NO
                    ? rr_fail(c->err, RR_ERR_DATA, "ADAPTER",
-                             RR_AT_OBJECT(c->files->config_name, "target_modules"),
+                             RR_AT_BYTE(c->files->config_name, "target_modules", list->offset),
                              "'%s' fits no module of this model that an adapter can be merged into",
                              rr_show(list->text, list->n_text).s)
                    : RR_OK;
@@ -198,7 +216,7 @@ static int check_targets(const struct rr_adapter_config *c)
     for (const struct rr_json *p = list->child; p; p = p->next)
         if (p->type != RR_JSON_STRING || any_module(c, p, fits_end) != RR_PATTERN_YES)
             return rr_fail(c->err, RR_ERR_DATA, "ADAPTER",
-                           RR_AT_OBJECT(c->files->config_name, "target_modules"),
+                           RR_AT_BYTE(c->files->config_name, "target_modules", p->offset),
                            "'%s' is no module of this model that an adapter can be merged into",
                            p->type == RR_JSON_STRING ? rr_show(p->text, p->n_text).s
                                                      : rr_json_type_name(p->type));
@@ -212,7 +230,7 @@ static int check_saved(const struct rr_adapter_config *c)
         return bad(c, "ADAPTER", "modules_to_save", "expected a list of module names");
     for (const struct rr_json *p = is_set(list) ? list->child : NULL; p; p = p->next)
         if (p->type != RR_JSON_STRING || !p->n_text)
-            return bad(c, "ADAPTER", "modules_to_save", "expected a list of module names");
+            return bad_at(c, "ADAPTER", "modules_to_save", p, "expected a list of module names");
     return RR_OK;
 }
 

@@ -7,9 +7,11 @@
 #include "weights/adapter_merge.h"
 #include "weights/gguf.h"
 
-static int bad(struct rr_merger *r, const char *code, const char *key, const char *what)
+/* Where a key's value stands; one that is missing stands nowhere. */
+static long long place(const struct rr_gguf *g, const char *key)
 {
-    return rr_fail(r->err, RR_ERR_DATA, code, RR_AT_OBJECT(r->file, key), "%s", what);
+    const struct rr_gguf_kv *kv = rr_gguf_find(g, key);
+    return kv ? (long long)kv->offset : -1;
 }
 
 /* A key that must be this text. */
@@ -20,8 +22,8 @@ static int expect(struct rr_merger *r, struct rr_gguf *g, const char *key, const
     int rc = rr_gguf_get_string(&v, g, key, r->err);
     if (rc || (v && strcmp(v, text) == 0))
         return rc;
-    return rr_fail(r->err, RR_ERR_DATA, code, RR_AT_OBJECT(r->file, key), "%s; expected \"%s\"",
-                   v ? rr_show(v, strlen(v)).s : "is missing", text);
+    return rr_fail(r->err, RR_ERR_DATA, code, RR_AT_BYTE(r->file, key, place(g, key)),
+                   "%s; expected \"%s\"", v ? rr_show(v, strlen(v)).s : "is missing", text);
 }
 
 static int check_keys(struct rr_merger *r, struct rr_gguf *g, double *alpha)
@@ -36,7 +38,9 @@ static int check_keys(struct rr_merger *r, struct rr_gguf *g, double *alpha)
     if (!rc)
         rc = rr_gguf_get_float(alpha, g, "adapter.lora.alpha", r->err);
     if (!rc && (!isfinite(*alpha) || *alpha == 0))
-        rc = bad(r, "ADAPTER", "adapter.lora.alpha", "is missing, 0 or not finite");
+        rc = rr_fail(r->err, RR_ERR_DATA, "ADAPTER",
+                     RR_AT_BYTE(r->file, "adapter.lora.alpha", place(g, "adapter.lora.alpha")),
+                     "is missing, 0 or not finite");
     if (!rc)
         rc = rr_gguf_get_string(&name, g, "general.base_model.0.name", r->err);
     if (name)
@@ -55,11 +59,12 @@ static int apply_matrix(struct rr_merger *r, const char *name, struct rr_tensor 
     if (!a && !b)
         return RR_OK;
     if (!a || !b)
-        return rr_fail(r->err, RR_ERR_DATA, "ADAPTER", RR_AT_OBJECT(r->file, (a ? a : b)->name),
+        return rr_fail(r->err, RR_ERR_DATA, "ADAPTER",
+                       RR_AT_BYTE(r->file, (a ? a : b)->name, (a ? a : b)->offset),
                        "its lora_%s is missing", a ? "b" : "a");
     const int rank = a->n_dims == 2 && a->shape[0] <= 4096 ? (int)a->shape[0] : 0;
     if (!rank)
-        return rr_fail(r->err, RR_ERR_DATA, "ADAPTER", RR_AT_OBJECT(r->file, a->name),
+        return rr_fail(r->err, RR_ERR_DATA, "ADAPTER", RR_AT_BYTE(r->file, a->name, a->offset),
                        "%llu rows; expected a matrix of 1 to 4096 (is it transposed?)",
                        (unsigned long long)a->shape[0]);
     int rc = rr_merger_check(r, a, rank, t->n_cols, "(r and this base's inputs)");
@@ -108,7 +113,8 @@ int rr_adapter_apply_gguf(struct rr_merger *r, const void *bytes, size_t n)
         rc = apply_layer(r, i, alpha);
     if (!rc && !r->report->n_merged)
         rc = rr_fail(r->err, RR_ERR_DATA, "ADAPTER_NO_MATCH",
-                     RR_AT_OBJECT(r->file, r->n ? r->tensors[0].name : NULL),
+                     RR_AT_BYTE(r->file, r->n ? r->tensors[0].name : NULL,
+                                r->n ? (long long)r->tensors[0].offset : -1),
                      "the adapter holds nothing for this model");
     if (!rc)
         rc = rr_merger_end(r);

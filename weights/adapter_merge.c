@@ -25,14 +25,14 @@ int rr_merger_check(struct rr_merger *r, const struct rr_stored *t, int rows, in
 {
     const int n_dims = rows ? 2 : 1;
     if (t->type < 0 || t->n_dims != n_dims)
-        return rr_fail(r->err, RR_ERR_DATA, "ADAPTER", RR_AT_OBJECT(r->file, t->name),
+        return rr_fail(r->err, RR_ERR_DATA, "ADAPTER", RR_AT_BYTE(r->file, t->name, t->offset),
                        "%s with %d dimensions; expected a %s of F32, F16 or BF16", t->type_name,
                        t->n_dims, rows ? "matrix" : "vector");
     if (!rows && t->shape[0] != (uint64_t)cols)
-        return rr_fail(r->err, RR_ERR_DATA, "ADAPTER", RR_AT_OBJECT(r->file, t->name),
+        return rr_fail(r->err, RR_ERR_DATA, "ADAPTER", RR_AT_BYTE(r->file, t->name, t->offset),
                        "[%llu]; expected [%d] %s", (unsigned long long)t->shape[0], cols, why);
     if (rows && (t->shape[0] != (uint64_t)rows || t->shape[1] != (uint64_t)cols))
-        return rr_fail(r->err, RR_ERR_DATA, "ADAPTER", RR_AT_OBJECT(r->file, t->name),
+        return rr_fail(r->err, RR_ERR_DATA, "ADAPTER", RR_AT_BYTE(r->file, t->name, t->offset),
                        "[%llu, %llu]; expected [%d, %d] %s", (unsigned long long)t->shape[0],
                        (unsigned long long)t->shape[1], rows, cols, why);
     return RR_OK;
@@ -49,9 +49,12 @@ int rr_merger_take(struct rr_merger *r, float **out, const struct rr_stored *t,
     for (size_t i = 0; i < rows; i++)
         r->kern->row_f32[t->type](
             *out + i * cols, t->data + i * rr_row_bytes((enum rr_type)t->type, cols), (int)cols);
+    const struct rr_type_info *type = rr_type_info((enum rr_type)t->type);
     for (size_t i = 0; i < rows * cols; i++)
         if (!isfinite((*out)[i]))
-            return rr_fail(r->err, RR_ERR_DATA, "ADAPTER", RR_AT_OBJECT(r->file, t->name),
+            return rr_fail(r->err, RR_ERR_DATA, "ADAPTER",
+                           RR_AT_BYTE(r->file, t->name,
+                                      t->offset + i / (size_t)type->block * type->block_bytes),
                            "holds a number that is not finite");
     return RR_OK;
 }
@@ -136,7 +139,7 @@ int rr_merger_end(struct rr_merger *r)
     for (size_t i = 0; i < r->n; i++)
         if (!r->used[i])
             return rr_fail(r->err, RR_ERR_DATA, "ADAPTER",
-                           RR_AT_OBJECT(r->file, r->tensors[i].name),
+                           RR_AT_BYTE(r->file, r->tensors[i].name, r->tensors[i].offset),
                            "belongs to no matrix of this model: another base, or a kind of adapter "
                            "that is not supported");
     return RR_OK;

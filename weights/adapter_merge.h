@@ -36,7 +36,8 @@ const struct rr_stored *rr_merger_find(struct rr_merger *r, const char *name);
  * a type without kernels; why says what the sizes are. */
 int rr_merger_check(struct rr_merger *r, const struct rr_stored *t, int rows, int cols,
                     const char *why);
-/* A stored tensor as float32 in an arena; "ADAPTER" for a number that is not finite. */
+/* A stored tensor as float32 in an arena; "ADAPTER" for a number that is not finite, at its
+ * byte (its block's, where numbers stand in blocks). */
 int rr_merger_take(struct rr_merger *r, float **out, const struct rr_stored *t,
                    struct rr_arena *arena);
 /* t becomes float32 in the model's arena, with weight x scale x b a added, summed in double and

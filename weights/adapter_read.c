@@ -44,6 +44,47 @@ static int take_magnitude(struct rr_merger *r, float **out, int rows, const char
     return rc ? rc : rr_merger_take(r, out, &row, &r->arena);
 }
 
+struct module {
+    char s[128];
+};
+
+static struct module module_of(int layer, enum rr_lm_matrix m)
+{
+    struct module name;
+    snprintf(name.s, sizeof name.s, "model.layers.%d.%s", layer, rr_adapter_module(m));
+    return name;
+}
+
+/* What to say where `first` is a target without tensors: all the others of which that is true, too.
+ */
+static int missing_modules(struct reader *x, const char *first)
+{
+    struct rr_buf others = {0};
+    size_t n = 0;
+    for (int i = 0; i < x->r.w->model.h.n_layers; i++)
+        for (int m = 0; m < RR_LM_N; m++) {
+            const struct module name = module_of(i, (enum rr_lm_matrix)m);
+            if (!find(&x->r, name.s, "lora_A") && !find(&x->r, name.s, "lora_B") &&
+                rr_adapter_targets(&x->c, i, (enum rr_lm_matrix)m, false) &&
+                strcmp(name.s, first) != 0)
+                rr_buf_printf(&others, "%s%s", n++ ? ", " : "", name.s);
+        }
+    if (others.failed || x->c.out_of_memory) {
+        rr_buf_free(&others);
+        return rr_fail_memory(x->r.err, "names of modules", others.n);
+    }
+    rr_buf_add(&others, "", 1);
+    int rc =
+        n ? rr_fail(x->r.err, RR_ERR_DATA, "ADAPTER", RR_AT_OBJECT(x->r.file, first),
+                    "is one of target_modules, but its tensors are missing, as are those of %zu "
+                    "more: %s",
+                    n, others.data)
+          : rr_fail(x->r.err, RR_ERR_DATA, "ADAPTER", RR_AT_OBJECT(x->r.file, first),
+                    "is one of target_modules, but its tensors are missing");
+    rr_buf_free(&others);
+    return rc;
+}
+
 /* Both factors, or neither (*a NULL): refused by name where the settings say something else. */
 static int find_factors(struct reader *x, int layer, enum rr_lm_matrix m, const char *module,
                         const struct rr_stored *f[2])
@@ -52,18 +93,16 @@ static int find_factors(struct reader *x, int layer, enum rr_lm_matrix m, const 
     f[0] = find(r, module, "lora_A");
     f[1] = find(r, module, "lora_B");
     const bool target = rr_adapter_targets(&x->c, layer, m, f[0] || f[1]);
-    /* One that holds nothing at all is another model's: apply_all says so. */
     if (!f[0] && !f[1])
-        return target && r->n
-                   ? rr_fail(r->err, RR_ERR_DATA, "ADAPTER", RR_AT_OBJECT(r->file, module),
-                             "is one of target_modules, but its tensors are missing")
-                   : RR_OK;
+        return target ? missing_modules(x, module) : RR_OK;
+    const struct rr_stored *there = f[0] ? f[0] : f[1];
     if (!f[0] || !f[1])
         return rr_fail(r->err, RR_ERR_DATA, "ADAPTER",
-                       RR_AT_OBJECT(r->file, (f[0] ? f[0] : f[1])->name), "its lora_%s is missing",
+                       RR_AT_BYTE(r->file, there->name, there->offset), "its lora_%s is missing",
                        f[0] ? "B" : "A");
     if (!target)
-        return rr_fail(r->err, RR_ERR_DATA, "ADAPTER", RR_AT_OBJECT(r->file, f[0]->name),
+        return rr_fail(r->err, RR_ERR_DATA, "ADAPTER",
+                       RR_AT_BYTE(r->file, there->name, there->offset),
                        "is none of adapter_config.json's target_modules");
     return RR_OK;
 }
@@ -73,9 +112,8 @@ static int apply_matrix(struct reader *x, int layer, enum rr_lm_matrix m, struct
     struct rr_merger *r = &x->r;
     const struct rr_stored *f[2];
     float *a, *b, *magnitude = NULL;
-    char module[128];
-    snprintf(module, sizeof module, "model.layers.%d.%s", layer, rr_adapter_module(m));
-    int rc = find_factors(x, layer, m, module, f);
+    const struct module module = module_of(layer, m);
+    int rc = find_factors(x, layer, m, module.s, f);
     if (x->c.out_of_memory)
         return rr_fail_memory(r->err, "patterns", 0);
     if (rc || !f[0])
@@ -97,7 +135,7 @@ static int apply_matrix(struct reader *x, int layer, enum rr_lm_matrix m, struct
     if (!rc)
         rc = rr_merger_take(r, &b, f[1], &r->arena);
     if (!rc && x->c.dora)
-        rc = take_magnitude(r, &magnitude, t->n_rows, module);
+        rc = take_magnitude(r, &magnitude, t->n_rows, module.s);
     if (rc)
         return rc;
     const struct rr_lora l = {.name = f[0]->name,
@@ -129,7 +167,8 @@ static int find_saved(struct reader *x, const struct rr_stored **t, const char *
         return rr_fail(x->r.err, RR_ERR_DATA, "ADAPTER", RR_AT_OBJECT(x->r.file, module),
                        "is one of modules_to_save, but its tensor is missing");
     if (*t && !named && !free)
-        return rr_fail(x->r.err, RR_ERR_DATA, "ADAPTER", RR_AT_OBJECT(x->r.file, (*t)->name),
+        return rr_fail(x->r.err, RR_ERR_DATA, "ADAPTER",
+                       RR_AT_BYTE(x->r.file, (*t)->name, (*t)->offset),
                        "is none of adapter_config.json's modules_to_save");
     return RR_OK;
 }
@@ -200,7 +239,8 @@ static int replace_ends(struct reader *x)
     /* Whether the other one follows depends on who trained it: not to be guessed. */
     if (m->tied && new_embed != new_head)
         return rr_fail(x->r.err, RR_ERR_DATA, "UNSUPPORTED",
-                       RR_AT_OBJECT(x->c.files->config_name, "modules_to_save"),
+                       RR_AT_BYTE(x->c.files->config_name, "modules_to_save",
+                                  rr_adapter_config_at(&x->c, "modules_to_save")),
                        "this base's head is its embedding: the adapter must hold both or neither");
     m->embed = embed;
     m->head = head;
@@ -242,11 +282,13 @@ static int replace_all(struct reader *x)
         rc = replace_layer(x, i);
     if (!rc && list && list->child && !r->report->n_saved)
         rc = rr_fail(r->err, RR_ERR_DATA, "ADAPTER",
-                     RR_AT_OBJECT(x->c.files->config_name, "modules_to_save"),
+                     RR_AT_BYTE(x->c.files->config_name, "modules_to_save",
+                                rr_adapter_config_at(&x->c, "modules_to_save")),
                      "names no module of this model");
     if (!rc && r->report->n_saved && r->weight != 1)
         rc = rr_fail(r->err, RR_ERR_USAGE, "UNSUPPORTED",
-                     RR_AT_OBJECT(x->c.files->config_name, "modules_to_save"),
+                     RR_AT_BYTE(x->c.files->config_name, "modules_to_save",
+                                rr_adapter_config_at(&x->c, "modules_to_save")),
                      "this adapter replaces weights: its own weight can only be 1");
     return rc;
 }
@@ -260,11 +302,13 @@ static int apply_all(struct reader *x)
         any = any || strncmp(r->tensors[i].name, PREFIX, sizeof PREFIX - 1) == 0;
     if (!any)
         return rr_fail(r->err, RR_ERR_DATA, "ADAPTER_NO_MATCH",
-                       RR_AT_OBJECT(r->file, r->n ? r->tensors[0].name : NULL),
+                       RR_AT_BYTE(r->file, r->n ? r->tensors[0].name : NULL,
+                                  r->n ? (long long)r->tensors[0].offset : -1),
                        "the adapter holds nothing for this model");
     if (x->c.dora && r->weight != 1)
         return rr_fail(r->err, RR_ERR_USAGE, "UNSUPPORTED",
-                       RR_AT_OBJECT(x->c.files->config_name, "use_dora"),
+                       RR_AT_BYTE(x->c.files->config_name, "use_dora",
+                                  rr_adapter_config_at(&x->c, "use_dora")),
                        "the weight of such an adapter can only be 1");
     int rc = replace_all(x);
     for (int i = 0; i < model->h.n_layers && !rc; i++) {

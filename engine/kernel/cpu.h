@@ -96,5 +96,6 @@ bool rr_amx_works(void);
 #endif
 
 #define RR_INLINE static inline __attribute__((always_inline))
+#define RR_APART static __attribute__((noinline))
 
 #endif

@@ -241,11 +241,9 @@ RR_INLINE void direct_outs(const struct rr_gemm *g, int j, int apart, int m, enu
 
 RR_INLINE void direct(const struct rr_gemm *g, int m, enum rr_type type)
 {
-    const int apart = g->n / OUTS;
-    for (int j = 0; j < apart; j++)
-        direct_outs(g, j, apart, m, type);
-    for (int j = apart * OUTS; j < g->n; j += OUTS)
-        direct_outs(g, j, 1, m, type);
+    const int apart = g->n / OUTS, rest = apart * OUTS;
+    for (int j = 0; j < apart + (rest < g->n); j++) /* the streams, then the outputs they leave */
+        direct_outs(g, j < apart ? j : rest, j < apart ? apart : 1, m, type);
 }
 
 /* ---- many rows of x ---- */
@@ -265,14 +263,27 @@ RR_INLINE void tile_dots(ivec (*s)[2], const struct int_panel *p, int np, int b,
 }
 #endif
 
-/* Rows i0 .. i0 + mr - 1 of x against one or two panels; the sums so far come from y, and go
- * there. */
-RR_INLINE void int_tile(const struct rr_gemm *g, const struct int_panel *p, int np, int j, int i0,
-                        int mr, enum rr_type type)
+/* Unpacked, blocks of some types differ in their offset alone. */
+enum int_kind { PLAIN, LEAST, HALVES };
+
+struct int_tiles {
+    const struct rr_gemm *g;
+    const struct int_panel *p;
+    int j;      /* first output */
+    int offset; /* of a PLAIN type */
+};
+
+/* Rows i0 .. i0 + mr - 1 of x against np panels; the sums so far come from y, and go there. */
+RR_INLINE void int_tile(const struct int_tiles *t, int np, int i0, int mr, enum int_kind kind)
 {
+    const struct rr_gemm *g = t->g;
+    const struct int_panel *p = t->p;
     const size_t n_blocks = (size_t)(g->k / RR_QK),
                  first = (size_t)i0 * n_blocks + (size_t)p->first;
-    const int halves = type == RR_TYPE_Q6_K ? 2 : 1, part = WORDS / halves;
+    const int halves = kind == HALVES ? 2 : 1, part = WORDS / halves, j = t->j;
+    const int offset = kind == HALVES             ? offset_of(RR_TYPE_Q6_K)
+                       : !OFFSET || kind == LEAST ? 0
+                                                  : t->offset;
     float *y = g->y + (size_t)i0 * g->ldy + j;
     fvec acc[INT_TILE_M][2];
     for (int i = 0; i < mr; i++)
@@ -287,7 +298,7 @@ RR_INLINE void int_tile(const struct rr_gemm *g, const struct int_panel *p, int 
             ivec s[INT_TILE_M][2];
             for (int i = 0; i < mr; i++) {
                 const int16_t *x = sum + 2 * (size_t)i * n_blocks;
-                s[i][0] = s[i][1] = i_set1(-offset_of(type) * (halves == 2 ? x[h] : x[0] + x[1]));
+                s[i][0] = s[i][1] = i_set1(-offset * (halves == 2 ? x[h] : x[0] + x[1]));
             }
             tile_dots(s, p, np, b, h * part, part, q, mr, n_blocks * RR_QK);
             for (int i = 0; i < mr; i++)
@@ -295,7 +306,7 @@ RR_INLINE void int_tile(const struct rr_gemm *g, const struct int_panel *p, int 
                     acc[i][c] = add_sum(acc[i][c], s[i][c], h ? p[c].more[b] : p[c].scales[b],
                                         d[(size_t)i * n_blocks]);
         }
-        for (int i = 0; i < mr && has_least(type); i++) {
+        for (int i = 0; i < mr && kind == LEAST; i++) {
             const int16_t *x = sum + 2 * (size_t)i * n_blocks;
             for (int c = 0; c < np; c++)
                 acc[i][c] = f_fma(f_set1((float)(x[0] + x[1])),
@@ -307,15 +318,24 @@ RR_INLINE void int_tile(const struct rr_gemm *g, const struct int_panel *p, int 
             f_store_n(y + (size_t)i * g->ldy + OUTS * c, acc[i][c], g->n - j - OUTS * c);
 }
 
-RR_INLINE void int_tiles(const struct rr_gemm *g, const struct int_panel *p, int np, int j,
-                         enum rr_type type)
+RR_INLINE void int_tiles(const struct int_tiles *t, int np, enum int_kind kind)
 {
     int i = 0;
-    for (; i + INT_TILE_M <= g->m; i += INT_TILE_M)
-        int_tile(g, p, np, j, i, INT_TILE_M, type);
-    for (; i < g->m; i++)
-        int_tile(g, p, np, j, i, 1, type);
+    for (; i + INT_TILE_M <= t->g->m; i += INT_TILE_M)
+        int_tile(t, np, i, INT_TILE_M, kind);
+    for (; i < t->g->m; i++)
+        int_tile(t, np, i, 1, kind);
 }
+
+/* Functions of their own: one for all types of a kind. */
+#define INT_TILES(name, kind)                                                                      \
+    RR_APART void name(const struct int_tiles *t, int np)                                          \
+    {                                                                                              \
+        np == 2 ? int_tiles(t, 2, kind) : int_tiles(t, 1, kind);                                   \
+    }
+INT_TILES(tiles_plain, PLAIN)
+INT_TILES(tiles_least, LEAST)
+INT_TILES(tiles_halves, HALVES)
 
 RR_INLINE void gemm_ints(const struct rr_gemm *g, void *scratch, enum rr_type type)
 {
@@ -347,10 +367,13 @@ RR_INLINE void gemm_ints(const struct rr_gemm *g, void *scratch, enum rr_type ty
                 for (int b = 0; b < n; b++)
                     unpack(p[c].words[b], rows, b0 + b, type);
             }
-            if (np == 2)
-                int_tiles(g, p, 2, j, type);
+            const struct int_tiles t = {g, p, j, offset_of(type)};
+            if (type == RR_TYPE_Q6_K)
+                tiles_halves(&t, np);
+            else if (has_least(type))
+                tiles_least(&t, np);
             else
-                int_tiles(g, p, 1, j, type);
+                tiles_plain(&t, np);
         }
     }
 }

@@ -116,11 +116,9 @@ RR_INLINE void direct_floats(const struct rr_gemm *g, int j, int apart, int m, e
 
 RR_INLINE void direct_all(const struct rr_gemm *g, int m, enum rr_type type)
 {
-    const int apart = g->n / LANES;
-    for (int j = 0; j < apart; j++)
-        direct_floats(g, j, apart, m, type);
-    for (int j = apart * LANES; j < g->n; j += LANES)
-        direct_floats(g, j, 1, m, type);
+    const int apart = g->n / LANES, rest = apart * LANES;
+    for (int j = 0; j < apart + (rest < g->n); j++) /* the streams, then the outputs they leave */
+        direct_floats(g, j < apart ? j : rest, j < apart ? apart : 1, m, type);
 }
 
 /* Rows i0 .. i0 + mr - 1 of x against a panel of np vectors of outputs. */
@@ -151,15 +149,16 @@ RR_INLINE void float_tile(const struct rr_gemm *g, const struct float_panel *p, 
                         p->first == 0, g->n - j - LANES * c);
 }
 
-RR_INLINE void float_tiles(const struct rr_gemm *g, const struct float_panel *p, int np, int j)
+/* A function of its own: panels are the same whatever the type. */
+RR_APART void float_tiles(const struct rr_gemm *g, const struct float_panel *p, int np, int j)
 {
     int i = 0;
     for (; i + TILE_M <= g->m; i += TILE_M)
-        float_tile(g, p, np, j, i, TILE_M);
+        np == 2 ? float_tile(g, p, 2, j, i, TILE_M) : float_tile(g, p, 1, j, i, TILE_M);
     for (; i + 2 <= g->m; i += 2)
-        float_tile(g, p, np, j, i, 2);
+        np == 2 ? float_tile(g, p, 2, j, i, 2) : float_tile(g, p, 1, j, i, 2);
     if (i < g->m)
-        float_tile(g, p, np, j, i, 1);
+        np == 2 ? float_tile(g, p, 2, j, i, 1) : float_tile(g, p, 1, j, i, 1);
 }
 
 RR_INLINE void fill_panel(struct float_panel *p, const struct rr_gemm *g, int np, int j,
@@ -199,10 +198,7 @@ RR_INLINE void gemm_floats(const struct rr_gemm *g, void *scratch, enum rr_type 
         for (p->first = 0; p->first < g->k; p->first += CHUNK_K) {
             p->n = g->k - p->first < CHUNK_K ? g->k - p->first : CHUNK_K;
             fill_panel(p, g, np, j, type);
-            if (np == 2)
-                float_tiles(g, p, 2, j);
-            else
-                float_tiles(g, p, 1, j);
+            float_tiles(g, p, np, j);
         }
     }
 }
