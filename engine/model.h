@@ -60,4 +60,17 @@ double rr_rope_divisor(const struct rr_rope *r, double freq);
  * in double. */
 void rr_rope_table(float *cos_out, float *sin_out, const struct rr_hparams *h, int n_positions);
 
+/* Where a number of the model is not finite: a damaged scale of a block, or NaN as such. */
+struct rr_damage {
+    int layer;        /* -1: none of a layer */
+    const char *name; /* what GGUF calls it: "ffn_down", "output" */
+    int row, column;
+};
+
+/* Number of the first of t's that is not finite, row by row, or -1. Reads all of t. Thread-safe. */
+long long rr_tensor_nonfinite(const struct rr_tensor *t, const struct rr_kernels *k);
+/* The first of the whole model in the order in which it is computed; false: all are finite.
+ * Thread-safe. */
+bool rr_model_damage(struct rr_damage *d, const struct rr_model *m, const struct rr_kernels *k);
+
 #endif

@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include "engine/base/check.h"
 #include "engine/base/limits.h"
@@ -306,14 +307,28 @@ static int check_wants(const struct rr_session *s, const struct rr_feed *feeds, 
     return RR_OK;
 }
 
+/* Looks through the weights for why. */
 static int nonfinite(const struct rr_session *s, const struct rr_want *w, int row,
                      struct rr_error *err)
 {
+    struct rr_damage d;
+    char name[48];
+    if (!rr_model_damage(&d, s->model, &s->engine->kernels))
+        return rr_fail(
+            err, RR_ERR_DATA, "NONFINITE_LOGITS", RR_NOWHERE,
+            "the logits after token %d (position %d) are not finite, but all weights are: "
+            "they are too large%s",
+            w->offset, s->rows[row].position,
+            s->o.cache == RR_CACHE_F16 ? ", perhaps only for a cache in F16" : "");
+    if (d.layer < 0)
+        snprintf(name, sizeof name, "%s", d.name);
+    else
+        snprintf(name, sizeof name, "blk.%d.%s", d.layer, d.name);
     return rr_fail(
-        err, RR_ERR_DATA, "NONFINITE_LOGITS", RR_NOWHERE,
-        "the logits after token %d (position %d) are not finite; the weights are damaged%s",
-        w->offset, s->rows[row].position,
-        s->o.cache == RR_CACHE_F16 ? ", or keys and values are too large for a cache in F16" : "");
+        err, RR_ERR_DATA, "NONFINITE_LOGITS", RR_AT_OBJECT(NULL, name),
+        "the logits after token %d (position %d) are not finite: this weight is damaged at "
+        "row %d, column %d",
+        w->offset, s->rows[row].position, d.row, d.column);
 }
 
 /* log sum exp in double over float logits; NaN or infinite when one of them is. */

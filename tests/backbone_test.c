@@ -356,6 +356,9 @@ Test(backbone, ease_and_itemknn_by_hand)
  */
 Test(backbone, mf_on_movielens_100k)
 {
+    if (sanitized())
+        SKIP("five trainings take minutes here, and go through no code that the other tests leave "
+             "out");
     SKIP_WITHOUT(dir, "data/ml-100k");
     struct rr_dataset d;
     struct rr_split s;

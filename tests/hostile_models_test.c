@@ -378,3 +378,55 @@ Test(hostile_models, a_zero_behind_the_header)
     rr_buf_free(&b);
     tiny_free(&t);
 }
+
+/* Damaged values: a scale of a block, a number of one; which tensor, and where. What is intact
+ * passes. */
+Test(hostile_models, damaged_values)
+{
+    enum { Q8_0 = 8, ROWS = 32, COLS = 64, BAD_ROW = 5 };
+    static const uint16_t scales[] = {0x7E00, 0x7C00, 0xFC00}; /* NaN, the infinities */
+    struct gguf_file g;
+    struct rr_buf b = {0};
+    struct rr_kernels k;
+    struct rr_weights w;
+    struct rr_error err = {0};
+    rr_kernels_init(&k, RR_CPU_C);
+    tiny_gguf(&g);
+    struct gguf_tensor *down = gguf_tensor(&g, "blk.1.ffn_down.weight"),
+                       *norm = gguf_tensor(&g, "output_norm.weight");
+    cr_assert(down && norm && down->dims[0] == COLS && down->dims[1] == ROWS, "%s",
+              "the tiny model has other shapes");
+    down->type = Q8_0;
+    rr_buf_clear(&down->data);
+    for (int i = 0; i < ROWS * COLS / 32; i++) { /* blocks of a half 1.0 and zeros */
+        static const unsigned char block[34] = {0x00, 0x3C};
+        rr_buf_add(&down->data, (const char *)block, sizeof block);
+    }
+    for (size_t i = 0; i <= COUNT(scales) + 1; i++) {
+        const size_t bad = (BAD_ROW * COLS / 32 + 1) * 34;
+        const bool in_norm = i == COUNT(scales);
+        patch(&down->data, bad, 2, i < COUNT(scales) ? scales[i] : 0x3C00);
+        patch(&norm->data, 12, 4, in_norm ? 0x7FC00000u : 0x3F800000u);
+        rr_buf_clear(&b);
+        gguf_write(&b, &g);
+        cr_assert(rr_weights_open(&w, save(&b), NULL, &err) == RR_OK, "%s", err.text);
+        int found = 0;
+        for (size_t t = 0; t < w.n_tensors; t++) {
+            err = (struct rr_error){0};
+            const int rc = rr_weights_check(&w, t, &k, &err);
+            found += rc != RR_OK;
+            if (rc && in_norm)
+                check("a number", &err, "NONFINITE_WEIGHT", "output_norm.weight",
+                      (long long)w.tensors[t].offset + 12,
+                      "row 0, column 3 is not a finite number (number 3");
+            else if (rc)
+                check("a scale", &err, "NONFINITE_WEIGHT", "blk.1.ffn_down.weight",
+                      (long long)(w.tensors[t].offset + bad),
+                      "row 5, column 32 is not a finite number (block 11");
+        }
+        cr_assert(found == (i <= COUNT(scales)), "%zu: %d tensors are damaged", i, found);
+        rr_weights_close(&w);
+    }
+    gguf_file_free(&g);
+    rr_buf_free(&b);
+}

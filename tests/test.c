@@ -9,13 +9,19 @@
 #include <unistd.h>
 #include "engine/kernel/cpu.h"
 
-bool whole_model_level(int level)
+bool sanitized(void)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return level == 0 || level == (int)rr_cpu_best();
+    return true;
 #else
-    return rr_cpu_has((enum rr_cpu_level)level);
+    return false;
 #endif
+}
+
+bool whole_model_level(int level)
+{
+    return rr_cpu_has((enum rr_cpu_level)level) &&
+           (!sanitized() || level == 0 || level == (int)rr_cpu_best());
 }
 
 const char *shared_path(const char *name)

@@ -72,6 +72,10 @@ unsigned char *read_file(const char *path, size_t *n);
     if (!path)                                                                                     \
     SKIP("%s is not beside the project", name)
 
+/* Whether this is a sanitizer's build, ten times slower than others: long tests do a part then, the
+ * same kinds of it. */
+bool sanitized(void);
+
 /* Whether whole models are tried at a CPU level here: at all of the machine's, but under a
  * sanitizer, which is slow, only at the first and the last; kernels are tried at every one. */
 bool whole_model_level(int level);

@@ -135,6 +135,20 @@ int tool_merge_adapters(struct loaded *l, const char *list, bool by_module, stru
     return rc;
 }
 
+static int check_weights(const struct loaded *l, struct rr_error *err)
+{
+    const struct rr_weights *w = &l->weights;
+    struct progress p;
+    int rc = RR_OK;
+    progress_start(&p, "checking");
+    for (size_t i = 0; i < w->n_tensors && !rc; i++) {
+        rc = rr_weights_check(w, i, &l->engine.kernels, err);
+        progress_step(&p, (long long)i + 1, (long long)w->n_tensors);
+    }
+    progress_end(&p);
+    return rc;
+}
+
 int tool_load(struct loaded *l, const char *path, const struct model_options *o,
               bool need_tokenizer)
 {
@@ -151,6 +165,8 @@ int tool_load(struct loaded *l, const char *path, const struct model_options *o,
     int rc = rr_engine_init(&l->engine, (int)o->threads, (enum rr_cpu_level)level, &err);
     if (!rc)
         rc = demo_weights(&l->weights, path, o->tokenizer, &err);
+    if (!rc && o->check_weights)
+        rc = check_weights(l, &err);
     if (!rc && o->adapter)
         rc = tool_merge_adapters(l, o->adapter, false, &err);
     if (!rc && need_tokenizer)

@@ -17,11 +17,12 @@ int tool_finish(void);
  * reader. */
 bool tool_wrote(void);
 
-/* --threads, --cpu and --tokenizer, as every command that takes a model has them. */
+/* What every command that takes a model has. */
 struct model_options {
     long long threads;
     const char *cpu;
     const char *tokenizer, *adapter;
+    bool check_weights;
 };
 #define MODEL_OPTIONS_INIT                                                                         \
     {                                                                                              \
@@ -47,6 +48,15 @@ struct model_options {
          &(o).adapter,                                                                             \
          "PATH[:WEIGHT],...",                                                                      \
          "LoRA adapters (PEFT's folders, GGUF files) to merge into the model",                     \
+         0,                                                                                        \
+         0,                                                                                        \
+         false},                                                                                   \
+        {"check-weights",                                                                          \
+         0,                                                                                        \
+         OPT_FLAG,                                                                                 \
+         &(o).check_weights,                                                                       \
+         NULL,                                                                                     \
+         "read all weights first, and refuse damaged ones by tensor and block",                    \
          0,                                                                                        \
          0,                                                                                        \
          false},                                                                                   \

@@ -60,6 +60,11 @@ int rr_weights_chat(enum rr_chat *c, const struct rr_weights *w, const char *pat
 int rr_weights_chat_text(struct rr_buf *out, const struct rr_weights *w, const char *path,
                          struct rr_error *err);
 
+/* Whether all numbers of w->tensors[at] are finite; reads all of it. RR_ERR_DATA
+ * "NONFINITE_WEIGHT", at the byte of the block or number that is not. Thread-safe. */
+int rr_weights_check(const struct rr_weights *w, size_t at, const struct rr_kernels *k,
+                     struct rr_error *err);
+
 /* Parameters in all tensors of the model (a tied head counts once). */
 double rr_weights_parameters(const struct rr_weights *w);
 double rr_weights_bytes(const struct rr_weights *w);

@@ -41,6 +41,15 @@ printf '1\t1\t5\t100\n1\t2\t3\n' >"$d/data/u.data"
 refused 65 "u.data:2:1: 3 columns" split --data "$d/data" -o "$d/out"
 refused 66 "CANNOT_OPEN" tokenize "$d/nothing.model"
 refused 65 "web page" tokenize "$(printf '<!DOCTYPE html>' >"$d/page.model"; echo "$d/page.model")"
+# A damaged scale: found at once with --check-weights, when it makes itself felt without.
+"$r" convert :demo --type q8_0 -o "$d/whole.gguf" >/dev/null 2>&1
+at=$("$r" inspect "$d/whole.gguf" --check-weights 2>&1 >/dev/null)
+[ -z "$at" ] || { echo "bad_files: an intact model: $at" >&2; fails=$((fails + 1)); }
+size=$(wc -c <"$d/whole.gguf")
+cp "$d/whole.gguf" "$d/nan.gguf"
+i=0 # halves that are NaN over the last tensor's end: whatever it is
+while [ $i -lt 80 ]; do printf '\377\177'; i=$((i + 1)); done | dd of="$d/nan.gguf" bs=1 seek=$((size - 200)) conv=notrunc 2>/dev/null
+refused 65 "error[NONFINITE_WEIGHT] $d/nan.gguf: " inspect "$d/nan.gguf" --check-weights
 if [ -d ../shared/models/stories260K ]; then
     m=../shared/models/stories260K
     head -c 500000 $m/stories260K.gguf >"$d/cut.gguf"
