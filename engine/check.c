@@ -1,6 +1,5 @@
 /* See model.h: numbers that are none, in weights. */
 #include <math.h>
-#include <stdio.h>
 #include "engine/model.h"
 
 enum { STRETCH = 4 * RR_QK_K }; /* numbers looked at at once: whole blocks of every type */
@@ -12,8 +11,8 @@ long long rr_tensor_nonfinite(const struct rr_tensor *t, const struct rr_kernels
     for (int row = 0; row < t->n_rows; row++) {
         const char *data =
             (const char *)t->data + (size_t)row * rr_row_bytes(t->type, (size_t)t->n_cols);
-        for (int at = 0; at < t->n_cols; at += STRETCH) {
-            const int n = t->n_cols - at < STRETCH ? t->n_cols - at : STRETCH;
+        for (long long at = 0; at < t->n_cols; at += STRETCH) {
+            const int n = t->n_cols - at < STRETCH ? (int)(t->n_cols - at) : STRETCH;
             k->row_f32[t->type](numbers, data + (size_t)(at / type->block) * type->block_bytes, n);
             for (int i = 0; i < n; i++)
                 if (!isfinite(numbers[i]))

@@ -286,6 +286,7 @@ Test(backbone, deterministic_ones_on_movielens_100k)
          {.0593, .0917, .1424},
          {.0445, .0577, .0740}},
     };
+    SKIP_SANITIZED();
     SKIP_WITHOUT(dir, "data/ml-100k");
     struct rr_dataset d;
     struct rr_split s;
@@ -356,9 +357,7 @@ Test(backbone, ease_and_itemknn_by_hand)
  */
 Test(backbone, mf_on_movielens_100k)
 {
-    if (sanitized())
-        SKIP("five trainings take minutes here, and go through no code that the other tests leave "
-             "out");
+    SKIP_SANITIZED();
     SKIP_WITHOUT(dir, "data/ml-100k");
     struct rr_dataset d;
     struct rr_split s;

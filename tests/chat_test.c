@@ -316,6 +316,18 @@ Test(chat, what_all_exchanges_begin_with)
         struct rr_chat_frame f;
         open_frame(&f, (enum rr_chat)i, t);
         check_tokens(&f, &(struct rr_chat_turns){.system = "Do.", .n_system = 3}, expected[i]);
+        /* Without a system message as well: not more than what any two have in common. */
+        struct rr_encoding all = {0}, begin = {0};
+        struct rr_error err = {0};
+        const struct rr_chat_turns none = {0}, some = turns(NULL, "q", NULL);
+        cr_assert(rr_chat_encode(&begin, &f, &none, &err) == 0 &&
+                      rr_chat_encode(&all, &f, &some, &err) == 0,
+                  "%s", err.text);
+        cr_assert(begin.n < all.n &&
+                      (!begin.n || memcmp(begin.ids, all.ids, begin.n * sizeof *all.ids) == 0),
+                  "%s: %zu tokens of %zu", rr_chat_name(f.chat), begin.n, all.n);
+        rr_encoding_free(&all);
+        rr_encoding_free(&begin);
         rr_chat_close(&f);
     }
     rr_tokenizer_close(t);

@@ -713,6 +713,7 @@ Test(core, of_bookcrossing_has_the_known_size)
 /* RecBole's table for ItemKNN on MovieLens-1M: ratings from 3, 10-core, split 8:1:1. */
 Test(core, and_ratio_split_of_movielens_1m_give_the_published_figures)
 {
+    SKIP_SANITIZED();
     SKIP_WITHOUT(dir, "data/ml-1m");
     struct rr_data_options o;
     struct rr_dataset d;

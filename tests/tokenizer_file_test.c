@@ -435,7 +435,8 @@ Test(tokenizer_file, odd_but_legal)
         const char *ids;
     } rows[] = {
         {"plain", nothing, 7, "ab ba", 5, "3 6 3 5 4"},
-        {"unknown characters", nothing, 7, "a?\xC3\xA9", 4, "3 4 0 0"},
+        {"unknown characters", nothing, 7, "a?\xC3\xA9", 4, "3 4 0"},
+        {"unknown characters here and there", nothing, 7, "a??b ??", 7, "3 4 0 5 3 0"},
         {"unknown fields are skipped", unknown_fields, 7, "ab", 2, "3 6"},
         {"P17 piece with NUL", nul_piece, 9, "a\0b", 3, "3 4 8 5"},
         {"P17 piece that is no UTF-8", bad_utf8_piece, 9, "ab", 2, "3 6"},
@@ -443,7 +444,7 @@ Test(tokenizer_file, odd_but_legal)
          "3 4 7 0"},
         {"P15 piece of 65536 bytes", longest_piece, 8, "x", 1, "3 0"},
         {"control pieces twice", bytes_of_control_type, 9, "ab", 2, "3 6"},
-        {"text of a control piece", nothing, 7, "<s>", 3, "3 0 0 0"},
+        {"text of a control piece", nothing, 7, "<s>", 3, "3 0"},
         {"no dummy prefix", no_prefix, 7, "ab a", 4, "6 3 4"},
         {"no BOS, no EOS", no_special_ids, 7, "a", 1, "3 4"},
         {"blanks collapse by default", nothing, 7, "  a   b ", 8, "3 4 3 5"},

@@ -367,6 +367,13 @@ Test(tokenizer_json, what_changes_tokens_is_refused_by_its_path)
          "pre_tokenizer",
          "Whitespace",
          "\"Whitespace\""},
+        {"T15 blank sometimes",
+         {.pre_tokenizer = "{\"type\":\"Metaspace\",\"replacement\":\"\\u2581\",\"split\":false,"
+                           "\"prepend_scheme\":\"sometimes\"}"},
+         "UNSUPPORTED",
+         "pre_tokenizer",
+         "'sometimes'",
+         "\"sometimes\""},
         {"T15 blank first",
          {.pre_tokenizer = "{\"type\":\"ByteLevel\",\"add_prefix_space\":true}"},
          "UNSUPPORTED",

@@ -140,8 +140,11 @@ static size_t truth(const struct vocabulary *w, int *ids, const char *text, size
         if (where + 1 < n_spans)
             (void)made(w, s, spans + where);
     }
-    for (size_t i = 0; i < n_spans; i++)
+    for (size_t i = 0; i < n_spans; i++) {
         n_ids += put(w, ids + n_ids, spans[i].id);
+        if (n_ids > 1 && ids[n_ids - 1] == 0 && ids[n_ids - 2] == 0)
+            n_ids--; /* a run of unknown characters is one unknown piece */
+    }
     return n_ids;
 }
 

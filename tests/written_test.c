@@ -286,6 +286,28 @@ Test(written, notes_are_read_back)
     rr_weights_close(&w);
 }
 
+/* Readers have their own idea of what a file says that says nothing. */
+Test(written, no_end_of_text_stays_none)
+{
+    struct rr_weights w;
+    struct rr_error err = {0};
+    struct small s;
+    const char *path = path_in(temporary_dir(), "endless.gguf");
+    make_small(&s, 32, true);
+    const char *end = s.v.pieces[2].text;
+    s.v.eos = -1;
+    s.v.pieces[2].type = RR_PIECE_NORMAL;
+    cr_assert(rr_gguf_write_model(path, &s.m, &s.v,
+                                  &(struct rr_write_options){.name = "small", .type = -1},
+                                  &err) == 0,
+              "%s", err.text);
+    cr_assert(rr_weights_open(&w, path, NULL, &err) == 0 && w.tokenizer, "%s", err.text);
+    cr_assert(rr_tokenizer_eos(w.tokenizer) == -1, "EOS is %d, '%s'", rr_tokenizer_eos(w.tokenizer),
+              end);
+    rr_weights_close(&w);
+    free_small(&s);
+}
+
 Test(written, a_recipe_comes_back)
 {
     struct rr_note notes[RR_RECIPE_NOTES];

@@ -391,6 +391,16 @@ static bool encode_words(const struct rr_tokenizer *t, struct rr_encoding *e)
     return true;
 }
 
+/* A run of unknown characters is one unknown piece, as in SentencePiece. */
+static void join_unknown(struct rr_encoding *e, int unk)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < e->n; i++)
+        if (e->ids[i] != unk || !n || e->ids[n - 1] != unk)
+            e->ids[n++] = e->ids[i];
+    e->n = n;
+}
+
 int rr_tokenizer_encode(const struct rr_tokenizer *t, struct rr_encoding *e, const char *text,
                         size_t n, struct rr_error *err)
 {
@@ -412,6 +422,8 @@ int rr_tokenizer_encode(const struct rr_tokenizer *t, struct rr_encoding *e, con
         normalise(t, &b->text, text, n);
         ok = !b->text.failed && prepare_unused(t, b) &&
              (t->words_apart ? encode_words(t, e) : encode_part(t, e, 0, b->text.n));
+        if (ok && !t->byte_fallback)
+            join_unknown(e, t->unk);
     }
     return ok && !b->failed ? RR_OK : rr_fail_memory(err, "text to tokenize", n);
 }

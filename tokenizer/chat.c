@@ -299,8 +299,11 @@ int rr_chat_encode(struct rr_encoding *e, struct rr_chat_frame *f, const struct 
     for (int i = 0; i < RR_CHAT_STEPS && !rc; i++) {
         const char *text;
         size_t n;
-        if (!says(f, x, i, &text, &n))
+        if (!says(f, x, i, &text, &n)) {
+            if (!x->user && scripts[f->chat][i].what == SYSTEM)
+                break;
             continue;
+        }
         if (f->ids[i] < 0) {
             rr_buf_add(&f->text, text, n);
         } else {

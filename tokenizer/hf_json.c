@@ -283,6 +283,10 @@ static int pre_tokenizer(struct reader *r, const struct rr_json *v, const char *
         if (!is_blank_sign(rr_json_get(v, "replacement")) || !rr_json_get(v, "split") ||
             !is_false(rr_json_get(v, "split")))
             return unsupported(r, type, path);
+        /* "first" and "always" differ behind a special token inside a text alone. */
+        if (scheme && !never && !rr_json_is_string(scheme, "first") &&
+            !rr_json_is_string(scheme, "always"))
+            return unsupported(r, scheme, path);
         r->sentence = true;
         r->v.add_dummy_prefix = scheme ? !never : !is_false(rr_json_get(v, "add_prefix_space"));
         return RR_OK;

@@ -278,7 +278,7 @@ struct user_piece {
     int id;
 };
 
-/* First byte, then longest first: user-defined pieces are matched greedily. */
+/* By bytes; what a piece begins with comes before it. */
 static int user_order(const void *a, const void *b)
 {
     const struct user_piece *x = a, *y = b;

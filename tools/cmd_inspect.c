@@ -125,8 +125,8 @@ static int run(const struct command *c, int argc, char **argv)
     struct loaded l;
     int rc = args_parse(&a, c, opts, COUNT(opts), argc, argv);
     if (rc < 0 && inspect_is_adapter(a.positional[0])) {
-        if (json || sums || mo.adapter)
-            return args_misuse(c, "an adapter is shown as text alone");
+        if (json || sums || mo.adapter || mo.check_weights || mo.tokenizer || mo.threads || mo.cpu)
+            return args_misuse(c, "an adapter is shown as text, without any option");
         return inspect_adapter(a.positional[0]);
     }
     if (rc < 0)

@@ -12,6 +12,7 @@ struct scorer {
     struct rr_encoding encoding;
     struct rr_buf text, out;
     /* One line's choices: their tokens behind the shared prompt, and what was wanted at each. */
+    int n_context;
     int *ids;
     size_t n_ids, cap_ids;
     size_t *starts;
@@ -32,17 +33,25 @@ static int encode(struct scorer *s, const struct rr_json *prompt, const struct r
                                         .answer = choice ? choice->text : "",
                                         .n_answer = choice ? choice->n_text : 0};
     const int bos = s->frame.bos;
-    rr_buf_clear(&s->text);
-    rr_buf_add(&s->text, prompt->text, prompt->n_text);
-    if (choice)
-        rr_buf_add(&s->text, choice->text, choice->n_text);
-    int rc = s->text.failed ? rr_fail_memory(err, "text", s->text.n)
-             : s->frame.chat
-                 ? rr_chat_encode(&s->encoding, &s->frame, &turns, err)
-                 : rr_tokenizer_encode(s->frame.tokenizer, &s->encoding,
-                                       s->text.data ? s->text.data : "", s->text.n, err);
+    int rc;
+    if (s->frame.chat) {
+        rc = rr_chat_encode(&s->encoding, &s->frame, &turns, err);
+    } else {
+        rr_buf_clear(&s->text);
+        rr_buf_add(&s->text, prompt->text, prompt->n_text);
+        if (choice)
+            rr_buf_add(&s->text, choice->text, choice->n_text);
+        rc = s->text.failed ? rr_fail_memory(err, "text", s->text.n)
+                            : rr_tokenizer_encode(s->frame.tokenizer, &s->encoding,
+                                                  s->text.data ? s->text.data : "", s->text.n, err);
+    }
     if (rc)
         return rc;
+    /* Here, before the tokens of thousands of choices are there. */
+    const size_t n = s->encoding.n + (bos >= 0);
+    if (n > (size_t)s->n_context)
+        return rr_fail(err, RR_ERR_DATA, "CONTEXT", RR_NOWHERE,
+                       "%zu tokens with a choice; the context is %d", n, s->n_context);
     if (!rr_grow(&s->ids, &s->cap_ids, s->n_ids + s->encoding.n + 1, sizeof *s->ids))
         return rr_fail_memory(err, "tokens", s->n_ids * sizeof *s->ids);
     if (bos >= 0)
@@ -223,6 +232,7 @@ static int run(const struct command *c, int argc, char **argv)
     const struct rr_session_options so = {.n_context = ctx,
                                           .n_cells = (int)(all < 1 << 28 ? all : 1 << 28),
                                           .n_nodes = MAX_CHOICES + 1};
+    s.n_context = ctx;
     rc = rr_chat_open(&s.frame, chat, l.weights.tokenizer, &err);
     if (!rc)
         rc = rr_session_open(&s.session, &l.engine, &l.weights.model, &so, &err);

@@ -26,8 +26,8 @@ int rr_merger_check(struct rr_merger *r, const struct rr_stored *t, int rows, in
     const int n_dims = rows ? 2 : 1;
     if (t->type < 0 || t->n_dims != n_dims)
         return rr_fail(r->err, RR_ERR_DATA, "ADAPTER", RR_AT_BYTE(r->file, t->name, t->offset),
-                       "%s with %d dimensions; expected a %s of F32, F16 or BF16", t->type_name,
-                       t->n_dims, rows ? "matrix" : "vector");
+                       "%s with %d dimensions; expected a %s of a type that weights can have",
+                       t->type_name, t->n_dims, rows ? "matrix" : "vector");
     if (!rows && t->shape[0] != (uint64_t)cols)
         return rr_fail(r->err, RR_ERR_DATA, "ADAPTER", RR_AT_BYTE(r->file, t->name, t->offset),
                        "[%llu]; expected [%d] %s", (unsigned long long)t->shape[0], cols, why);

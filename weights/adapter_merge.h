@@ -47,7 +47,7 @@ int rr_merger_add(struct rr_merger *r, struct rr_tensor *t, enum rr_lm_matrix m,
 /* "ADAPTER" for the first tensor that nothing was done with. */
 int rr_merger_end(struct rr_merger *r);
 
-/* PEFT's folder; a GGUF file. */
+/* An adapter that is a GGUF file, in bytes[0..n). */
 int rr_adapter_apply_gguf(struct rr_merger *r, const void *bytes, size_t n);
 
 #endif

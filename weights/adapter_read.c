@@ -55,6 +55,8 @@ static struct module module_of(int layer, enum rr_lm_matrix m)
     return name;
 }
 
+enum { MAX_MISSING = 100 }; /* names that are told: what a text of an error holds */
+
 /* What to say where `first` is a target without tensors: all the others of which that is true, too.
  */
 static int missing_modules(struct reader *x, const char *first)
@@ -66,26 +68,20 @@ static int missing_modules(struct reader *x, const char *first)
             const struct module name = module_of(i, (enum rr_lm_matrix)m);
             if (!find(&x->r, name.s, "lora_A") && !find(&x->r, name.s, "lora_B") &&
                 rr_adapter_targets(&x->c, i, (enum rr_lm_matrix)m, false) &&
-                strcmp(name.s, first) != 0)
-                rr_buf_printf(&others, "%s%s", n++ ? ", " : "", name.s);
+                strcmp(name.s, first) != 0 && n++ < MAX_MISSING)
+                rr_buf_printf(&others, "%s%s", n > 1 ? ", " : "", name.s);
         }
-    if (others.failed || x->c.out_of_memory) {
-        rr_buf_free(&others);
-        return rr_fail_memory(x->r.err, "names of modules", others.n);
-    }
-    rr_buf_add(&others, "", 1);
-    int rc =
-        n ? rr_fail(x->r.err, RR_ERR_DATA, "ADAPTER", RR_AT_OBJECT(x->r.file, first),
-                    "is one of target_modules, but its tensors are missing, as are those of %zu "
-                    "more: %s",
-                    n, others.data)
-          : rr_fail(x->r.err, RR_ERR_DATA, "ADAPTER", RR_AT_OBJECT(x->r.file, first),
-                    "is one of target_modules, but its tensors are missing");
+    int rc = others.failed || x->c.out_of_memory
+                 ? rr_fail_memory(x->r.err, "names of modules", n * sizeof(struct module))
+                 : rr_fail(x->r.err, RR_ERR_DATA, "ADAPTER", RR_AT_OBJECT(x->r.file, first),
+                           "is one of target_modules, but its tensors are missing%s%s%s",
+                           n ? "; so are those of " : "", n ? others.data : "",
+                           n > MAX_MISSING ? " and more" : "");
     rr_buf_free(&others);
     return rc;
 }
 
-/* Both factors, or neither (*a NULL): refused by name where the settings say something else. */
+/* Both factors, or neither (both NULL): refused by name where the settings say something else. */
 static int find_factors(struct reader *x, int layer, enum rr_lm_matrix m, const char *module,
                         const struct rr_stored *f[2])
 {

@@ -132,10 +132,8 @@ static void put_rows(void *arg, const char *name, const rr_real *x, int rows, in
     for (int row = 0; row < rows; row++) {
         int from = row;
         /* The row that belongs at this place in Hugging Face's order. */
-        if (permuted >= 0 && rr_adapter_row(h, (enum rr_lm_matrix)permuted, 1) != 1) {
-            const int half = h->head_dim / 2, j = row % h->head_dim;
-            from = row - j + (j < half ? 2 * j : 2 * (j - half) + 1);
-        }
+        if (permuted >= 0 && rr_adapter_row(h, (enum rr_lm_matrix)permuted, 1) != 1)
+            from = rr_row_of_pairs(h->head_dim, row);
         fwrite(x + (size_t)from * (size_t)cols, sizeof *x, (size_t)cols, f);
     }
 }

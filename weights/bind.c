@@ -195,6 +195,11 @@ static bool ends_with(const char *s, const char *suffix)
     return n >= m && strcmp(s + n - m, suffix) == 0;
 }
 
+bool rr_stored_is_ignored(const struct rr_stored *t)
+{
+    return ends_with(t->name, rr_names_hf.ignored);
+}
+
 static void bind_rope_factors(struct binder *b, struct rr_model *m, const char *name)
 {
     const float *factors = bind_vector(b, name, (uint64_t)m->h.head_dim / 2);
@@ -229,7 +234,7 @@ static void bind_all(struct binder *b, struct rr_model *m, const struct rr_names
     for (int i = 0; i < h->n_layers; i++)
         bind_layer(b, &m->layers[i], h, names, i);
     for (size_t i = 0; i < b->n; i++)
-        if (!b->used[i] && !(names->ignored && ends_with(b->stored[i].name, names->ignored)))
+        if (!b->used[i] && !(names->ignored && rr_stored_is_ignored(&b->stored[i])))
             problem(b, "unexpected", b->stored[i].name, &b->stored[i], "");
 }
 

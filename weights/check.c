@@ -6,7 +6,7 @@ int rr_weights_check(const struct rr_weights *w, size_t at, const struct rr_kern
                      struct rr_error *err)
 {
     const struct rr_stored *t = &w->tensors[at];
-    if (t->type < 0 || t->n_dims < 1)
+    if (t->type < 0 || t->n_dims < 1 || rr_stored_is_ignored(t))
         return RR_OK; /* nothing that the engine reads */
     const uint64_t cols = t->shape[t->n_dims - 1];
     uint64_t rows = 1;

@@ -125,7 +125,7 @@ static int read_rule(struct rr_vocab *v, struct rr_gguf *g, struct rr_error *err
                    pre ? rr_show(pre, strlen(pre)).s : "(missing)");
 }
 
-/* Texts as plain bytes; in the arena. texts: the pieces as the file spells them. */
+/* Texts as plain bytes; in the arena. */
 static int decode_pieces(struct rr_vocab *v, const struct rr_gguf *g, struct rr_arena *arena,
                          struct rr_error *err)
 {

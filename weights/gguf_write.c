@@ -180,9 +180,11 @@ static void set_tokenizer(struct writer *w, const struct rr_vocab *v)
         put_merges(w, v);
     if (v->bos >= 0)
         set_u32(w, "tokenizer.ggml.bos_token_id", v->bos);
-    if (v->eos >= 0)
+    /* Without these keys a reader takes SentencePiece's usual ones for there: -1 says there is
+     * none. */
+    if (v->eos >= 0 || !v->rule)
         set_u32(w, "tokenizer.ggml.eos_token_id", v->eos);
-    if (v->unk >= 0)
+    if (v->unk >= 0 || !v->rule)
         set_u32(w, "tokenizer.ggml.unknown_token_id", v->unk);
     set_bool(w, "tokenizer.ggml.add_bos_token", v->bos >= 0);
     if (w->o->chat)

@@ -39,6 +39,8 @@ struct rr_names {
 };
 
 extern const struct rr_names rr_names_gguf, rr_names_hf;
+/* Whether t carries no weights: see `ignored`. */
+bool rr_stored_is_ignored(const struct rr_stored *t);
 
 /* Fills m from the stored tensors by name, checking every shape against m->h. Sorts `stored` by
  * name. Memory the model needs (layers, norms as float32, misaligned float32 weights) comes from

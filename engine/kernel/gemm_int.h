@@ -1,3 +1,4 @@
+/* clang-format off */
 /* Products of quantised weights in integers: the part that all instruction sets share. Included,
  * inside its target region, by a file that defines
  *
@@ -6,17 +7,20 @@
  *     OFFSET                        1: weights are unsigned, their type's offset added; 0: signed
  *     i_set1(v) i_dot(acc, w, x)    acc + the sum of four products of bytes in each word
  *     i_add(a, b) i_sub(a, b) i_and(a, b) i_or(a, b) i_float(v) i_load(p)
- *     i_shl(v, n) i_shr(v, n), i_sar(v, n)  words shifted: left, and right without and with the
- * sign f_zero() f_set1(f) f_mul(a, b) f_fma(a, b, c) f_load_n(p, n) f_store_n(p, v, n) f_halves(p)
- * OUTS halves as floats unpack(words, rows, b, type)  words[w], lane r = bytes 4 w .. 4 w + 3 of
- * block b of rows[r] load_rows(numbers, rows, b, type)  block b of OUTS rows in NUMBERS vectors, in
- * any order that dot_rows(half, numbers, q)         knows: half[h], lane r = sum of the products of
- * half h of block q and that of rows[r] INT_TILE_M                    rows of x in registers at
- * once ONLY_Q8_0                     perhaps: it wants this type alone OWN_TILE_DOTS perhaps: it
- * has tile_dots itself, and words in its own order
+ *     i_shl(v, n) i_shr(v, n)       words shifted left; right, and i_sar(v, n) with the sign
+ *     f_zero() f_set1(f) f_mul(a, b) f_fma(a, b, c) f_load_n(p, n) f_store_n(p, v, n)
+ *     f_halves(p)                   OUTS halves as floats
+ *     unpack(words, rows, b, type)  words[w], lane r = bytes 4 w .. 4 w + 3 of block b of rows[r]
+ *     load_rows(numbers, rows, b, type)  block b of OUTS rows in NUMBERS vectors, in any order that
+ *     dot_rows(half, numbers, q)         knows: half[h], lane r = sum of the products of half h of
+ *                                        block q and that of rows[r]
+ *     INT_TILE_M                    rows of x in registers at once
+ *     ONLY_Q8_0                     perhaps: it wants this type alone
+ *     OWN_TILE_DOTS                 perhaps: it has tile_dots itself, and words in its own order
  *
  * A vector of sums is OUTS outputs: sums of floats never cross lanes, those of integers may, being
  * exact. So it is what plain C gives, bit for bit. */
+/* clang-format on */
 
 #define WORDS (RR_QK / 4) /* vectors of a block */
 #define CHUNK_BLOCKS 24   /* of a row in a panel: two panels stay in the first-level cache */

@@ -288,13 +288,15 @@ RR_INLINE void use_panel(const struct walk *w, const uint32_t *panel, float *scr
 
 RR_INLINE void gemm_tiles(const struct rr_gemm *g, void *scratch, enum rr_type type)
 {
+    if (g->m <= 0 || g->n <= 0)
+        return;
     uint32_t *panels = (uint32_t *)(void *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
     struct walk w = {.g = g,
                      /* Where all of x stays in the cache, W is read row by row. */
                      .rows = (size_t)g->m * (size_t)g->k <= SMALL ? BOTH : BLOCK,
                      .chunk = type == RR_TYPE_F16 ? CHUNK / 2 : CHUNK};
     struct fill next = fill_of(&w, panels);
-    bool more = g->m > 0 && g->n > 0;
+    bool more = true;
     configure();
     fill_units(&next, INT_MAX, type);
     for (int t = 0; more; t++) {

@@ -50,6 +50,13 @@ cp "$d/whole.gguf" "$d/nan.gguf"
 i=0 # halves that are NaN over the last tensor's end: whatever it is
 while [ $i -lt 80 ]; do printf '\377\177'; i=$((i + 1)); done | dd of="$d/nan.gguf" bs=1 seek=$((size - 200)) conv=notrunc 2>/dev/null
 refused 65 "error[NONFINITE_WEIGHT] $d/nan.gguf: " inspect "$d/nan.gguf" --check-weights
+# Thousands of choices behind a prompt that is too long: refused at the first.
+i=0 many='"a"'
+while [ $i -lt 3000 ]; do many="$many,\"a\"" i=$((i + 1)); done
+printf '{"prompt":"%0200000d","choices":[%s]}\n' 7 "$many" >"$d/long.jsonl"
+timeout 60 "$r" score :demo <"$d/long.jsonl" >"$d/out" 2>"$d/said"
+rc=$?
+[ $rc = 65 ] && grep -q 'error\[CONTEXT\]' "$d/said" || { echo "bad_files: a long prompt: exit $rc, $(cat "$d/said")" >&2; fails=$((fails + 1)); }
 if [ -d ../shared/models/stories260K ]; then
     m=../shared/models/stories260K
     head -c 500000 $m/stories260K.gguf >"$d/cut.gguf"
