@@ -1,7 +1,7 @@
-/* The ranking job of `recrank bench rank` (a trunk of 400 tokens, ten leaves of 30, the logits behind
- * each) with llama.cpp, its cache shared as llama.cpp does it: the trunk is evaluated once, copied to
- * ten sequences, and their tokens go into one batch. Prints the seconds of each round. Built and run
- * by llama.sh; not part of recrank. */
+/* The ranking job of `recrank bench rank` (a trunk of 400 tokens, ten leaves of 30, the logits
+ * behind each) with llama.cpp, its cache shared as llama.cpp does it: the trunk is evaluated once,
+ * copied to ten sequences, and their tokens go into one batch. Prints the seconds of each round.
+ * Built and run by llama.sh; not part of recrank. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -72,7 +72,8 @@ unsigned char *read_file(const char *path, size_t *n);
     if (!path)                                                                                     \
     SKIP("%s is not beside the project", name)
 
-/* For what takes a sanitizer's build minutes and goes through no code that the other tests leave out. */
+/* For what takes a sanitizer's build minutes and goes through no code that the other tests leave
+ * out. */
 #define SKIP_SANITIZED()                                                                           \
     if (sanitized())                                                                               \
     SKIP("too long for a sanitizer's build, and no code of its own")
