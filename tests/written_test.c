@@ -308,6 +308,56 @@ Test(written, no_end_of_text_stays_none)
     free_small(&s);
 }
 
+/* A file that does not say whether texts begin with BOS: those of LLaMA-3 do, those of GPT-2's kind
+ * do not. */
+Test(written, whether_bos_when_nothing_is_said)
+{
+    static const enum rr_words rules[] = {RR_WORDS_LLAMA3, RR_WORDS_GPT2, RR_WORDS_DIGITS};
+    static struct rr_piece pieces[257];
+    static char bytes[256];
+    static const int no_merges[1][2];
+    const char *path = path_in(temporary_dir(), "bos.gguf"), *key = "tokenizer.ggml.add_bos_token";
+    struct small s;
+    make_small(&s, 32, true);
+    for (int i = 0; i < 256; i++) {
+        bytes[i] = (char)i;
+        pieces[i] = (struct rr_piece){.text = &bytes[i], .n = 1, .type = RR_PIECE_NORMAL};
+    }
+    pieces[256] = (struct rr_piece){.text = "<|begin|>", .n = 9, .type = RR_PIECE_CONTROL};
+    for (size_t i = 0; i < 2 * sizeof rules / sizeof rules[0]; i++) {
+        const bool said = i % 2 == 0;
+        const struct rr_vocab v = {.pieces = pieces,
+                                   .n = 257,
+                                   .merges = no_merges,
+                                   .whole_words = i < 2,
+                                   .unk = -1,
+                                   .bos = 256,
+                                   .eos = -1,
+                                   .rule = rules[i / 2]};
+        struct rr_weights w;
+        struct rr_error err = {0};
+        struct rr_buf b = {0};
+        size_t n;
+        cr_assert(rr_gguf_write_model(path, &s.m, &v,
+                                      &(struct rr_write_options){.name = "x", .type = -1},
+                                      &err) == 0,
+                  "%s", err.text);
+        unsigned char *file = read_file(path, &n);
+        rr_buf_add(&b, (const char *)file, n);
+        if (!said)
+            b.data[find_bytes(&b, key, strlen(key)) + strlen(key) - 1] = 'm'; /* another key */
+        write_file(path, b.data, b.n);
+        cr_assert(rr_weights_open(&w, path, NULL, &err) == 0 && w.tokenizer, "%s %s", err.text,
+                  w.tokenizer_error.text);
+        cr_assert(rr_tokenizer_bos(w.tokenizer) == (said || i < 2 ? 256 : -1), "%zu: BOS is %d", i,
+                  rr_tokenizer_bos(w.tokenizer));
+        rr_weights_close(&w);
+        rr_buf_free(&b);
+        free(file);
+    }
+    free_small(&s);
+}
+
 Test(written, a_recipe_comes_back)
 {
     struct rr_note notes[RR_RECIPE_NOTES];

@@ -68,9 +68,11 @@ static int special_id(int *out, const struct rr_gguf *g, const char *key, size_t
 }
 
 /* What texts begin with: nothing where the file says so. */
+/* Where a file does not say whether texts begin with it, they do with the kinds of the LLaMAs'
+ * tokenizers, and do not with the others: so llama.cpp reads such files. */
 static int read_bos(struct rr_vocab *v, const struct rr_gguf *g, struct rr_error *err)
 {
-    bool begins = true;
+    bool begins = v->rule == RR_WORDS_NONE || v->rule == RR_WORDS_LLAMA3;
     int rc = special_id(&v->bos, g, "tokenizer.ggml.bos_token_id", v->n, err);
     if (!rc)
         rc = rr_gguf_get_bool(&begins, g, "tokenizer.ggml.add_bos_token", err);
