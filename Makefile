@@ -148,10 +148,8 @@ asan: ## the tests under the address and leak sanitizers
 ubsan: ## the tests under the undefined-behaviour sanitizer
 	$(Q)$(SAN_RUN) BUILD=build/ubsan MINI=1 SANITIZE="-fsanitize=undefined -fno-sanitize-recover=all" test
 
-# Without two checks that take a third of the time: the address sanitizer sees what comes of a null pointer or of one that
-# overflows. `make ubsan` has them.
 SAN_BOTH = $(SAN_RUN) BUILD=build/sanitize MINI=1 \
-	SANITIZE="-fsanitize=address,undefined -fno-sanitize=null,pointer-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer"
+	SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
 # The command line tests beside the others: both use one thread most of the time.
 sanitize: ## the tests under both of these at once
 	$(Q)$(SAN_BOTH) -j2 test-parts

@@ -44,7 +44,7 @@ static struct rr_tensor vector(const float *v, int n)
 bool rr_model_damage(struct rr_damage *d, const struct rr_model *m, const struct rr_kernels *k)
 {
     const struct rr_tensor norm = vector(m->out_norm, m->h.n_embd);
-    if (is_damaged(d, &m->embed, k, -1, "embedding"))
+    if (is_damaged(d, &m->embed, k, -1, "token_embd"))
         return true;
     for (int i = 0; i < m->h.n_layers; i++) {
         const struct rr_layer *l = &m->layers[i];

@@ -19,9 +19,11 @@ static size_t place(const struct rr_adapter_config *c, const struct rr_json *v)
     return v ? v->offset : c->root->offset;
 }
 
-size_t rr_adapter_config_at(const struct rr_adapter_config *c, const char *field)
+int rr_adapter_config_refuse(const struct rr_adapter_config *c, int status, const char *code,
+                             const char *field, const char *what)
 {
-    return place(c, get(c, field));
+    return rr_fail(c->err, status, code,
+                   RR_AT_BYTE(c->files->config_name, field, place(c, get(c, field))), "%s", what);
 }
 
 /* v: the value, or the part of it, that is wrong. */
@@ -35,7 +37,7 @@ static int bad_at(const struct rr_adapter_config *c, const char *code, const cha
 static int bad(const struct rr_adapter_config *c, const char *code, const char *field,
                const char *what)
 {
-    return bad_at(c, code, field, get(c, field), what);
+    return rr_adapter_config_refuse(c, RR_ERR_DATA, code, field, what);
 }
 
 static bool is_set(const struct rr_json *v)

@@ -21,9 +21,10 @@ struct rr_adapter_config {
  * "UNSUPPORTED": a setting that changes the result and would not be applied. */
 int rr_adapter_config_read(struct rr_adapter_config *c, struct rr_arena *arena);
 
-/* The byte in the file at which a field's value begins, for errors; a missing one's is that of the
- * object that lacks it. */
-size_t rr_adapter_config_at(const struct rr_adapter_config *c, const char *field);
+/* Fails with what is wrong with a field, at the byte where its value begins; of one that is
+ * missing, that of the object that lacks it. Returns status. */
+int rr_adapter_config_refuse(const struct rr_adapter_config *c, int status, const char *code,
+                             const char *field, const char *what);
 
 /* r and alpha of a module, by pattern or for all. */
 int rr_adapter_rank(struct rr_adapter_config *c, int layer, enum rr_lm_matrix m);

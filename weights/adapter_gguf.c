@@ -112,10 +112,7 @@ int rr_adapter_apply_gguf(struct rr_merger *r, const void *bytes, size_t n)
     for (int i = 0; i < r->w->model.h.n_layers && !rc; i++)
         rc = apply_layer(r, i, alpha);
     if (!rc && !r->report->n_merged)
-        rc = rr_fail(r->err, RR_ERR_DATA, "ADAPTER_NO_MATCH",
-                     RR_AT_BYTE(r->file, r->n ? r->tensors[0].name : NULL,
-                                r->n ? (long long)r->tensors[0].offset : -1),
-                     "the adapter holds nothing for this model");
+        rc = rr_merger_no_match(r);
     if (!rc)
         rc = rr_merger_end(r);
     r->tensors = NULL; /* g's */

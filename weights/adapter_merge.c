@@ -134,6 +134,15 @@ int rr_merger_add(struct rr_merger *r, struct rr_tensor *t, enum rr_lm_matrix m,
     return RR_OK;
 }
 
+int rr_merger_no_match(const struct rr_merger *r)
+{
+    const struct rr_stored *first = r->n ? &r->tensors[0] : NULL;
+    return rr_fail(
+        r->err, RR_ERR_DATA, "ADAPTER_NO_MATCH",
+        RR_AT_BYTE(r->file, first ? first->name : NULL, first ? (long long)first->offset : -1),
+        "the adapter holds nothing for this model");
+}
+
 int rr_merger_end(struct rr_merger *r)
 {
     for (size_t i = 0; i < r->n; i++)

@@ -44,6 +44,8 @@ int rr_merger_take(struct rr_merger *r, float **out, const struct rr_stored *t,
  * rounded once. */
 int rr_merger_add(struct rr_merger *r, struct rr_tensor *t, enum rr_lm_matrix m,
                   const struct rr_lora *f);
+/* Fails with "ADAPTER_NO_MATCH": nothing in the file is for this model. */
+int rr_merger_no_match(const struct rr_merger *r);
 /* "ADAPTER" for the first tensor that nothing was done with. */
 int rr_merger_end(struct rr_merger *r);
 

@@ -234,10 +234,9 @@ static int replace_ends(struct reader *x)
         return rc;
     /* Whether the other one follows depends on who trained it: not to be guessed. */
     if (m->tied && new_embed != new_head)
-        return rr_fail(x->r.err, RR_ERR_DATA, "UNSUPPORTED",
-                       RR_AT_BYTE(x->c.files->config_name, "modules_to_save",
-                                  rr_adapter_config_at(&x->c, "modules_to_save")),
-                       "this base's head is its embedding: the adapter must hold both or neither");
+        return rr_adapter_config_refuse(
+            &x->c, RR_ERR_DATA, "UNSUPPORTED", "modules_to_save",
+            "this base's head is its embedding: the adapter must hold both or neither");
     m->embed = embed;
     m->head = head;
     m->tied = m->tied && !new_head;
@@ -277,15 +276,12 @@ static int replace_all(struct reader *x)
     for (int i = 0; i < r->w->model.h.n_layers && !rc; i++)
         rc = replace_layer(x, i);
     if (!rc && list && list->child && !r->report->n_saved)
-        rc = rr_fail(r->err, RR_ERR_DATA, "ADAPTER",
-                     RR_AT_BYTE(x->c.files->config_name, "modules_to_save",
-                                rr_adapter_config_at(&x->c, "modules_to_save")),
-                     "names no module of this model");
+        rc = rr_adapter_config_refuse(&x->c, RR_ERR_DATA, "ADAPTER", "modules_to_save",
+                                      "names no module of this model");
     if (!rc && r->report->n_saved && r->weight != 1)
-        rc = rr_fail(r->err, RR_ERR_USAGE, "UNSUPPORTED",
-                     RR_AT_BYTE(x->c.files->config_name, "modules_to_save",
-                                rr_adapter_config_at(&x->c, "modules_to_save")),
-                     "this adapter replaces weights: its own weight can only be 1");
+        rc =
+            rr_adapter_config_refuse(&x->c, RR_ERR_USAGE, "UNSUPPORTED", "modules_to_save",
+                                     "this adapter replaces weights: its own weight can only be 1");
     return rc;
 }
 
@@ -297,15 +293,10 @@ static int apply_all(struct reader *x)
     for (size_t i = 0; i < r->n; i++)
         any = any || strncmp(r->tensors[i].name, PREFIX, sizeof PREFIX - 1) == 0;
     if (!any)
-        return rr_fail(r->err, RR_ERR_DATA, "ADAPTER_NO_MATCH",
-                       RR_AT_BYTE(r->file, r->n ? r->tensors[0].name : NULL,
-                                  r->n ? (long long)r->tensors[0].offset : -1),
-                       "the adapter holds nothing for this model");
+        return rr_merger_no_match(r);
     if (x->c.dora && r->weight != 1)
-        return rr_fail(r->err, RR_ERR_USAGE, "UNSUPPORTED",
-                       RR_AT_BYTE(x->c.files->config_name, "use_dora",
-                                  rr_adapter_config_at(&x->c, "use_dora")),
-                       "the weight of such an adapter can only be 1");
+        return rr_adapter_config_refuse(&x->c, RR_ERR_USAGE, "UNSUPPORTED", "use_dora",
+                                        "the weight of such an adapter can only be 1");
     int rc = replace_all(x);
     for (int i = 0; i < model->h.n_layers && !rc; i++) {
         struct rr_layer *l = &model->layers[i];

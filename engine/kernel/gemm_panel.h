@@ -149,16 +149,21 @@ RR_INLINE void float_tile(const struct rr_gemm *g, const struct float_panel *p, 
                         p->first == 0, g->n - j - LANES * c);
 }
 
-/* A function of its own: panels are the same whatever the type. */
-RR_APART void float_tiles(const struct rr_gemm *g, const struct float_panel *p, int np, int j)
+RR_INLINE void float_tiles_of(const struct rr_gemm *g, const struct float_panel *p, int np, int j)
 {
     int i = 0;
     for (; i + TILE_M <= g->m; i += TILE_M)
-        np == 2 ? float_tile(g, p, 2, j, i, TILE_M) : float_tile(g, p, 1, j, i, TILE_M);
+        float_tile(g, p, np, j, i, TILE_M);
     for (; i + 2 <= g->m; i += 2)
-        np == 2 ? float_tile(g, p, 2, j, i, 2) : float_tile(g, p, 1, j, i, 2);
+        float_tile(g, p, np, j, i, 2);
     if (i < g->m)
-        np == 2 ? float_tile(g, p, 2, j, i, 1) : float_tile(g, p, 1, j, i, 1);
+        float_tile(g, p, np, j, i, 1);
+}
+
+/* A function of its own: panels are the same whatever the type. */
+RR_APART void float_tiles(const struct rr_gemm *g, const struct float_panel *p, int np, int j)
+{
+    np == 2 ? float_tiles_of(g, p, 2, j) : float_tiles_of(g, p, 1, j);
 }
 
 RR_INLINE void fill_panel(struct float_panel *p, const struct rr_gemm *g, int np, int j,
