@@ -111,9 +111,10 @@ static int apply(const struct bed *b, int base, struct rr_weights *w, const stru
     return rc;
 }
 
-static void refused(const struct bed *b, const struct rr_buf *settings,
-                    const struct rr_buf *tensors, double weight, int status, const char *code,
-                    const char *object, const char *text)
+/* Returns the byte that the refusal names. */
+static long long refused(const struct bed *b, const struct rr_buf *settings,
+                         const struct rr_buf *tensors, double weight, int status, const char *code,
+                         const char *object, const char *text)
 {
     struct rr_weights w;
     struct rr_adapter_report r;
@@ -123,6 +124,7 @@ static void refused(const struct bed *b, const struct rr_buf *settings,
               err.code, err.object, err.text);
     cr_assert(strcmp(err.object, object) == 0 && strstr(err.text, text), "%s, not %s: %s",
               err.object, object, err.text);
+    return err.offset;
 }
 
 /* Where a file of Hugging Face's has row i of q or k. */
@@ -438,7 +440,14 @@ Test(adapter_kinds, gguf_files_that_would_not_be_followed)
             gguf_drop(&g, keys[i].key);
         rr_buf_clear(&f);
         gguf_write(&f, &g);
-        refused(&b, NULL, &f, 1, RR_ERR_DATA, keys[i].code, keys[i].key, keys[i].says);
+        const long long at =
+            refused(&b, NULL, &f, 1, RR_ERR_DATA, keys[i].code, keys[i].key, keys[i].says);
+        const size_t n = strlen(keys[i].key);
+        if (keys[i].text) /* behind the key and its type */
+            cr_assert(at == (long long)(find_bytes(&f, keys[i].key, n) + n + 4), "%s: byte %lld",
+                      keys[i].key, at);
+        else
+            cr_assert(at == -1, "%s: byte %lld", keys[i].key, at);
         gguf_file_free(&g);
     }
     static const struct {
@@ -465,7 +474,12 @@ Test(adapter_kinds, gguf_files_that_would_not_be_followed)
             gguf_factor(&g, tensors[i].add, tensors[i].rows, tensors[i].cols, 1, false);
         rr_buf_clear(&f);
         gguf_write(&f, &g);
-        refused(&b, NULL, &f, 1, RR_ERR_DATA, tensors[i].code, tensors[i].object, tensors[i].says);
+        const long long at = refused(&b, NULL, &f, 1, RR_ERR_DATA, tensors[i].code,
+                                     tensors[i].object, tensors[i].says);
+        const struct rr_buf *data = &gguf_tensor(&g, tensors[i].object)->data;
+        cr_assert(at > 0 && (size_t)at + data->n <= f.n &&
+                      memcmp(f.data + at, data->data, data->n) == 0,
+                  "%s: byte %lld", tensors[i].object, at);
         gguf_file_free(&g);
     }
     gguf_adapter(&g);

@@ -50,6 +50,7 @@ grep -q '5 F32, 2 F16, 1 Q8_0, 12 Q4_0$' "$d/said" || bad "q4_0 says: $(cat "$d/
 "$r" instruct --data "$d/ml" --kind next --backbone pop --folds 2 --size 20 --max-history 6 -o "$d/ins" >/dev/null 2>&1
 "$r" tune "$d/base.gguf" --instructions "$d/ins/recranker.jsonl" --passes 1 --rows 2048 --rate 0.01 --lora r=2,alpha=8,modules=q,v,down \
     -o "$d/lora" >/dev/null 2>"$d/said" || bad "tune: $(cat "$d/said")"
+"$r" inspect "$d/lora" --check-weights >/dev/null 2>"$d/said" && bad "inspect ADAPTER --check-weights checks nothing and says so not"
 "$r" merge "$d/base.gguf" --adapter "$d/lora" -o "$d/merged.gguf" >"$d/said" 2>&1 || bad "merge: $(cat "$d/said")"
 grep -q '6 matrices, r=2, scale=4' "$d/said" || bad "merge says: $(cat "$d/said")"
 grep -q '^self_attn.q_proj: 2 matrices, changed by 0.[0-9e-]* of their size$' "$d/said" || bad "merge says: $(cat "$d/said")"
