@@ -134,10 +134,14 @@ Test(kernel, integer_products_are_what_c_gives)
                                         .k = len};
                     c.gemm[type](&g, scratch);
                     g.y = y;
-                    k.gemm[type](&g, scratch);
-                    CHECK(same_bits(y, expected, (size_t)(m * width)) && guard_is_whole(y) &&
-                              guard_is_whole(scratch),
-                          "%s gemm_q %s m=%d n=%d k=%d is not what C gives", level_of(&k),
-                          type_of(type), m, width, len);
+                    for (int side = 0; side < (m <= 3 ? 2 : 1); side++) {
+                        g.side_by_side = side;
+                        memset(y, 0xFF, sizeof *y * (size_t)(m * width));
+                        k.gemm[type](&g, scratch);
+                        CHECK(same_bits(y, expected, (size_t)(m * width)) && guard_is_whole(y) &&
+                                  guard_is_whole(scratch),
+                              "%s gemm_q %s m=%d n=%d k=%d side_by_side=%d is not what C gives",
+                              level_of(&k), type_of(type), m, width, len, side);
+                    }
                 }
 }

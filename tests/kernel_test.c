@@ -210,7 +210,8 @@ static void product(const struct rr_kernels *k, int type, float *y, const float 
                               .row_bytes = rr_row_bytes((enum rr_type)type, (size_t)len),
                               .m = m,
                               .n = n,
-                              .k = len};
+                              .k = len,
+                              .side_by_side = n / 2 % 2};
     k->gemm[type](&g, scratch);
     CHECK(guard_is_whole(scratch), "%s gemm %s m=%d n=%d k=%d wrote before its scratch",
           level_of(k), type_of(type), m, n, len);

@@ -51,6 +51,13 @@ bool rr_cpu_has_avxvnni(void)
     return seven[0] >> 4 & 1;
 }
 
+bool rr_cpu_is_amd(void)
+{
+    uint32_t r[4];
+    cpuid(0, 0, r);
+    return memcmp(&r[1], "Auth", 4) == 0; /* AuthenticAMD */
+}
+
 /* Beyond AVX-512 VNNI. The state of tiles is large: a process must ask the kernel for it. */
 static bool has_amx(const uint32_t seven[4])
 {
@@ -123,6 +130,11 @@ void rr_cpu_brand(char *out, size_t size)
 }
 #else
 bool rr_cpu_has_avxvnni(void)
+{
+    return false;
+}
+
+bool rr_cpu_is_amd(void)
 {
     return false;
 }

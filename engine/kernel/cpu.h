@@ -27,6 +27,8 @@ enum rr_cpu_level {
  * process's leave to use it, which holds for all its threads. Thread-safe. */
 enum rr_cpu_level rr_cpu_best(void);
 bool rr_cpu_has_avxvnni(void);
+/* Of any level. */
+bool rr_cpu_is_amd(void);
 /* Whether this machine has all that a level means. */
 bool rr_cpu_has(enum rr_cpu_level level);
 

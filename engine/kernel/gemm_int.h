@@ -22,6 +22,8 @@
  * exact. So it is what plain C gives, bit for bit. */
 /* clang-format on */
 
+#include "engine/kernel/few_rows.h"
+
 #define WORDS (RR_QK / 4) /* vectors of a block */
 #define CHUNK_BLOCKS 24   /* of a row in a panel: two panels stay in the first-level cache */
 #define DIRECT_BLOCKS 8   /* whose scales are read ahead, where weights are used at once */
@@ -180,19 +182,6 @@ RR_INLINE fvec add_sum(fvec acc, ivec sum, fvec scale, float d)
 
 /* ---- few rows of x ---- */
 
-/* Every output of a vector reads W far from the others', row by row to the next one's first: as
- * many long streams of memory, which processors follow. They do so better when told a little ahead.
- */
-#define AHEAD 1024
-
-RR_INLINE void prefetch_ahead(const unsigned char *const *rows, int block, enum rr_type type)
-{
-    const size_t part = stored_bytes(type) / (size_t)stored_blocks(type), at = (size_t)block * part;
-    if (at / 64 != (at + part) / 64) /* once for each line */
-        for (int r = 0; r < OUTS; r++)
-            __builtin_prefetch(rows[r] + at + AHEAD, 0, 2);
-}
-
 /* acc plus what block number `block` of a row of x adds, of which numbers are the weights. */
 RR_INLINE fvec direct_block(fvec acc, const ivec *numbers, fvec scale, fvec more,
                             const struct rr_quantised *x, size_t block, enum rr_type type)
@@ -215,6 +204,7 @@ RR_INLINE fvec direct_block(fvec acc, const ivec *numbers, fvec scale, fvec more
 RR_INLINE void direct_outs(const struct rr_gemm *g, int j, int apart, int m, enum rr_type type)
 {
     const int n_blocks = g->k / RR_QK;
+    const size_t part = stored_bytes(type) / (size_t)stored_blocks(type);
     const unsigned char *rows[OUTS];
     fvec acc[MAX_DIRECT_M], scales[DIRECT_BLOCKS], more[DIRECT_BLOCKS];
     for (int r = 0; r < OUTS; r++)
@@ -229,7 +219,7 @@ RR_INLINE void direct_outs(const struct rr_gemm *g, int j, int apart, int m, enu
         for (int b = 0; b < n; b++) {
             ivec numbers[NUMBERS];
             load_rows(numbers, rows, b0 + b, type);
-            prefetch_ahead(rows, b0 + b, type);
+            rr_ask_ahead(g, rows, OUTS, apart, (size_t)(b0 + b) * part, part);
             for (int i = 0; i < m; i++)
                 acc[i] = direct_block(acc[i], numbers, scales[b], more[b], &g->xq,
                                       (size_t)i * (size_t)n_blocks + (size_t)(b0 + b), type);
@@ -245,9 +235,10 @@ RR_INLINE void direct_outs(const struct rr_gemm *g, int j, int apart, int m, enu
 
 RR_INLINE void direct(const struct rr_gemm *g, int m, enum rr_type type)
 {
-    const int apart = g->n / OUTS, rest = apart * OUTS;
-    for (int j = 0; j < apart + (rest < g->n); j++) /* the streams, then the outputs they leave */
-        direct_outs(g, j < apart ? j : rest, j < apart ? apart : 1, m, type);
+    for (int i = 0; i < rr_groups(g, OUTS); i++) {
+        const struct rr_group group = rr_group(g, OUTS, i);
+        direct_outs(g, group.first, group.apart, m, type);
+    }
 }
 
 /* ---- many rows of x ---- */

@@ -50,6 +50,7 @@ void rr_kernels_init(struct rr_kernels *k, enum rr_cpu_level level)
         rr_kernels_init_i8mm(k);
 #endif
     k->level = level;
+    k->side_by_side = rr_cpu_is_amd();
 }
 
 size_t rr_gemm_scratch(const struct rr_kernels *k, int cols)
@@ -87,7 +88,8 @@ void rr_matmul_rows(const struct rr_kernels *k, const struct rr_matmul *mm, int 
                         .row_bytes = row_bytes,
                         .m = mm->m,
                         .n = r1 - r0,
-                        .k = w->n_cols};
+                        .k = w->n_cols,
+                        .side_by_side = k->side_by_side};
     if (k->prepared[w->type])
         g.xq = *mm->xq;
     k->gemm[w->type](&g, scratch);

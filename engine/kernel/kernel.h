@@ -77,6 +77,7 @@ struct rr_gemm {
     const int *rows;                /* [n] rows of W to multiply with; NULL: 0 .. n - 1 */
     size_t row_bytes;
     int m, n, k;
+    bool side_by_side; /* few_rows.h */
 };
 /* The row of W that output j is of; behind the last output, the last one's again. */
 static inline const unsigned char *rr_gemm_row(const struct rr_gemm *g, int j)
@@ -121,7 +122,8 @@ struct rr_kernels {
     void (*gemm[RR_TYPE_COUNT])(const struct rr_gemm *g, void *scratch);
     /* What its gemm reads of x: 0: x itself; 1: xq; 2, of tiles: xq with the small parts too. */
     unsigned char prepared[RR_TYPE_COUNT];
-    bool tiles; /* which has pairs of bfloat16, not integers */
+    bool side_by_side; /* how W is read for few rows of x, as this machine likes it: few_rows.h */
+    bool tiles;        /* which has pairs of bfloat16, not integers */
     /* Rows i .. i + n - 1 of x as pairs, i a multiple of RR_TILE_ROWS, with so many parts; NULL
      * where there are no tiles. */
     void (*pairs)(uint32_t *pairs, const struct rr_rows *x, int i, int n, int parts);
