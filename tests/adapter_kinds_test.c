@@ -311,6 +311,53 @@ Test(adapter_kinds, transposes_and_weights)
     close_bed(&b);
 }
 
+static void check_collision(const struct bed *b, struct rr_weights *w,
+                            const struct rr_buf *settings, const struct rr_buf *tensors,
+                            const char *what)
+{
+    const struct rr_adapter_files files = {"config",  settings->data, settings->n,
+                                           "tensors", tensors->data,  tensors->n};
+    struct rr_adapter_report r;
+    struct rr_error err = {0};
+    int rc = rr_adapter_apply_memory(w, &b->e.kernels, &files, 1, &r, &err);
+    cr_assert(rc == RR_ERR_DATA && strcmp(err.code, "ADAPTER_COLLISION") == 0 &&
+                  strstr(err.text, what) && strstr(err.object, "gate_proj"),
+              "%s: %d %s: %s", what, rc, err.object, err.text);
+    rr_weights_close(w);
+}
+
+/* One replaces what another has changed: it would depend on their order. */
+Test(adapter_kinds, two_of_them_that_collide)
+{
+    struct bed b;
+    struct rr_buf lora = {0}, lora_tensors = {0}, whole = {0}, whole_tensors = {0};
+    struct maker m = {0};
+    struct rr_weights w;
+    struct rr_adapter_report r;
+    struct rr_error err;
+    open_bed(&b, false);
+    gate_tensors(&lora_tensors, false);
+    config(&lora, "[\"gate_proj\"]", "");
+    add(&m, "model.layers.1.mlp.gate_proj.weight", 64, 32, 5, false);
+    add(&m, "model.layers.0.self_attn.v_proj.lora_A.weight", 2, 32, 6, false);
+    add(&m, "model.layers.0.self_attn.v_proj.lora_B.weight", 16, 2, 7, false);
+    finish(&m, &whole_tensors);
+    config(&whole, "\"model.layers.0.self_attn.v_proj\"",
+           ",\"modules_to_save\":[\"layers.1.mlp.gate_proj\"]");
+    cr_assert(apply(&b, 0, &w, &lora, &lora_tensors, 1, &r, &err) == 0, "%s", err.text);
+    check_collision(&b, &w, &whole, &whole_tensors, "replaces what another adapter has changed");
+    cr_assert(apply(&b, 0, &w, &whole, &whole_tensors, 1, &r, &err) == 0, "%s: %s", err.object,
+              err.text);
+    check_collision(&b, &w, &lora, &lora_tensors, "adds to what another adapter has replaced");
+    cr_assert(apply(&b, 0, &w, &whole, &whole_tensors, 1, &r, &err) == 0, "%s", err.text);
+    check_collision(&b, &w, &whole, &whole_tensors, "replaces what another adapter has replaced");
+    rr_buf_free(&lora);
+    rr_buf_free(&lora_tensors);
+    rr_buf_free(&whole);
+    rr_buf_free(&whole_tensors);
+    close_bed(&b);
+}
+
 Test(adapter_kinds, names_by_expressions)
 {
     struct bed b;

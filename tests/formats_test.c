@@ -465,6 +465,12 @@ static void linear_of_1(struct gguf_file *g)
     gguf_set_f32(g, "llama.rope.scaling.factor", 1);
 }
 
+static void none_and_a_factor(struct gguf_file *g)
+{
+    gguf_set_string(g, "llama.rope.scaling.type", "none");
+    gguf_set_f32(g, "llama.rope.scaling.factor", 4);
+}
+
 static void ids_none(struct gguf_file *g)
 {
     gguf_set_u32(g, "tokenizer.ggml.bos_token_id", UINT32_MAX);
@@ -516,6 +522,7 @@ Test(formats, odd_but_legal_gguf)
         {"defaults said explicitly", said_explicitly, "GGUF v3"},
         {"rotation factors of 1", factors_of_1, "GGUF v3"},
         {"linear scaling by 1", linear_of_1, "GGUF v3"},
+        {"no scaling, said beside a factor", none_and_a_factor, "GGUF v3"},
         {"no BOS, no EOS", ids_none, "GGUF v3"},
         {"no tokenizer", no_tokenizer, "GGUF v3"},
         {"token types as u32", types_unsigned, "GGUF v3"},

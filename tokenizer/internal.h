@@ -48,6 +48,7 @@ struct rr_tokenizer {
     size_t n_merges;
     struct rr_texts words;    /* of pieces that may stand for a whole word */
     struct rr_error *warning; /* NULL: nothing odd */
+    struct rr_special special;
 };
 
 /* Scratch of encoding: symbols of a text, and the merges that wait. */

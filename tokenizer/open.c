@@ -1,7 +1,7 @@
 /* A tokenizer's file, of whichever kind it is. */
 #include <string.h>
 #include "engine/base/file.h"
-#include "engine/base/json.h"
+#include "tokenizer/beside.h"
 #include "tokenizer/internal.h"
 
 static bool looks_like_json(const char *s, size_t n)
@@ -10,48 +10,22 @@ static bool looks_like_json(const char *s, size_t n)
     return n > mark && s[mark] == '{';
 }
 
-/* The name of EOS from a tokenizer_config.json, which need not be there: a string, or an object
- * with its content. */
-static int read_eos(const char **eos, struct rr_arena *arena, const char *path,
-                    struct rr_error *err)
+/* A tokenizer whose file does not say all: what lies beside it does. */
+static int read_with_neighbours(struct rr_tokenizer **t, const struct rr_map *map, const char *path,
+                                size_t limit, bool json, struct rr_error *err)
 {
-    struct rr_map map;
-    struct rr_json *root;
-    if (!rr_path_exists(path))
-        return RR_OK;
-    int rc = rr_map_open(&map, path, err);
-    if (rc)
-        return rc;
-    rc = rr_json_parse(&root, arena, (const char *)map.data, map.size, path, 0, err);
-    if (!rc) {
-        const struct rr_json *v = rr_json_get(root, "eos_token"),
-                             *inner = rr_json_get(v, "content");
-        v = inner ? inner : v;
-        *eos = v && v->type == RR_JSON_STRING ? v->text : NULL;
-    }
-    rr_map_close(&map);
+    struct rr_beside b;
+    int rc = rr_beside_read(&b, path, err);
+    if (!rc && json)
+        rc = rr_tokenizer_from_json(t, map->data, map->size, path, b.eos, err);
+    else if (!rc)
+        rc = rr_sentencepiece_beside(t, map, path, &b, limit, err);
+    rr_beside_free(&b);
     return rc;
 }
 
-static int read_json(struct rr_tokenizer **t, const struct rr_map *map, const char *path,
-                     struct rr_error *err)
-{
-    struct rr_arena arena = {0};
-    const char *eos = NULL, *slash = strrchr(path, '/');
-    const size_t n_dir = slash ? (size_t)(slash + 1 - path) : 0;
-    struct rr_buf beside = {0};
-    rr_buf_add(&beside, path, n_dir);
-    rr_buf_puts(&beside, "tokenizer_config.json");
-    int rc = beside.failed ? rr_fail_memory(err, "file name", n_dir)
-                           : read_eos(&eos, &arena, beside.data, err);
-    if (!rc)
-        rc = rr_tokenizer_from_json(t, map->data, map->size, path, eos, err);
-    rr_buf_free(&beside);
-    rr_arena_free(&arena);
-    return rc;
-}
-
-int rr_tokenizer_from_file(struct rr_tokenizer **t, const char *path, struct rr_error *err)
+int rr_tokenizer_for_model(struct rr_tokenizer **t, const char *path, size_t n_vocab,
+                           struct rr_error *err)
 {
     struct rr_map map;
     *t = NULL;
@@ -67,13 +41,18 @@ int rr_tokenizer_from_file(struct rr_tokenizer **t, const char *path, struct rr_
                      head[0] == 'v' ? "this is a Git LFS pointer; run git lfs pull"
                                     : "this is a web page, not the file");
     else if (looks_like_json(head, map.size))
-        rc = read_json(t, &map, path, err);
+        rc = read_with_neighbours(t, &map, path, n_vocab, true, err);
     else if (llama2c)
         rc = rr_tokenizer_from_llama2c(t, map.data, map.size, path, err);
     else if (rr_looks_like_tiktoken(head, map.size))
         rc = rr_tokenizer_from_tiktoken(t, map.data, map.size, path, err);
     else
-        rc = rr_tokenizer_from_sentencepiece(t, map.data, map.size, path, err);
+        rc = read_with_neighbours(t, &map, path, n_vocab, false, err);
     rr_map_close(&map);
     return rc;
+}
+
+int rr_tokenizer_from_file(struct rr_tokenizer **t, const char *path, struct rr_error *err)
+{
+    return rr_tokenizer_for_model(t, path, SIZE_MAX, err);
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include "engine/base/cursor.h"
 #include "engine/base/limits.h"
+#include "tokenizer/beside.h"
 #include "tokenizer/internal.h"
 
 struct said {
@@ -287,31 +288,49 @@ static int read_model(const struct reader *r, struct rr_cursor *c, struct rr_voc
     return v->n ? check_ids(r, v->n) : RR_OK;
 }
 
-int rr_tokenizer_from_sentencepiece(struct rr_tokenizer **t, const void *bytes, size_t n,
-                                    const char *file, struct rr_error *err)
+int rr_sentencepiece_beside(struct rr_tokenizer **t, const struct rr_map *model, const char *file,
+                            struct rr_beside *beside, size_t limit, struct rr_error *err)
 {
     struct settings said = {0};
     struct reader r = {&said, file, err};
-    struct rr_cursor c = rr_cursor_make(bytes, n);
+    struct rr_cursor c = rr_cursor_make(model->data, model->size);
     /* The defaults of sentencepiece_model.proto. */
     struct rr_vocab v = {
         .unk = 0, .bos = 1, .eos = 2, .add_dummy_prefix = true, .remove_extra_space = true};
+    size_t left_out = 0;
     *t = NULL;
-    int rc = n ? read_model(&r, &c, &v)
-               : rr_fail(err, RR_ERR_DATA, "TRUNCATED", RR_AT_BYTE(file, "file", 0),
-                         "the file is empty");
+    int rc = model->size ? read_model(&r, &c, &v)
+                         : rr_fail(err, RR_ERR_DATA, "TRUNCATED", RR_AT_BYTE(file, "file", 0),
+                                   "the file is empty");
     if (!rc && !v.n)
         rc = bad(&r, "pieces", 0, "no pieces; not a SentencePiece model");
     if (!rc && !said.is_bpe)
         rc = rr_fail(err, RR_ERR_DATA, "UNSUPPORTED", RR_AT_OBJECT(file, "model_type"),
                      "is not given, which means unigram; only 2 (BPE) is supported");
+    struct rr_piece *pieces = v.pieces;
+    const size_t n_pieces = v.n;
+    const int bos = v.bos;
+    if (!rc && beside)
+        rc = rr_beside_add(&v, beside, limit, &left_out, file, err);
     if (!rc)
         rc = rr_tokenizer_open(t, &v, file, err);
-    if (!rc && said.size.given && said.size.value != (int64_t)v.n)
+    if (!rc)
+        rr_tokenizer_name(*t, &(struct rr_special){.bos = bos, .pad = -1});
+    if (!rc && said.size.given && said.size.value != (int64_t)n_pieces)
         (void)rr_fail(rr_tokenizer_warn(*t), RR_ERR_DATA, "VOCAB",
                       RR_AT_BYTE(file, "vocab_size", said.size.at),
                       "the trainer made %lld pieces; the file has %zu", (long long)said.size.value,
-                      v.n);
-    rr_free(v.pieces);
+                      n_pieces);
+    if (!rc && left_out)
+        (void)rr_fail(rr_tokenizer_warn(*t), RR_ERR_DATA, "VOCAB",
+                      RR_AT_OBJECT(beside->file, "added tokens"),
+                      "%zu of them have ids that the model does not: they are left out", left_out);
+    rr_free(pieces);
     return rc;
+}
+
+int rr_tokenizer_from_sentencepiece(struct rr_tokenizer **t, const void *bytes, size_t n,
+                                    const char *file, struct rr_error *err)
+{
+    return rr_sentencepiece_beside(t, &(struct rr_map){bytes, n}, file, NULL, SIZE_MAX, err);
 }

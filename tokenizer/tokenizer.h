@@ -35,6 +35,14 @@ struct rr_piece {
     enum rr_piece_type type;
 };
 
+/* What models name beside what decides tokens; -1: none. */
+#define RR_MAX_ENDS 16
+struct rr_special {
+    int bos; /* also where texts do not begin with it */
+    int pad;
+    int n_ends, ends[RR_MAX_ENDS]; /* any of them ends a text */
+};
+
 /* What a reader found. Texts are copied by rr_tokenizer_open. */
 struct rr_vocab {
     struct rr_piece *pieces;
@@ -49,7 +57,8 @@ struct rr_vocab {
     /* Byte-level BPE instead (GPT-2, LLaMA-3): texts of pieces are plain bytes, every byte is one,
      * and a text is cut into words first. */
     enum rr_words rule;
-    bool whole_words; /* a word that is a piece is taken whole */
+    bool whole_words;                 /* a word that is a piece is taken whole */
+    const struct rr_special *special; /* NULL: bos and eos alone. Readers name them later */
 };
 
 /* Appends the bytes that a byte-level piece spells as characters (GPT-2's alphabet). False: one
@@ -82,14 +91,25 @@ int rr_tokenizer_from_tiktoken(struct rr_tokenizer **t, const void *bytes, size_
 int rr_tokenizer_from_json(struct rr_tokenizer **t, const void *bytes, size_t n, const char *file,
                            const char *eos, struct rr_error *err);
 /* Maps the file and reads it as whichever of the four it is; beside a tokenizer.json,
- * tokenizer_config.json says which token is EOS. */
+ * tokenizer_config.json says which token is EOS, beside a SentencePiece tokenizer.model also
+ * whether texts begin with BOS, and it and added_tokens.json have more pieces. */
 int rr_tokenizer_from_file(struct rr_tokenizer **t, const char *path, struct rr_error *err);
+/* The same for a model of so many tokens: added ones that it does not have are left out, with a
+ * warning. */
+int rr_tokenizer_for_model(struct rr_tokenizer **t, const char *path, size_t n_vocab,
+                           struct rr_error *err);
 
 int rr_tokenizer_size(const struct rr_tokenizer *t);
 /* What is odd in its file and no reason to refuse it, the first of it; NULL: nothing. */
 const struct rr_error *rr_tokenizer_warning(const struct rr_tokenizer *t);
 int rr_tokenizer_bos(const struct rr_tokenizer *t); /* -1: none */
 int rr_tokenizer_eos(const struct rr_tokenizer *t);
+/* What a model says of its tokenizer: ids that it does not have are not taken; its ends stand
+ * before those that were known, of RR_MAX_ENDS in all. Before t is shared by threads. */
+void rr_tokenizer_name(struct rr_tokenizer *t, const struct rr_special *s);
+struct rr_special rr_vocab_special(const struct rr_vocab *v);
+/* Whether id ends a text: EOS, or another that the model names. */
+bool rr_tokenizer_ends(const struct rr_tokenizer *t, int id);
 /* The stored text of a piece (not terminated). id in [0, size). */
 const struct rr_piece *rr_tokenizer_piece(const struct rr_tokenizer *t, int id);
 
@@ -100,6 +120,12 @@ void rr_tokenizer_vocab(struct rr_vocab *v, const struct rr_tokenizer *t);
  * other formats want it; rr_tokenizer_vocab has it from then on. Others are left as they are. Not
  * thread-safe. RR_ERR_MEMORY. */
 int rr_tokenizer_list_merges(struct rr_tokenizer *t, struct rr_error *err);
+
+/* For blanks as U+2581 and listed merges: scores that say the same, as GGUF wants them. v then has
+ * pieces of its own, in the arena, and no merges. RR_ERR_USAGE "UNSUPPORTED": they say more than
+ * scores can; file is for errors. Thread-safe. */
+int rr_vocab_score_merges(struct rr_vocab *v, struct rr_arena *arena, const char *file,
+                          struct rr_error *err);
 
 /* Appends the vocabulary as a file of a Hugging Face folder and returns that file's name:
  * tokenizer.json where merges are listed, else SentencePiece's tokenizer.model. NULL: ranks decide

@@ -338,6 +338,7 @@ int rr_tokenizer_open(struct rr_tokenizer **out, const struct rr_vocab *v, const
     t->rule = v->rule;
     t->whole_words = v->whole_words;
     t->serial = rr_memo_serial();
+    t->special = (struct rr_special){.bos = t->bos, .pad = -1};
     int rc = copy_pieces(t, v, file, err);
     if (!rc)
         rc = check_ids(t, file, err);
@@ -356,8 +357,39 @@ int rr_tokenizer_open(struct rr_tokenizer **out, const struct rr_vocab *v, const
         rr_tokenizer_close(t);
         return rc;
     }
+    rr_tokenizer_name(t, &(struct rr_special){-1, -1, 1, {t->eos}});
     *out = t;
     return RR_OK;
+}
+
+void rr_tokenizer_name(struct rr_tokenizer *t, const struct rr_special *s)
+{
+    const struct rr_special was = t->special, *of[] = {s, &was};
+    struct rr_special *to = &t->special;
+    if (s->bos >= 0 && s->bos < t->n)
+        to->bos = s->bos;
+    if (s->pad >= 0 && s->pad < t->n)
+        to->pad = s->pad;
+    to->n_ends = 0;
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; i < of[k]->n_ends; i++) {
+            const int id = of[k]->ends[i];
+            if (id >= 0 && id < t->n && to->n_ends < RR_MAX_ENDS && !rr_tokenizer_ends(t, id))
+                to->ends[to->n_ends++] = id;
+        }
+}
+
+struct rr_special rr_vocab_special(const struct rr_vocab *v)
+{
+    return v->special ? *v->special : (struct rr_special){v->bos, -1, v->eos >= 0, {v->eos}};
+}
+
+bool rr_tokenizer_ends(const struct rr_tokenizer *t, int id)
+{
+    bool found = false;
+    for (int i = 0; i < t->special.n_ends; i++)
+        found = found || t->special.ends[i] == id;
+    return found;
 }
 
 void rr_tokenizer_close(struct rr_tokenizer *t)
@@ -400,7 +432,8 @@ void rr_tokenizer_vocab(struct rr_vocab *v, const struct rr_tokenizer *t)
                            .rule = t->rule,
                            .whole_words = t->whole_words,
                            .merges = t->merges,
-                           .n_merges = t->n_merges};
+                           .n_merges = t->n_merges,
+                           .special = &t->special};
 }
 
 int rr_tokenizer_bos(const struct rr_tokenizer *t)

@@ -179,10 +179,11 @@ static void put_model(struct rr_buf *out, struct rr_buf *text, const struct rr_v
     rr_buf_printf(out, ",\"fuse_unk\":%s,\"byte_fallback\":%s,\"ignore_merges\":%s,\n\"vocab\":{",
                   v->rule ? "false" : "true", v->byte_fallback ? "true" : "false",
                   v->whole_words ? "true" : "false");
+    /* The added ones too: Hugging Face's library numbers those that are not here anew, whatever id
+     * is said beside them. */
     for (size_t i = 0; i < v->n; i++) {
-        const enum rr_piece_type type = v->pieces[i].type;
-        if (type == RR_PIECE_CONTROL || type == RR_PIECE_USER)
-            continue; /* among the added ones */
+        if (!v->pieces[i].n)
+            continue; /* an id that nothing has */
         rr_buf_printf(out, "%s\n", comma);
         put_piece(out, text, v, (int)i);
         rr_buf_printf(out, ":%zu", i);

@@ -214,6 +214,9 @@ static int run(const struct command *c, int argc, char **argv)
     rc = check_shapes(&x, &y, &err);
     if (!rc)
         rc = read_text(&e, &x, a.positional[2], tokens, &err);
+    if (!rc && e.n > (size_t)x.l.weights.model.h.n_context)
+        fprintf(stderr, "recrank: note: %zu tokens go beyond the model's context of %d\n", e.n,
+                x.l.weights.model.h.n_context);
     t.off = rr_zalloc((size_t)n_layers + 1, sizeof *t.off);
     t.size = rr_zalloc((size_t)n_layers + 1, sizeof *t.size);
     if (!rc && (!t.off || !t.size))

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "engine/base/folder.h"
 #include "tools/common.h"
 #include "tools/manifest.h"
 #include "weights/write.h"
@@ -47,22 +48,46 @@ static int type_from_name(const char *name, bool *mixed)
     return -1;
 }
 
-/* What the matrices are when nothing is said: with an adapter they are float32 in memory, and go
- * back to what they were, once. */
-static int default_type(const struct rr_weights *w, const char *adapter, int *type,
-                        struct rr_error *err)
+/* With an adapter matrices are float32 in memory, and go back to what they were, once. */
+static int keep_types(struct rr_model *like, struct rr_weights *w, struct rr_error *err)
 {
-    *type = -1;
-    if (!adapter)
-        return RR_OK;
-    *type = (int)w->model.layers[0].wq.type;
-    if (*type <= RR_TYPE_BF16)
+    const size_t n = (size_t)w->model.h.n_layers;
+    *like = w->model;
+    like->layers = rr_arena_alloc(&w->arena, n, sizeof *like->layers);
+    if (!like->layers)
+        return rr_fail_memory(err, "layers", n * sizeof *like->layers);
+    memcpy(like->layers, w->model.layers, n * sizeof *like->layers);
+    return RR_OK;
+}
+
+static int refuse_quantised(const struct rr_weights *w, const struct rr_tensor *was,
+                            const struct rr_tensor *t, struct rr_error *err)
+{
+    if (was->data == t->data || was->type <= RR_TYPE_BF16)
         return RR_OK;
     return rr_fail(
         err, RR_ERR_USAGE, "QUANTISED", RR_AT_FILE(w->path),
         "an adapter merged into %s is rounded again, which loses some of it: say as what "
         "(--type), or merge into the model before it was quantised",
-        rr_type_info((enum rr_type) * type)->name);
+        rr_type_info(was->type)->name);
+}
+
+static int check_types(const struct rr_weights *w, const struct rr_model *like,
+                       struct rr_error *err)
+{
+    int rc = refuse_quantised(w, &like->embed, &w->model.embed, err);
+    if (!rc)
+        rc = refuse_quantised(w, &like->head, &w->model.head, err);
+    for (int i = 0; i < w->model.h.n_layers && !rc; i++) {
+        const struct rr_layer *a = &like->layers[i], *b = &w->model.layers[i];
+        const struct rr_tensor *const was[] = {&a->wq,   &a->wk, &a->wv,  &a->wo,
+                                               &a->gate, &a->up, &a->down},
+                                      *const is[] = {&b->wq,   &b->wk, &b->wv,  &b->wo,
+                                                     &b->gate, &b->up, &b->down};
+        for (size_t m = 0; m < COUNT(was) && !rc; m++)
+            rc = refuse_quantised(w, was[m], is[m], err);
+    }
+    return rc;
 }
 
 static const char *base_name(const char *path)
@@ -130,8 +155,10 @@ static int report(struct job *j, struct rr_error *err)
 static int find_chat(struct job *j, const struct loaded *l, struct rr_error *err)
 {
     struct rr_error why = {0};
-    int rc = l->weights.tokenizer ? rr_weights_chat_text(&j->chat, &l->weights, j->chat_from, &why)
-                                  : RR_OK;
+    const struct rr_weights *w = &l->weights;
+    int rc = w->tokenizer ? rr_weights_chat_text(&j->chat, w, j->chat_from, &why) : RR_OK;
+    if (rc && strcmp(why.code, "NO_CHAT_TEMPLATE") == 0 && strcmp(j->chat_from, w->path) != 0)
+        rc = rr_weights_chat_text(&j->chat, w, w->path, &why); /* a tokenizer without its own */
     if (rc == RR_ERR_MEMORY) {
         *err = why;
         return rc;
@@ -144,11 +171,12 @@ static int find_chat(struct job *j, const struct loaded *l, struct rr_error *err
 static int write_model(struct job *j, struct loaded *l, const char *adapter, struct rr_error *err)
 {
     struct rr_vocab v;
-    int rc = RR_OK, kept = j->kind;
-    if (kept < 0)
-        rc = default_type(&l->weights, adapter, &kept, err);
+    struct rr_model like;
+    int rc = keep_types(&like, &l->weights, err);
     if (!rc && adapter)
         rc = tool_merge_adapters(l, adapter, true, err);
+    if (!rc && j->kind < 0)
+        rc = check_types(&l->weights, &like, err);
     if (rc)
         return rc;
     if (l->weights.tokenizer) {
@@ -156,6 +184,10 @@ static int write_model(struct job *j, struct loaded *l, const char *adapter, str
         if (rc)
             return rc;
         rr_tokenizer_vocab(&v, l->weights.tokenizer);
+        if (j->format == GGUF && v.merges && !v.rule)
+            rc = rr_vocab_score_merges(&v, &l->weights.arena, j->chat_from, err);
+        if (rc)
+            return rc;
     } else if (l->weights.tokenizer_error.status)
         return rr_weights_need_tokenizer(&l->weights, err);
     rc = find_chat(j, l, err);
@@ -165,7 +197,8 @@ static int write_model(struct job *j, struct loaded *l, const char *adapter, str
                                        .notes = l->weights.notes,
                                        .n_notes = l->weights.n_notes,
                                        .chat = j->chat.data,
-                                       .type = kept,
+                                       .like = &like,
+                                       .type = j->kind,
                                        .mixed = j->mixed,
                                        .engine = &l->engine,
                                        .sums = j->verify ? &j->sums : NULL,
@@ -192,7 +225,8 @@ static int run(const struct command *c, int argc, char **argv)
         {"format", 0, OPT_CHOICE, &j.format, "gguf|safetensors",
          "one file, or a Hugging Face folder [gguf]", 0, 0, false},
         {"verify", 0, OPT_FLAG, &j.verify, NULL,
-         "read every tensor back and keep their checksums in OUT.sha256", 0, 0, false},
+         "read every tensor back; checksums go to OUT.sha256, or OUT/model.safetensors.sha256", 0,
+         0, false},
         {"type", 0, OPT_TEXT, &j.type, TYPES,
          "of the matrices (the head: q8_0 with q4_0, q6_k with the K types) [as they are]", 0, 0,
          false},
@@ -213,9 +247,16 @@ static int run(const struct command *c, int argc, char **argv)
     j.kind = j.type ? type_from_name(j.type, &j.mixed) : -1;
     if (j.type && j.kind < 0)
         return args_misuse(c, "--type is '%s'; expected one of " TYPES, j.type);
-    rc = j.format == GGUF ? rr_out_check(j.output, &err) : rr_hf_check(j.output, &err);
+    if (strcmp(j.output, "-") == 0)
+        return args_misuse(c, "--output is '-', but what is written is read back: name a file");
+    if (rr_path_is_special(j.output))
+        return args_misuse(c, "--output is a pipe or a device, but what is written is read back: "
+                              "name a file");
+    rc = j.format == GGUF ? rr_out_check(j.output, &err) : rr_folder_check(j.output, &err);
     if (rc)
         return tool_fail(&err);
+    if (j.format == GGUF)
+        rr_out_forget_dead(j.output);
     const char *adapter = mo.adapter;
     j.chat_from = mo.tokenizer ? mo.tokenizer : a.positional[0];
     mo.adapter = NULL; /* merged here, once the types are known */
@@ -232,8 +273,9 @@ static int run(const struct command *c, int argc, char **argv)
 }
 
 #define NOTES                                                                                      \
-    "The file is written under another name and then renamed, so MODEL itself may be the output. " \
-    "It is read back before the command ends well. Rows that hold no whole blocks of a type "      \
+    "The file or folder is written under another name and then renamed: a GGUF file may be MODEL " \
+    "itself, a folder must be new or empty. It is read back before the command ends well. Rows "   \
+    "that hold no whole blocks of a type "                                                         \
     "become q8_0 (K types) or f16. Rows of q and k are put in the format's order. The tokenizer "  \
     "and the chat template go with it. A folder holds f32, f16 and bf16 alone, and nothing of "    \
     "what recrank's own training noted.\n"
@@ -253,7 +295,7 @@ const struct command cmd_convert = {
 
 const struct command cmd_merge = {
     .name = "merge",
-    .synopsis = "MODEL --adapter DIR -o FILE",
+    .synopsis = "MODEL --adapter PATH -o OUT",
     .summary = "write a model with an adapter merged into it",
     .examples = "  recrank merge TinyLlama-1.1B --adapter my-lora -o merged.gguf\n",
     .notes = "The sum is made in double and rounded once, to the types that the model has; into a "
@@ -265,7 +307,7 @@ const struct command cmd_merge = {
 
 const struct command cmd_quantize = {
     .name = "quantize",
-    .synopsis = "MODEL --type TYPE -o FILE",
+    .synopsis = "MODEL --type TYPE -o OUT",
     .summary = "write a model in a smaller type",
     .examples = "  recrank quantize model.gguf --type q4_k_m -o model.q4_k_m.gguf\n",
     .notes = "q4_k_m and q5_k_m are llama.cpp's mixtures: q6_k for half of the layers' attn_v and "

@@ -5,6 +5,8 @@
 #include "engine/sample.h"
 #include "tools/common.h"
 
+#define PART 512 /* tokens of a prompt at once */
+
 struct settings {
     struct model_options model;
     const char *prompt;
@@ -51,10 +53,14 @@ static int skip_prompt(struct generator *g, struct rr_error *err)
 
 static int generate(struct generator *g, int n, struct rr_error *err)
 {
-    const int eos = rr_tokenizer_eos(g->tokenizer), bos = rr_tokenizer_bos(g->tokenizer);
+    const int bos = rr_tokenizer_bos(g->tokenizer);
     int node, rc = rr_session_branch(g->session, -1, g->n_prompt + n, &node, err), fed = 0;
     if (!rc)
         rc = g->frame.chat ? skip_prompt(g, err) : show(g, err);
+    /* A long prompt in parts: it can be interrupted, and gives the same. */
+    for (; !rc && g->n_ids - fed > PART && !tool_interrupted(); fed += PART)
+        rc = rr_session_eval(g->session, &(struct rr_feed){node, g->ids + fed, PART}, 1, NULL, 0,
+                             err);
     for (int i = 0; i < n && !rc && tool_wrote() && !tool_interrupted(); i++) {
         const struct rr_feed feed = {node, g->ids + fed, g->n_ids - fed};
         const struct rr_want want = {.offset = feed.n_tokens - 1, .logits = g->logits};
@@ -64,7 +70,7 @@ static int generate(struct generator *g, int n, struct rr_error *err)
         if (rc)
             break;
         const int id = rr_sample(&g->sampler, g->logits, g->n_vocab, g->scratch);
-        if (id == eos || id == bos || id == g->frame.end)
+        if (id == bos || id == g->frame.end || rr_tokenizer_ends(g->tokenizer, id))
             break;
         /* A padded head may have rows that no piece stands for. */
         if (id >= rr_tokenizer_size(g->tokenizer))

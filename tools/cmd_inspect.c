@@ -40,6 +40,7 @@ struct report {
     struct type_count types[16];
     size_t n_types;
     double parameters, weight_bytes, session_bytes;
+    bool verified; /* all tensors, against a list of checksums */
 };
 
 static void print_text(const struct report *r)
@@ -62,6 +63,8 @@ static void print_text(const struct report *r)
     printf("tensors       %zu:", r->w->n_tensors);
     for (size_t i = 0; i < r->n_types; i++)
         printf("%s %zu %s", i ? "," : "", r->types[i].n, r->types[i].name);
+    if (r->verified)
+        printf("\nverified      %zu tensors are what the list says", r->w->n_tensors);
     printf("\nbytes needed  %.0f weights (mapped) + %.0f cache and scratch at full context\n",
            r->weight_bytes, r->session_bytes);
 }
@@ -104,7 +107,7 @@ static void print_json(const struct report *r)
     rr_buf_puts(&b, "}");
     json_int(&b, "weight_bytes", r->weight_bytes);
     json_int(&b, "session_bytes", r->session_bytes);
-    rr_buf_puts(&b, "}\n");
+    rr_buf_printf(&b, ",\"verified\":%s}\n", r->verified ? "true" : "false");
     if (b.data)
         fputs(b.data, stdout);
     rr_buf_free(&b);
@@ -139,6 +142,7 @@ static int run(const struct command *c, int argc, char **argv)
     }
     const struct rr_session_options o = {0};
     struct report r = {.w = &l.weights,
+                       .verified = sums != NULL,
                        .parameters = rr_weights_parameters(&l.weights),
                        .weight_bytes = rr_weights_bytes(&l.weights),
                        .session_bytes = (double)rr_session_bytes(&l.engine, &l.weights.model, &o)};
@@ -157,6 +161,8 @@ const struct command cmd_inspect = {
     .summary = "show what a model file, or a LoRA adapter, holds and needs",
     .examples = "  recrank inspect model.gguf\n  recrank inspect llama-folder/ --json\n"
                 "  recrank inspect my-lora/\n",
+    .notes = "An adapter is shown as text, without any option. --verify compares tensors: not "
+             "the settings or the tokenizer.\n",
     .min_args = 1,
     .max_args = 1,
     .run = run,

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include "engine/base/file.h"
@@ -52,7 +53,7 @@ static void short_name(char out[64], const char *path)
         out[k - 5] = 0;
 }
 
-static void warn_of_adapter(const struct loaded *l, const char *path,
+static void warn_of_adapter(const struct loaded *l, const char *path, double weight,
                             const struct rr_adapter_report *r)
 {
     char base[64], model[64];
@@ -60,8 +61,8 @@ static void warn_of_adapter(const struct loaded *l, const char *path,
     for (int m = 0; m < RR_LM_N; m++)
         change += r->modules[m].change;
     if (!(change > 0) && !r->n_saved)
-        fprintf(stderr, "adapter %s: warning: it changes nothing (is its lora_B all zeros?)\n",
-                path);
+        fprintf(stderr, "adapter %s: warning: it changes nothing (%s)\n", path,
+                weight == 0 ? "its weight is 0" : "is its lora_B all zeros?");
     if (r->scale < 0)
         fprintf(stderr, "adapter %s: warning: its scale is negative\n", path);
     short_name(base, r->base);
@@ -84,7 +85,7 @@ static int merge_adapter(struct loaded *l, const char *path, double weight, bool
     if (r.n_saved)
         fprintf(stderr, ", %d replaced", r.n_saved);
     fprintf(stderr, ", all keys used\n");
-    warn_of_adapter(l, path, &r);
+    warn_of_adapter(l, path, weight, &r);
     for (int m = 0; m < RR_LM_N && by_module; m++)
         if (r.modules[m].n)
             printf("%s: %d matrices, changed by %.3g of their size\n",
@@ -94,6 +95,13 @@ static int merge_adapter(struct loaded *l, const char *path, double weight, bool
     if (by_module && r.n_merged)
         printf("the greatest change of one weight: %.3g\n", r.most);
     return RR_OK;
+}
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return strcmp(a, b) == 0 ||
+           (stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
 }
 
 /* Cuts ":WEIGHT" off. */
@@ -125,7 +133,7 @@ int tool_merge_adapters(struct loaded *l, const char *list, bool by_module, stru
                      : rr_fail(err, RR_ERR_OPEN, "NOT_A_FILE", RR_NOWHERE,
                                "an empty name for --adapter");
         for (const char *earlier = paths; earlier < path && !rc; earlier += strlen(earlier) + 1)
-            if (strcmp(earlier, path) == 0)
+            if (same_file(earlier, path))
                 rc = rr_fail(err, RR_ERR_USAGE, "ADAPTER_TWICE", RR_AT_FILE(path),
                              "is given twice: give it a weight instead");
         if (!rc)
@@ -190,7 +198,10 @@ int tool_chat(enum rr_chat *chat, int option, const struct rr_weights *w, const 
     *chat = option > 1 ? (enum rr_chat)(option - 1) : RR_CHAT_NONE;
     if (option != 1)
         return -1;
-    if (rr_weights_chat(chat, w, tokenizer ? tokenizer : path, &err))
+    int rc = rr_weights_chat(chat, w, tokenizer ? tokenizer : path, &err);
+    if (rc && tokenizer && strcmp(err.code, "NO_CHAT_TEMPLATE") == 0)
+        rc = rr_weights_chat(chat, w, path, &err); /* it came without its template */
+    if (rc)
         return tool_fail(&err);
     fprintf(stderr, "chat template: %s\n", rr_chat_name(*chat));
     return -1;

@@ -96,11 +96,34 @@ static size_t row_of(const struct rr_hparams *h, enum rr_lm_matrix m, bool pairs
                         : rr_row_of_pairs(h->head_dim, i));
 }
 
+int rr_merger_may_change(const struct rr_merger *r, const void *was, bool whole, const char *module)
+{
+    for (const struct rr_changed *c = r->w->changed; c; c = c->next)
+        if (c->data == was && (whole || c->whole))
+            return rr_fail(r->err, RR_ERR_DATA, "ADAPTER_COLLISION", RR_AT_OBJECT(r->file, module),
+                           "%s what another adapter has %s: give one of them alone",
+                           whole ? "replaces" : "adds to", c->whole ? "replaced" : "changed");
+    return RR_OK;
+}
+
+int rr_merger_changed(struct rr_merger *r, const void *now, bool whole)
+{
+    struct rr_changed *c = rr_arena_alloc(&r->w->arena, 1, sizeof *c);
+    if (!c)
+        return rr_fail_memory(r->err, "adapter", sizeof *c);
+    *c = (struct rr_changed){now, whole, r->w->changed};
+    r->w->changed = c;
+    return RR_OK;
+}
+
 int rr_merger_add(struct rr_merger *r, struct rr_tensor *t, enum rr_lm_matrix m,
                   const struct rr_lora *f)
 {
     const size_t rows = (size_t)t->n_rows, cols = (size_t)t->n_cols;
     const double scale = r->weight * f->scale;
+    int rc = rr_merger_may_change(r, t->data, false, f->name);
+    if (rc)
+        return rc;
     float *w = rr_arena_alloc(&r->w->arena, rows * cols, sizeof *w);
     double *sum = rr_arena_alloc(&r->arena, cols, sizeof *sum);
     if (!w || !sum)
@@ -131,7 +154,7 @@ int rr_merger_add(struct rr_merger *r, struct rr_tensor *t, enum rr_lm_matrix m,
     r->report->modules[m].n++;
     r->report->rank = f->rank;
     r->report->scale = f->scale;
-    return RR_OK;
+    return rr_merger_changed(r, w, false);
 }
 
 int rr_merger_no_match(const struct rr_merger *r)

@@ -44,6 +44,12 @@ int rr_merger_take(struct rr_merger *r, float **out, const struct rr_stored *t,
  * rounded once. */
 int rr_merger_add(struct rr_merger *r, struct rr_tensor *t, enum rr_lm_matrix m,
                   const struct rr_lora *f);
+/* Before and after weights are changed. RR_ERR_DATA "ADAPTER_COLLISION": something is to be
+ * replaced whole (by module, for the error) that was changed already, or to be added to what was
+ * replaced: that would depend on the order of adapters. */
+int rr_merger_may_change(const struct rr_merger *r, const void *was, bool whole,
+                         const char *module);
+int rr_merger_changed(struct rr_merger *r, const void *now, bool whole);
 /* Fails with "ADAPTER_NO_MATCH": nothing in the file is for this model. */
 int rr_merger_no_match(const struct rr_merger *r);
 /* "ADAPTER" for the first tensor that nothing was done with. */

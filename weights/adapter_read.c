@@ -180,7 +180,9 @@ static int replace_matrix(struct reader *x, const char *module, struct rr_tensor
     *done = false;
     if (rc || !t)
         return rc;
-    rc = rr_merger_check(r, t, m->n_rows, m->n_cols, "(as this base has it)");
+    rc = rr_merger_may_change(r, m->data, true, t->name);
+    if (!rc)
+        rc = rr_merger_check(r, t, m->n_rows, m->n_cols, "(as this base has it)");
     if (!rc)
         rc = rr_merger_take(r, &v, t, matrix < 0 ? &r->w->arena : &r->arena);
     if (!rc && matrix >= 0) {
@@ -199,7 +201,7 @@ static int replace_matrix(struct reader *x, const char *module, struct rr_tensor
     *m = (struct rr_tensor){RR_TYPE_F32, m->n_rows, m->n_cols, v};
     *done = true;
     r->report->n_saved++;
-    return RR_OK;
+    return rr_merger_changed(r, v, true);
 }
 
 static int replace_vector(struct reader *x, const char *module, const float **v, int n)
@@ -209,14 +211,16 @@ static int replace_vector(struct reader *x, const char *module, const float **v,
     int rc = find_saved(x, &t, module, false);
     if (rc || !t)
         return rc;
-    rc = rr_merger_check(&x->r, t, 0, n, "(as this base has it)");
+    rc = rr_merger_may_change(&x->r, *v, true, t->name);
+    if (!rc)
+        rc = rr_merger_check(&x->r, t, 0, n, "(as this base has it)");
     if (!rc)
         rc = rr_merger_take(&x->r, &out, t, &x->r.w->arena);
     if (rc)
         return rc;
     *v = out;
     x->r.report->n_saved++;
-    return RR_OK;
+    return rr_merger_changed(&x->r, out, true);
 }
 
 /* The embedding, the head and the last norm. */
@@ -420,7 +424,11 @@ int rr_adapter_apply(struct rr_weights *w, const struct rr_kernels *kern, const 
         return rc;
     const struct rr_adapter_files files = {
         .tensors_name = path, .tensors = map.data, .n_tensors = map.size};
-    rc = rr_adapter_apply_memory(w, kern, &files, weight, report, err);
+    if (map.size > 8 && map.data[8] == '{')
+        rc = rr_fail(err, RR_ERR_OPEN, "NOT_AN_ADAPTER", RR_AT_FILE(path),
+                     "a safetensors file: name the folder, which has adapter_config.json too");
+    else
+        rc = rr_adapter_apply_memory(w, kern, &files, weight, report, err);
     rr_map_close(&map);
     return rc;
 }

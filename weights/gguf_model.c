@@ -32,7 +32,7 @@ static int need_int(int *out, const struct rr_gguf *g, const char *key, int64_t 
 
 static int read_rope(struct rr_hparams *h, struct rr_gguf *g, struct rr_error *err)
 {
-    const char *scaling = "none";
+    const char *scaling = NULL;
     double factor = 0;
     int rc, n_rot = 0;
     h->rope.theta = 10000;
@@ -48,10 +48,11 @@ static int read_rope(struct rr_hparams *h, struct rr_gguf *g, struct rr_error *e
         return BAD(g, "UNSUPPORTED", "llama.rope.dimension_count",
                    "%d of %d dimensions rotate; only all of them are supported", n_rot,
                    h->head_dim);
-    if (strcmp(scaling, "linear") == 0 || (strcmp(scaling, "none") == 0 && factor && factor != 1)) {
+    /* As llama.cpp: a factor alone is a linear one, and "none" means none, whatever the factor. */
+    if (scaling ? strcmp(scaling, "linear") == 0 : factor && factor != 1) {
         h->rope.scaling = RR_ROPE_LINEAR;
         h->rope.factor = factor;
-    } else if (strcmp(scaling, "none") != 0) {
+    } else if (scaling && strcmp(scaling, "none") != 0) {
         return BAD(g, "UNSUPPORTED", "llama.rope.scaling.type",
                    "'%s'; supported are none, linear, and llama3 as the tensor rope_freqs.weight",
                    rr_show(scaling, strlen(scaling)).s);

@@ -67,7 +67,6 @@ static int special_id(int *out, const struct rr_gguf *g, const char *key, size_t
     return RR_OK;
 }
 
-/* What texts begin with: nothing where the file says so. */
 /* Where a file does not say whether texts begin with it, they do with the kinds of the LLaMAs'
  * tokenizers, and do not with the others: so llama.cpp reads such files. */
 static int read_bos(struct rr_vocab *v, const struct rr_gguf *g, struct rr_error *err)
@@ -81,19 +80,62 @@ static int read_bos(struct rr_vocab *v, const struct rr_gguf *g, struct rr_error
     return rc;
 }
 
-/* Ids that are only checked: a file that names a token it does not have is damaged. */
-static int check_other_ids(const struct rr_gguf *g, size_t n, struct rr_error *err)
+/* A model of fewer tokens than its tokenizer has is damaged. */
+static int check_size(const struct rr_gguf *g, size_t n, struct rr_error *err)
 {
     const char *key = "llama.vocab_size";
-    int pad = -1;
     int64_t said = (int64_t)n;
-    int rc = special_id(&pad, g, "tokenizer.ggml.padding_token_id", n, err);
-    if (!rc)
-        rc = rr_gguf_get_int(&said, g, key, err);
+    int rc = rr_gguf_get_int(&said, g, key, err);
     if (!rc && said < (int64_t)n)
         rc = rr_fail(err, RR_ERR_DATA, "TOKEN_ID",
                      RR_AT_BYTE(g->file, key, rr_gguf_find(g, key)->offset),
                      "%lld; tokenizer.ggml.tokens has %zu", (long long)said, n);
+    return rc;
+}
+
+/* What else the file names. Beside the ids under its keys, llama.cpp ends a text with control
+ * tokens of these names. */
+static int name_tokens(struct rr_tokenizer *t, const struct rr_gguf *g, struct rr_error *err)
+{
+    static const char *const keys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
+                                       "tokenizer.ggml.eom_token_id"};
+    static const char *const names[] = {"<|eot_id|>", "<|eom_id|>",    "<|end_of_text|>",
+                                        "<|im_end|>", "<|endoftext|>", "<|end|>",
+                                        "<EOT>",      "<end_of_turn>"};
+    const int n = rr_tokenizer_size(t);
+    struct rr_special s = {.bos = -1, .pad = -1};
+    int rc = RR_OK;
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0] && !rc; i++) {
+        int id = -1;
+        rc = special_id(&id, g, keys[i], (size_t)n, err);
+        if (id >= 0)
+            s.ends[s.n_ends++] = id;
+    }
+    if (!rc)
+        rc = special_id(&s.bos, g, "tokenizer.ggml.bos_token_id", (size_t)n, err);
+    if (!rc)
+        rc = special_id(&s.pad, g, "tokenizer.ggml.padding_token_id", (size_t)n, err);
+    for (int id = 0; id < n; id++) {
+        const struct rr_piece *p = rr_tokenizer_piece(t, id);
+        for (size_t k = 0; p->type == RR_PIECE_CONTROL && k < sizeof names / sizeof names[0]; k++)
+            if (p->n == strlen(names[k]) && memcmp(p->text, names[k], p->n) == 0 &&
+                s.n_ends < RR_MAX_ENDS)
+                s.ends[s.n_ends++] = id;
+    }
+    rr_tokenizer_name(t, &s);
+    return rc;
+}
+
+static int open_named(struct rr_tokenizer **t, const struct rr_vocab *v, const struct rr_gguf *g,
+                      struct rr_error *err)
+{
+    int rc = rr_tokenizer_open(t, v, g->file, err);
+    if (!rc)
+        rc = name_tokens(*t, g, err);
+    if (rc) {
+        rr_tokenizer_close(*t);
+        *t = NULL;
+    }
     return rc;
 }
 
@@ -206,9 +248,9 @@ static int from_gpt2(struct rr_tokenizer **t, struct rr_gguf *g, struct rr_error
     if (!rc)
         rc = special_id(&v.eos, g, "tokenizer.ggml.eos_token_id", v.n, err);
     if (!rc)
-        rc = check_other_ids(g, v.n, err);
+        rc = check_size(g, v.n, err);
     if (!rc)
-        rc = rr_tokenizer_open(t, &v, g->file, err);
+        rc = open_named(t, &v, g, err);
     rr_free(v.pieces);
     rr_arena_free(&arena);
     return rc;
@@ -246,9 +288,9 @@ int rr_tokenizer_from_gguf(struct rr_tokenizer **t, struct rr_gguf *g, struct rr
     if (!rc)
         rc = special_id(&v.eos, g, "tokenizer.ggml.eos_token_id", v.n, err);
     if (!rc)
-        rc = check_other_ids(g, v.n, err);
+        rc = check_size(g, v.n, err);
     if (!rc)
-        rc = rr_tokenizer_open(t, &v, g->file, err);
+        rc = open_named(t, &v, g, err);
     rr_free(v.pieces);
     return rc;
 }

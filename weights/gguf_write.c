@@ -155,10 +155,21 @@ static void put_merges(struct writer *w, const struct rr_vocab *v)
     }
 }
 
+/* What else ends a text: llama.cpp has two more keys for that. */
+static void set_ends(struct writer *w, const struct rr_special *s, int eos)
+{
+    static const char *const keys[] = {"tokenizer.ggml.eot_token_id",
+                                       "tokenizer.ggml.eom_token_id"};
+    for (int i = 0, n = 0; i < s->n_ends && n < 2; i++)
+        if (s->ends[i] != eos)
+            set_u32(w, keys[n++], s->ends[i]);
+}
+
 static void set_tokenizer(struct writer *w, const struct rr_vocab *v)
 {
     static const char *const rules[] = {
         [RR_WORDS_GPT2] = "gpt-2", [RR_WORDS_DIGITS] = "smollm", [RR_WORDS_LLAMA3] = "llama-bpe"};
+    const struct rr_special special = rr_vocab_special(v);
     set_string(w, "tokenizer.ggml.model", v->rule ? "gpt2" : "llama");
     if (v->rule)
         set_string(w, "tokenizer.ggml.pre", rules[v->rule]);
@@ -178,8 +189,11 @@ static void set_tokenizer(struct writer *w, const struct rr_vocab *v)
         put_u32(&w->head, (uint32_t)v->pieces[i].type);
     if (v->rule)
         put_merges(w, v);
-    if (v->bos >= 0)
-        set_u32(w, "tokenizer.ggml.bos_token_id", v->bos);
+    if (special.bos >= 0)
+        set_u32(w, "tokenizer.ggml.bos_token_id", special.bos);
+    if (special.pad >= 0)
+        set_u32(w, "tokenizer.ggml.padding_token_id", special.pad);
+    set_ends(w, &special, v->eos);
     /* Without these keys a reader takes SentencePiece's usual ones for there: -1 says there is
      * none. */
     if (v->eos >= 0 || !v->rule)
@@ -253,7 +267,7 @@ static int each(struct writer *w, rr_item_fn *fn)
 /* llama.cpp's number for what most of a file's tensors are; -1: it has none. */
 static int file_type(const struct writer *w)
 {
-    switch (w->o->type < 0 ? (int)w->m->layers[0].wq.type : w->o->type) {
+    switch (rr_main_type(w->m, w->o)) {
     case RR_TYPE_F32:
         return 0;
     case RR_TYPE_F16:
@@ -304,8 +318,7 @@ static int check(const struct writer *w, const struct rr_vocab *v)
 {
     const char *what = NULL;
     if (v && v->merges && !v->rule)
-        what = "this tokenizer.json has blanks as U+2581 and listed merges; give its "
-               "tokenizer.model (--tokenizer)";
+        what = "GGUF wants this tokenizer's merges as scores (rr_vocab_score_merges)";
     else if (v && v->rule && !v->merges)
         what = "GGUF wants this tokenizer's merges listed (rr_tokenizer_list_merges)";
     else if (v && v->rule && v->whole_words != (v->rule == RR_WORDS_LLAMA3))

@@ -92,12 +92,24 @@ static int read_rope(const struct config *c, struct rr_hparams *h)
     return get_double(c, &h->rope.factor, s, "factor", 0);
 }
 
-static int refuse_true(const struct config *c, const char *key)
+static int get_flag(const struct config *c, bool *out, const char *key)
 {
     const struct rr_json *v = rr_json_get(c->root, key);
-    if (v && v->type == RR_JSON_BOOL && v->truth)
-        return BAD(c, "UNSUPPORTED", key, v, "is true; only models without biases are supported");
+    if (!is_null(v) && v->type != RR_JSON_BOOL)
+        return BAD(c, "HPARAM", key, v, "is %s; expected true or false",
+                   rr_json_type_name(v->type));
+    *out = !is_null(v) && v->truth;
     return RR_OK;
+}
+
+static int refuse_true(const struct config *c, const char *key)
+{
+    bool set;
+    int rc = get_flag(c, &set, key);
+    if (!rc && set)
+        rc = BAD(c, "UNSUPPORTED", key, rr_json_get(c->root, key),
+                 "is true; only models without biases are supported");
+    return rc;
 }
 
 static int read_config(const struct config *c, struct rr_hparams *h, bool *tied)
@@ -130,8 +142,8 @@ static int read_config(const struct config *c, struct rr_hparams *h, bool *tied)
                    "%d heads do not divide the hidden size %d", h->n_heads, h->n_embd);
     if ((rc = get_int(c, &h->head_dim, "head_dim", default_dim ? default_dim : 1)) != 0)
         return rc;
-    v = rr_json_get(c->root, "tie_word_embeddings");
-    *tied = v && v->type == RR_JSON_BOOL && v->truth;
+    if ((rc = get_flag(c, tied, "tie_word_embeddings")) != 0)
+        return rc;
     return read_rope(c, h);
 }
 
@@ -323,6 +335,28 @@ static void warn_of_head(struct rr_weights *w, const struct rr_stored *list, siz
                       "tie_word_embeddings");
 }
 
+/* A token's id, or none: null, and what is no token of the model, which some files name. */
+static int token_id(const struct rr_weights *w, const struct rr_json *v)
+{
+    int64_t id;
+    return rr_json_int(&id, v, 0, w->model.h.n_vocab - 1) ? (int)id : -1;
+}
+
+/* The ids that config.json or generation_config.json names: one that ends a text, or several. */
+static void name_tokens(struct rr_weights *w, const struct rr_json *root)
+{
+    struct rr_special *s = &w->special;
+    const struct rr_json *eos = rr_json_get(root, "eos_token_id");
+    const int bos = token_id(w, rr_json_get(root, "bos_token_id")),
+              pad = token_id(w, rr_json_get(root, "pad_token_id"));
+    s->bos = bos < 0 ? s->bos : bos;
+    s->pad = pad < 0 ? s->pad : pad;
+    const bool several = eos && eos->type == RR_JSON_ARRAY;
+    for (const struct rr_json *v = several ? eos->child : eos; v; v = several ? v->next : NULL)
+        if (token_id(w, v) >= 0 && s->n_ends < RR_MAX_ENDS)
+            s->ends[s->n_ends++] = token_id(w, v);
+}
+
 /* A tokenizer that cannot be used is remembered, not fatal: logits and inspect do without. */
 static int read_tokenizer(struct rr_weights *w, struct rr_error *err)
 {
@@ -330,9 +364,31 @@ static int read_tokenizer(struct rr_weights *w, struct rr_error *err)
     if (!path)
         return rr_fail_memory(err, "tokenizer.model", 0);
     if (rr_path_exists(path))
-        rr_tokenizer_from_file(&w->tokenizer, path, &w->tokenizer_error);
+        rr_tokenizer_for_model(&w->tokenizer, path, (size_t)w->model.h.n_vocab,
+                               &w->tokenizer_error);
     rr_free(path);
     return RR_OK;
+}
+
+static int read_specials(struct rr_weights *w, const struct rr_json *config, struct rr_error *err)
+{
+    struct rr_json *more;
+    const char *file;
+    int rc = read_json(w, "generation_config.json", true, &file, &more, err);
+    name_tokens(w, config);
+    name_tokens(w, more);
+    return rc;
+}
+
+/* No config.json: a folder of something else. */
+static int say_what_is_there(struct rr_weights *w, int rc, struct rr_error *err)
+{
+    char *path = rr_tokenizer_inside(w->path);
+    if (path && rr_path_exists(path))
+        rc = rr_fail(err, RR_ERR_OPEN, "NOT_A_MODEL", RR_AT_FILE(w->path),
+                     "has a tokenizer and no config.json, so no model: recrank tokenize reads it");
+    rr_free(path);
+    return rc;
 }
 
 int rr_weights_read_hf(struct rr_weights *w, struct rr_error *err)
@@ -343,6 +399,8 @@ int rr_weights_read_hf(struct rr_weights *w, struct rr_error *err)
     bool tied = false;
     int rc = read_json(w, "config.json", false, &c.file, &root, err);
     c.root = root;
+    if (rc == RR_ERR_OPEN)
+        rc = say_what_is_there(w, rc, err);
     if (!rc)
         rc = read_config(&c, &w->model.h, &tied);
     if (!rc)
@@ -362,6 +420,8 @@ int rr_weights_read_hf(struct rr_weights *w, struct rr_error *err)
     if (!rc && w->model.tied && !tied)
         rc = rr_fail(err, RR_ERR_DATA, "TENSORS", RR_AT_OBJECT(w->path, "lm_head.weight"),
                      "is missing, and config.json does not say tie_word_embeddings");
+    if (!rc)
+        rc = read_specials(w, c.root, err);
     if (!rc && !w->other_tokenizer)
         rc = read_tokenizer(w, err);
     if (!rc) {

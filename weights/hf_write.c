@@ -1,12 +1,12 @@
 /* A model as a Hugging Face folder: config.json, the tokenizer, model.safetensors. See write.h. */
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include "engine/base/check.h"
 #include "engine/base/file.h"
+#include "engine/base/folder.h"
 #include "engine/base/json.h"
+#include "engine/base/number.h"
 #include "weights/items.h"
 #include "weights/stored.h"
 
@@ -14,6 +14,7 @@
 
 struct writer {
     const char *dir;
+    struct rr_folder folder; /* which becomes that */
     const struct rr_model *m;
     const struct rr_write_options *o;
     struct rr_rope rope; /* as config.json says it */
@@ -63,10 +64,25 @@ static void set_int(struct rr_buf *b, const char *key, int v)
     rr_buf_printf(b, "  \"%s\": %d,\n", key, v);
 }
 
+/* What came as a float32 is written as the shortest number that it is. */
+static void add_double(struct rr_buf *b, double v)
+{
+    char s[32];
+    double d = v;
+    if (isfinite(v) && (double)(float)v == v)
+        for (int digits = 1; digits <= 9; digits++) {
+            snprintf(s, sizeof s, "%.*g", digits, v);
+            if (rr_parse_double(&d, s, strlen(s)) && (float)d == (float)v)
+                break;
+            d = v;
+        }
+    rr_json_add_double(b, d);
+}
+
 static void set_double(struct rr_buf *b, const char *key, double v)
 {
     rr_buf_printf(b, "  \"%s\": ", key);
-    rr_json_add_double(b, v);
+    add_double(b, v);
     rr_buf_puts(b, ",\n");
 }
 
@@ -80,21 +96,34 @@ static void set_rope(struct rr_buf *b, const struct rr_rope *rope)
     const bool llama3 = rope->scaling == RR_ROPE_LLAMA3;
     rr_buf_printf(b, "  \"rope_scaling\": {\n    \"rope_type\": \"%s\",\n    \"factor\": ",
                   llama3 ? "llama3" : "linear");
-    rr_json_add_double(b, rope->factor);
+    add_double(b, rope->factor);
     if (llama3) {
         rr_buf_puts(b, ",\n    \"low_freq_factor\": ");
-        rr_json_add_double(b, rope->low_freq_factor);
+        add_double(b, rope->low_freq_factor);
         rr_buf_puts(b, ",\n    \"high_freq_factor\": ");
-        rr_json_add_double(b, rope->high_freq_factor);
+        add_double(b, rope->high_freq_factor);
         rr_buf_printf(b, ",\n    \"original_max_position_embeddings\": %d", rope->original_context);
     }
     rr_buf_puts(b, "\n  },\n");
 }
 
+static void set_special(struct rr_buf *b, struct rr_special s)
+{
+    if (s.bos >= 0)
+        set_int(b, "bos_token_id", s.bos);
+    if (s.pad >= 0)
+        set_int(b, "pad_token_id", s.pad);
+    if (s.n_ends == 1)
+        set_int(b, "eos_token_id", s.ends[0]);
+    for (int i = 0; i < s.n_ends && s.n_ends > 1; i++)
+        rr_buf_printf(b, "%s%d%s", i ? ", " : "  \"eos_token_id\": [", s.ends[i],
+                      i + 1 == s.n_ends ? "],\n" : "");
+}
+
 static void make_config(struct writer *w, struct rr_buf *b, const struct rr_vocab *v)
 {
     const struct rr_hparams *h = &w->m->h;
-    const int type = w->o->type < 0 ? (int)w->m->layers[0].wq.type : w->o->type;
+    const int type = rr_main_type(w->m, w->o);
     rr_buf_puts(b, "{\n  \"architectures\": [\"LlamaForCausalLM\"],\n  \"model_type\": \"llama\",\n"
                    "  \"hidden_act\": \"silu\",\n  \"attention_bias\": false,\n"
                    "  \"mlp_bias\": false,\n");
@@ -108,10 +137,8 @@ static void make_config(struct writer *w, struct rr_buf *b, const struct rr_voca
     set_int(b, "max_position_embeddings", h->n_context);
     set_double(b, "rms_norm_eps", h->rms_eps);
     set_rope(b, &w->rope);
-    if (v && v->bos >= 0)
-        set_int(b, "bos_token_id", v->bos);
-    if (v && v->eos >= 0)
-        set_int(b, "eos_token_id", v->eos);
+    if (v)
+        set_special(b, rr_vocab_special(v));
     rr_buf_printf(b, "  \"tie_word_embeddings\": %s,\n  \"torch_dtype\": \"%s\"\n}\n",
                   w->m->tied ? "true" : "false",
                   type == RR_TYPE_F32   ? "float32"
@@ -133,7 +160,9 @@ static void add_token(struct rr_buf *b, const char *key, const struct rr_vocab *
 static void make_tokenizer_config(struct rr_buf *b, const struct rr_vocab *v, const char *chat)
 {
     rr_buf_puts(b, "{\n");
-    add_token(b, "bos_token", v, v->bos);
+    const struct rr_special s = rr_vocab_special(v);
+    add_token(b, "bos_token", v, s.bos);
+    add_token(b, "pad_token", v, s.pad);
     add_token(b, "eos_token", v, v->eos);
     add_token(b, "unk_token", v, v->unk);
     if (chat) {
@@ -154,7 +183,7 @@ static void make_tokenizer_config(struct rr_buf *b, const struct rr_vocab *v, co
 static int put_file(struct writer *w, const char *name, struct rr_buf *b)
 {
     struct rr_out out = {0};
-    char *path = rr_path_join(w->dir, name);
+    char *path = rr_path_join(w->folder.made, name);
     int rc = path && !b->failed ? RR_OK : rr_fail_memory(w->err, name, b->n);
     if (!rc)
         rc = rr_out_open(&out, path, w->err);
@@ -206,12 +235,14 @@ static int put_data(void *arg, const struct rr_item *i)
     return rr_item_write(&w->rows, i, w->err);
 }
 
-static int put_tensors(struct writer *w, const char *path)
+static int put_tensors(struct writer *w)
 {
     struct rr_out out = {0};
+    char *path = rr_path_join(w->folder.made, TENSORS);
     unsigned char size[8];
     const uint64_t n = w->head.n;
-    int rc = rr_item_writer_open(&w->rows, w->m, w->o, path, w->err);
+    int rc = path ? rr_item_writer_open(&w->rows, w->m, w->o, w->dir, w->err)
+                  : rr_fail_memory(w->err, TENSORS, 0);
     for (int i = 0; i < 8; i++)
         size[i] = (unsigned char)(n >> 8 * i);
     if (!rc)
@@ -228,7 +259,16 @@ static int put_tensors(struct writer *w, const char *path)
             rc = rr_out_commit(&out, w->err);
     }
     rr_item_writer_close(&w->rows);
+    rr_free(path);
     return rc;
+}
+
+static bool has_one_unknown(const struct rr_vocab *v)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < v->n; i++)
+        n += v->pieces[i].type == RR_PIECE_UNKNOWN;
+    return n == 1;
 }
 
 static int check(struct writer *w, const struct rr_vocab *v)
@@ -238,6 +278,9 @@ static int check(struct writer *w, const struct rr_vocab *v)
     w->rope = h->rope;
     if (v && v->rule && !v->merges)
         what = "tokenizer.json wants merges listed (rr_tokenizer_list_merges)";
+    else if (v && !v->rule && !v->merges && !has_one_unknown(v))
+        what = "tokenizer.model wants one piece for unknown text, and this vocabulary has another "
+               "number of them";
     else if (h->rope.freq_factors &&
              (h->rope.scaling != RR_ROPE_NONE || !find_scaling(&w->rope, h)))
         what = "config.json has no settings for this model's rope_freqs.weight";
@@ -245,23 +288,11 @@ static int check(struct writer *w, const struct rr_vocab *v)
                 : RR_OK;
 }
 
-int rr_hf_check(const char *dir, struct rr_error *err)
-{
-    if (mkdir(dir, 0777) && (errno != EEXIST || !rr_path_is_dir(dir)))
-        return rr_fail(err, RR_ERR_OPEN, "CANNOT_WRITE", RR_AT_FILE(dir),
-                       "cannot make this folder: %s", strerror(errno));
-    char *path = rr_path_join(dir, TENSORS);
-    int rc = path ? rr_out_check(path, err) : rr_fail_memory(err, TENSORS, 0);
-    rr_free(path);
-    return rc;
-}
-
 int rr_hf_write_model(const char *dir, const struct rr_model *m, const struct rr_vocab *v,
                       const struct rr_write_options *o, struct rr_error *err)
 {
     struct writer w = {.dir = dir, .m = m, .o = o, .err = err};
-    char *path = rr_path_join(dir, TENSORS);
-    int rc = path ? check(&w, v) : rr_fail_memory(err, TENSORS, 0);
+    int rc = check(&w, v);
     rr_buf_puts(&w.head, "{\"__metadata__\":{\"format\":\"pt\"}");
     if (!rc)
         rc = rr_each_item(m, &rr_names_hf, o, NULL, put_info, &w);
@@ -271,13 +302,14 @@ int rr_hf_write_model(const char *dir, const struct rr_model *m, const struct rr
     if (!rc && w.head.failed)
         rc = rr_fail_memory(err, "safetensors header", w.head.n);
     if (!rc)
-        rc = rr_hf_check(dir, err);
-    /* The weights last: without them the folder is no model. */
+        rc = rr_folder_begin(&w.folder, dir, err);
     if (!rc)
         rc = put_small_files(&w, v);
     if (!rc)
-        rc = put_tensors(&w, path);
+        rc = put_tensors(&w);
+    if (!rc)
+        rc = rr_folder_commit(&w.folder, err);
+    rr_folder_abandon(&w.folder);
     rr_buf_free(&w.head);
-    rr_free(path);
     return rc;
 }

@@ -35,11 +35,11 @@ static enum rr_type fitting(enum rr_type as, int n_cols)
 enum place { ANYWHERE, HEAD, SENSITIVE };
 
 static enum rr_type type_as(const struct rr_write_options *o, const struct rr_tensor *t,
-                            enum place place)
+                            const struct rr_tensor *was, enum place place)
 {
     int type = o->type;
     if (type < 0)
-        return t->type;
+        return was->type;
     /* What every token is chosen by deserves more than four or five bits. */
     if (place == HEAD && type == RR_TYPE_Q4_0)
         type = RR_TYPE_Q8_0;
@@ -55,11 +55,12 @@ struct walk {
     int rc;
 };
 
-static void matrix(struct walk *w, const char *name, const struct rr_tensor *t, int which,
-                   enum place place)
+/* was: what it was before anything was merged. */
+static void matrix(struct walk *w, const char *name, const struct rr_tensor *t,
+                   const struct rr_tensor *was, int which, enum place place)
 {
     const struct rr_item i = {
-        .name = name, .t = *t, .matrix = which, .as = type_as(w->o, t, place)};
+        .name = name, .t = *t, .matrix = which, .as = type_as(w->o, t, was, place)};
     if (!w->rc)
         w->rc = w->fn(w->arg, &i);
 }
@@ -73,32 +74,37 @@ static void vector(struct walk *w, const char *name, const float *v, int n)
         w->rc = w->fn(w->arg, &i);
 }
 
+static const struct rr_model *like(const struct rr_write_options *o, const struct rr_model *m)
+{
+    return o->like ? o->like : m;
+}
+
 static void layer(struct walk *w, const struct rr_model *m, const struct rr_names *n, int at)
 {
-    const struct rr_layer *l = &m->layers[at];
+    const struct rr_layer *l = &m->layers[at], *k = &like(w->o, m)->layers[at];
     const enum place more = keeps_more(at, m->h.n_layers) ? SENSITIVE : ANYWHERE;
     char name[80];
     const struct {
         const char *name;
-        const struct rr_tensor *t;
+        const struct rr_tensor *t, *was;
         const float *v;
         int matrix;
         enum place place;
-    } all[] = {{n->attn_norm, NULL, l->attn_norm, -1, ANYWHERE},
-               {n->wq, &l->wq, NULL, RR_LM_Q, ANYWHERE},
-               {n->wk, &l->wk, NULL, RR_LM_K, ANYWHERE},
-               {n->wv, &l->wv, NULL, -1, more},
-               {n->wo, &l->wo, NULL, -1, ANYWHERE},
-               {n->ffn_norm, NULL, l->ffn_norm, -1, ANYWHERE},
-               {n->gate, &l->gate, NULL, -1, ANYWHERE},
-               {n->up, &l->up, NULL, -1, ANYWHERE},
-               {n->down, &l->down, NULL, -1, more}};
-    for (size_t k = 0; k < sizeof all / sizeof all[0]; k++) {
-        snprintf(name, sizeof name, all[k].name, at);
-        if (all[k].t)
-            matrix(w, name, all[k].t, all[k].matrix, all[k].place);
+    } all[] = {{n->attn_norm, NULL, NULL, l->attn_norm, -1, ANYWHERE},
+               {n->wq, &l->wq, &k->wq, NULL, RR_LM_Q, ANYWHERE},
+               {n->wk, &l->wk, &k->wk, NULL, RR_LM_K, ANYWHERE},
+               {n->wv, &l->wv, &k->wv, NULL, -1, more},
+               {n->wo, &l->wo, &k->wo, NULL, -1, ANYWHERE},
+               {n->ffn_norm, NULL, NULL, l->ffn_norm, -1, ANYWHERE},
+               {n->gate, &l->gate, &k->gate, NULL, -1, ANYWHERE},
+               {n->up, &l->up, &k->up, NULL, -1, ANYWHERE},
+               {n->down, &l->down, &k->down, NULL, -1, more}};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        snprintf(name, sizeof name, all[i].name, at);
+        if (all[i].t)
+            matrix(w, name, all[i].t, all[i].was, all[i].matrix, all[i].place);
         else
-            vector(w, name, all[k].v, m->h.n_embd);
+            vector(w, name, all[i].v, m->h.n_embd);
     }
 }
 
@@ -108,13 +114,18 @@ int rr_each_item(const struct rr_model *m, const struct rr_names *names,
     struct walk w = {o, fn, arg, RR_OK};
     if (factors)
         vector(&w, names->rope_freqs, factors, m->h.head_dim / 2);
-    matrix(&w, names->embed, &m->embed, -1, m->tied ? HEAD : ANYWHERE);
+    matrix(&w, names->embed, &m->embed, &like(o, m)->embed, -1, m->tied ? HEAD : ANYWHERE);
     for (int i = 0; i < m->h.n_layers; i++)
         layer(&w, m, names, i);
     vector(&w, names->out_norm, m->out_norm, m->h.n_embd);
     if (!m->tied)
-        matrix(&w, names->head, &m->head, -1, HEAD);
+        matrix(&w, names->head, &m->head, &like(o, m)->head, -1, HEAD);
     return w.rc;
+}
+
+int rr_main_type(const struct rr_model *m, const struct rr_write_options *o)
+{
+    return o->type < 0 ? (int)like(o, m)->layers[0].wq.type : o->type;
 }
 
 uint64_t rr_item_bytes(const struct rr_item *i)

@@ -22,6 +22,8 @@ typedef int rr_item_fn(void *arg, const struct rr_item *item);
 /* In the order of the layers; factors (NULL: none) are those of the rotation. */
 int rr_each_item(const struct rr_model *m, const struct rr_names *names,
                  const struct rr_write_options *o, const float *factors, rr_item_fn *fn, void *arg);
+/* What most matrices are written as. */
+int rr_main_type(const struct rr_model *m, const struct rr_write_options *o);
 /* As it is written. */
 uint64_t rr_item_bytes(const struct rr_item *i);
 

@@ -55,6 +55,8 @@ static int unknown_format(const char *path, const struct rr_map *m, struct rr_er
         looks = "PyTorch pickle files are not supported: convert to safetensors or GGUF";
     else if (m->size >= 9 && m->data[8] == '{')
         looks = "a safetensors file is loaded by its folder, which must hold config.json too";
+    else if (m->size && head[0] == '{')
+        looks = "a tokenizer.json alone is read by recrank tokenize";
     else if (m->size >= 9 && memcmp(head, "version h", 9) == 0)
         looks = "this is a Git LFS pointer: run git lfs pull";
     else if (m->size >= 4 && memcmp(head, "24ka", 4) == 0)
@@ -104,6 +106,8 @@ static int finish(struct rr_weights *w, int rc, const char *tokenizer_path, stru
         rc = rr_weights_tokenizer(&w->tokenizer, tokenizer_path, err);
     if (!rc && w->tokenizer_error.status == RR_ERR_MEMORY)
         rc = rr_weights_need_tokenizer(w, err);
+    if (!rc && w->tokenizer)
+        rr_tokenizer_name(w->tokenizer, &w->special);
     if (!rc && w->tokenizer && rr_tokenizer_size(w->tokenizer) > w->model.h.n_vocab)
         rc = rr_fail(err, RR_ERR_DATA, "VOCAB",
                      RR_AT_OBJECT(tokenizer_path ? tokenizer_path : w->path, "tokenizer"),
@@ -127,7 +131,7 @@ static int finish(struct rr_weights *w, int rc, const char *tokenizer_path, stru
 int rr_weights_open(struct rr_weights *w, const char *path, const char *tokenizer_path,
                     struct rr_error *err)
 {
-    *w = (struct rr_weights){0};
+    *w = (struct rr_weights){.special = {.bos = -1, .pad = -1}};
     w->path = rr_arena_copy(&w->arena, path, strlen(path));
     w->other_tokenizer = tokenizer_path != NULL;
     int rc = w->path ? read_model(w, err) : rr_fail_memory(err, "file name", strlen(path));
@@ -173,7 +177,7 @@ void rr_weights_close(struct rr_weights *w)
         rr_map_close(&w->maps[i]);
     rr_free(w->maps);
     rr_arena_free(&w->arena);
-    *w = (struct rr_weights){0};
+    *w = (struct rr_weights){.special = {.bos = -1, .pad = -1}};
 }
 
 static int tokenizer_of_gguf(struct rr_tokenizer **t, const char *path, const struct rr_map *m,

@@ -11,6 +11,13 @@
 #include "tokenizer/chat.h"
 #include "weights/stored.h"
 
+/* What an adapter has changed: added to, or replaced whole. */
+struct rr_changed {
+    const void *data; /* as it is now */
+    bool whole;
+    struct rr_changed *next;
+};
+
 struct rr_weights {
     struct rr_model model;
     struct rr_tokenizer *tokenizer; /* NULL: none given, and none (usable) in the files */
@@ -18,15 +25,17 @@ struct rr_weights {
         tokenizer_error;     /* why the one in the files is not usable; status 0: nothing wrong */
     struct rr_error warning; /* what is odd in the files but loads: the first; status 0: nothing */
     int n_warnings;
-    bool other_tokenizer; /* one was given: that in the files is not looked at */
-    const char *format;   /* "GGUF v3", "safetensors", "llama2.c" */
+    bool other_tokenizer;      /* one was given: that in the files is not looked at */
+    struct rr_special special; /* what the files say beside their tokenizer */
+    const char *format;        /* "GGUF v3", "safetensors", "llama2.c" */
     const char *path;
     const struct rr_stored *tensors; /* all tensors, for reports */
     size_t n_tensors;
     const struct rr_note *notes;
     size_t n_notes;
-    char adapter[65];     /* sha256 of what was merged into it (rr_adapter_apply); "": nothing */
-    struct rr_map memory; /* of a model in memory: what stands for its file */
+    char adapter[65]; /* sha256 of what was merged into it (rr_adapter_apply); "": nothing */
+    struct rr_changed *changed; /* by adapters; in the arena */
+    struct rr_map memory;       /* of a model in memory: what stands for its file */
     struct rr_map *maps;
     size_t n_maps;
     struct rr_arena arena;

@@ -12,7 +12,9 @@ struct rr_write_options {
     const char *name; /* general.name */
     const struct rr_note *notes;
     size_t n_notes;
-    const char *chat; /* the chat template, or NULL */
+    const char *chat;            /* the chat template, or NULL */
+    const struct rr_model *like; /* NULL, or whose tensors' types are kept, with type -1: m was this
+                                    before something was merged into it */
     int type; /* of the matrices: an enum rr_type that rr_can_store, or -1: what each has. With Q4_0
                  the head is Q8_0, with the K types Q6_K. Rows that hold no whole blocks become Q8_0
                  (K types) or F16 */
@@ -33,15 +35,14 @@ struct rr_write_options {
 int rr_gguf_write_model(const char *path, const struct rr_model *m, const struct rr_vocab *v,
                         const struct rr_write_options *o, struct rr_error *err);
 
-/* The same as a Hugging Face folder, which is made if it is missing: config.json, the tokenizer as
- * tokenizer.model or tokenizer.json, model.safetensors; each file atomically, the weights last.
- * Rows of q and k are put in Hugging Face's order, rope_freqs.weight becomes rope_scaling. Notes
- * are not written. RR_ERR_USAGE "UNSUPPORTED": matrices of another type than F32, F16, BF16, or
- * such factors that no setting gives. */
+/* The same as a Hugging Face folder: config.json, the tokenizer as tokenizer.model or
+ * tokenizer.json, model.safetensors. It is made under another name and then renamed: dir must be
+ * missing or empty (RR_ERR_OPEN "NOT_EMPTY"), so that nothing else is read with the model. Rows of
+ * q and k are put in Hugging Face's order, rope_freqs.weight becomes rope_scaling. Notes are not
+ * written. RR_ERR_USAGE "UNSUPPORTED": matrices of another type than F32, F16, BF16, or such
+ * factors that no setting gives. */
 int rr_hf_write_model(const char *dir, const struct rr_model *m, const struct rr_vocab *v,
                       const struct rr_write_options *o, struct rr_error *err);
-/* Whether that could write there: makes the folder. */
-int rr_hf_check(const char *dir, struct rr_error *err);
 
 bool rr_can_store(enum rr_type type);
 /* x[n] as a row of a type that can be stored; n is whole blocks. Rounded to nearest: halves to even

@@ -1,7 +1,6 @@
 /* See file.h. The only file of the library that knows about POSIX files. */
 #include "engine/base/file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -269,36 +268,4 @@ void rr_out_close(struct rr_out *out)
     rr_free(out->temporary);
     rr_free(out->path);
     *out = (struct rr_out){0};
-}
-
-/* "-PID-ATTEMPT" behind ".tmp", as open_temporary writes it. */
-static bool is_temporary(const char *rest)
-{
-    static const char digits[] = "0123456789";
-    if (strncmp(rest, ".tmp-", 5) != 0)
-        return false;
-    const size_t pid = strspn(rest + 5, digits);
-    const char *attempt = rest + 5 + pid;
-    const size_t n = *attempt == '-' ? strspn(attempt + 1, digits) : 0;
-    return pid && n && !attempt[1 + n];
-}
-
-void rr_out_forget(const char *path)
-{
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    const size_t n_name = strlen(name), n_dir = (size_t)(name - path);
-    struct rr_buf file = {0};
-    rr_buf_add(&file, n_dir ? path : "./", n_dir ? n_dir : 2);
-    const size_t n = file.n;
-    DIR *dir = file.failed ? NULL : opendir(file.data);
-    for (struct dirent *e; dir && (e = readdir(dir)) != NULL;)
-        if (strncmp(e->d_name, name, n_name) == 0 && is_temporary(e->d_name + n_name)) {
-            file.n = n;
-            rr_buf_puts(&file, e->d_name);
-            if (!file.failed)
-                unlink(file.data);
-        }
-    if (dir)
-        closedir(dir);
-    rr_buf_free(&file);
 }

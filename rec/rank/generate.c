@@ -56,7 +56,7 @@ static int open_group(struct writing *w, const struct rr_trunk *trunk, struct rr
 static int step(struct writing *w, const struct rr_feed *trunk, struct rr_error *err)
 {
     struct rr_ranker *r = w->r;
-    const int eos = rr_tokenizer_eos(r->tokenizer), end = r->frame.end;
+    const int end = r->frame.end;
     int n_feeds = 0, n_wants = 0, left = 0, which[RR_MAX_LISTS];
     if (trunk)
         r->feeds[n_feeds++] = *trunk;
@@ -80,7 +80,7 @@ static int step(struct writing *w, const struct rr_feed *trunk, struct rr_error 
         w->rng[w->first + i] = s.rng;
         w->next[i].tokens = &out[*n];
         w->next[i].n_tokens = 1;
-        w->done[i] = out[*n] == eos || out[*n] == end;
+        w->done[i] = out[*n] == end || rr_tokenizer_ends(r->tokenizer, out[*n]);
         *n += !w->done[i];
         w->done[i] = w->done[i] || *n == w->most;
         left += !w->done[i];

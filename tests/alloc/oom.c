@@ -144,6 +144,22 @@ static int use_chat(const struct scenario *sc, struct rr_error *err)
     return rc;
 }
 
+/* Folders are written only where nothing is. */
+static const char *no_folder(void)
+{
+    static const char *const files[] = {"config.json",       "tokenizer.json",
+                                        "tokenizer.model",   "tokenizer_config.json",
+                                        "model.safetensors", ""};
+    static char made[96];
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        snprintf(made, sizeof made, "%s/made/%s", dir, files[i]);
+        remove(made);
+    }
+    snprintf(made, sizeof made, "%s/made", dir);
+    remove(made);
+    return made;
+}
+
 /* A model written as each format, with an adapter of each kind merged into it. */
 static int use_writers(const struct scenario *sc, struct rr_error *err)
 {
@@ -166,7 +182,7 @@ static int use_writers(const struct scenario *sc, struct rr_error *err)
         o.sums = &sums;
         rr_tokenizer_vocab(&v, w.tokenizer);
         rc = i < 2 ? rr_gguf_write_model(written, &w.model, &v, &o, err)
-                   : rr_hf_write_model(dir, &w.model, &v, &o, err);
+                   : rr_hf_write_model(no_folder(), &w.model, &v, &o, err);
     }
     if (!rc && sums.failed)
         rc = rr_fail_memory(err, "sums", sums.n);
@@ -338,6 +354,7 @@ int main(void)
     char folder[96];
     snprintf(folder, sizeof folder, "%s/lora", dir);
     rmdir(folder);
+    no_folder();
     if (rmdir(dir) != 0) {
         perror(dir); /* a temporary file was left behind */
         bad++;

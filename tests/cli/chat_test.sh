@@ -46,6 +46,12 @@ code 0 "" convert :demo -o "$d/none.gguf"
 code 65 "the file has no such key" prompt "$d/none.gguf" --data :demo --user 1 --chat
 code 0 "" convert "$d/none.gguf" --tokenizer "$d/t/tokenizer.model" -o "$d/m.gguf"
 code 0 "" convert "$d/m.gguf" --type f16 -o "$d/again.gguf"
+# A tokenizer that came without one: the model's own holds.
+mkdir "$d/alone" && cp "$d/t/tokenizer.model" "$d/alone"
+code 0 "" convert "$d/m.gguf" --tokenizer "$d/alone/tokenizer.model" -o "$d/kept.gguf"
+code 0 "chat template: zephyr" prompt "$d/kept.gguf" --data :demo --user 1 --chat
+echo '{"prompt":"Which one?","choices":["Yes","No"]}' | "$r" score "$d/m.gguf" --tokenizer "$d/alone/tokenizer.model" --chat >/dev/null 2>"$d/said"
+grep -q "chat template: zephyr" "$d/said" || bad "a tokenizer without a template: $(cat "$d/said")"
 for m in "$d/m.gguf" "$d/again.gguf"; do
     code 0 "chat template: zephyr" prompt "$m" --data :demo --user 1 --chat
     grep -q '^<s><|user|>$' "$d/out" || bad "the template of $m: $(cat "$d/out")"

@@ -73,6 +73,22 @@ grep -q 'lora2: 6 matrices, r=2, scale=4, weight -0.5' "$d/said" || bad "two ada
 grep -q '"same_best":1,' "$d/same" || bad "an adapter and its opposite: $(cat "$d/same")"
 "$r" merge "$d/base.gguf" --adapter "$d/lora,$d/lora" -o "$d/no.gguf" >/dev/null 2>"$d/said"
 [ $? = 2 ] && grep -q 'ADAPTER_TWICE' "$d/said" || bad "the same adapter twice: $(cat "$d/said")"
+"$r" merge "$d/base.gguf" --adapter "$d/lora,$d/lora/" -o "$d/no.gguf" >/dev/null 2>"$d/said"
+[ $? = 2 ] && grep -q 'ADAPTER_TWICE' "$d/said" || bad "the same adapter by two names: $(cat "$d/said")"
+"$r" merge "$d/base.gguf" --adapter "$d/lora/adapter_model.safetensors" -o "$d/no.gguf" >/dev/null 2>"$d/said"
+[ $? = 66 ] && grep -q 'NOT_AN_ADAPTER.*name the folder' "$d/said" || bad "an adapter's file: $(cat "$d/said")"
+"$r" merge "$d/base.gguf" --adapter "$d/lora:0" -o "$d/zero.gguf" 2>&1 >/dev/null | grep -q 'changes nothing (its weight is 0)' || bad "a weight of 0 is not said"
+# What is not adapted keeps its type.
+"$r" convert "$d/base.gguf" --format safetensors --type f16 -o "$d/half" >/dev/null 2>&1
+"$r" inspect "$d/half" | grep '^tensors' >"$d/types.a"
+"$r" merge "$d/half" --adapter "$d/lora" --format safetensors -o "$d/half.merged" >/dev/null 2>"$d/said" || bad "merged into f16: $(cat "$d/said")"
+"$r" inspect "$d/half.merged" | grep '^tensors' >"$d/types.b"
+cmp -s "$d/types.a" "$d/types.b" || bad "merged, other types: $(cat "$d/types.a" "$d/types.b")"
+# What is read back cannot be a pipe.
+for to in - /dev/stdout /dev/null; do
+    "$r" convert "$d/base.gguf" -o $to >"$d/out" 2>"$d/said"
+    [ $? = 2 ] && grep -q 'name a file' "$d/said" && [ ! -s "$d/out" ] || bad "to $to: $(cat "$d/said")"
+done
 "$r" merge "$d/base.gguf" --adapter "$d/lora:x" -o "$d/no.gguf" >/dev/null 2>"$d/said"
 [ $? = 2 ] && grep -q "behind its last ':' is no weight" "$d/said" || bad "no weight: $(cat "$d/said")"
 "$r" merge "$d/base.gguf" --adapter "$d/lora," -o "$d/no.gguf" >/dev/null 2>"$d/said"
@@ -109,8 +125,25 @@ logits "$d/unfolded.gguf" "$d/b"
 cmp -s "$d/plain" "$d/b" || bad "by way of a folder, it gives other logits"
 "$r" tokenize "$d/folder" <"$d/text" >"$d/ids.b" 2>&1
 cmp -s "$d/ids.a" "$d/ids.b" || bad "by way of a folder, it has another tokenizer"
-"$r" convert "$d/folder" --format safetensors -o "$d/folder" >/dev/null 2>"$d/said" || bad "a folder over itself: $(cat "$d/said")"
-"$r" inspect "$d/folder" --verify "$d/folder/model.safetensors.sha256" >/dev/null 2>"$d/said" || bad "verify: $(cat "$d/said")"
+# Only into a new folder or an empty one, whole or not at all; what dead processes left goes away.
+cp -r "$d/folder" "$d/folder.was"
+"$r" convert "$d/folder" --format safetensors -o "$d/folder/" >/dev/null 2>"$d/said"
+[ $? = 66 ] && grep -q "NOT_EMPTY.*folder/: holds '[a-z_.0-9]*', and" "$d/said" || bad "a folder over itself: $(cat "$d/said")"
+diff -r "$d/folder" "$d/folder.was" >/dev/null || bad "a refused folder was changed"
+(ulimit -f 8; trap '' XFSZ; "$r" convert "$d/base.gguf" --format safetensors -o "$d/cut") >/dev/null 2>"$d/said"
+[ $? = 74 ] && grep -q 'WRITE_FAILED' "$d/said" || bad "a folder on a full disk: $(cat "$d/said")"
+"$r" convert "$d/nothing" --format safetensors -o "$d/cut" >/dev/null 2>&1
+ls -d "$d"/cut* >/dev/null 2>&1 && bad "a folder that could not be written left something: $(ls -d "$d"/cut*)"
+mkdir "$d/empty.d" "$d/empty.d.tmp-4194999-0" && ln -s empty.d "$d/linked" && : >"$d/empty.d.tmp-4194999-0/config.json"
+: >"$d/new.gguf.tmp-4194999-1"
+: >"$d/new.gguf.tmp-$$-1" # of a process that lives
+"$r" convert "$d/base.gguf" --format safetensors -o "$d/linked" >/dev/null 2>"$d/said" || bad "a link to an empty folder: $(cat "$d/said")"
+[ -f "$d/empty.d/model.safetensors" ] || bad "an empty folder behind a link stayed empty"
+"$r" convert "$d/base.gguf" -o "$d/new.gguf" >/dev/null 2>"$d/said" || bad "$(cat "$d/said")"
+[ "$(ls -d "$d"/*.tmp-*)" = "$d/new.gguf.tmp-$$-1" ] || bad "leftovers: $(ls -d "$d"/*.tmp-*)"
+rm "$d/new.gguf.tmp-$$-1"
+"$r" inspect "$d/folder" --verify "$d/folder/model.safetensors.sha256" >"$d/said" 2>&1 || bad "verify: $(cat "$d/said")"
+grep -q '^verified      [0-9]* tensors' "$d/said" || bad "verify says nothing: $(cat "$d/said")"
 n=$(wc -c <"$d/folder/model.safetensors")
 printf '\377' | dd of="$d/folder/model.safetensors" bs=1 seek=$((n - 1)) conv=notrunc 2>/dev/null
 "$r" inspect "$d/folder" --verify "$d/folder/model.safetensors.sha256" >/dev/null 2>"$d/said"
