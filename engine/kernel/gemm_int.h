@@ -12,10 +12,13 @@
  *     f_halves(p)                   OUTS halves as floats
  *     unpack(words, rows, b, type)  words[w], lane r = bytes 4 w .. 4 w + 3 of block b of rows[r]
  *     load_rows(numbers, rows, b, type)  block b of OUTS rows in NUMBERS vectors, in any order that
- *     dot_rows(half, numbers, q)         knows: half[h], lane r = sum of the products of half h of
- *                                        block q and that of rows[r]
+ *     dot_rows(half, numbers, q, b, type)  knows: half[h], lane r = sum of the products of half h of
+ *                                        block q and that of rows[r]; but for Q6_K only their sum
+ *                                        need be right
  *     INT_TILE_M                    rows of x in registers at once
  *     ONLY_Q8_0                     perhaps: it wants this type alone
+ *     FOUR_SCALES(type)             perhaps: it has four_scales(scales, rows, b, type), of blocks b to
+ *                                   b + 3 of this type
  *     OWN_TILE_DOTS                 perhaps: it has tile_dots itself, and words in its own order
  *
  * A vector of sums is OUTS outputs: sums of floats never cross lanes, those of integers may, being
@@ -137,15 +140,20 @@ RR_INLINE void unpack_scales(fvec *scales, fvec *more, const unsigned char *cons
     const int step = stored_blocks(type);
     if (step == 1) {
         uint16_t d[CHUNK_BLOCKS][OUTS], least[CHUNK_BLOCKS][OUTS];
+        int first = 0;
+#ifdef FOUR_SCALES
+        for (; FOUR_SCALES(type) && first + 4 <= n; first += 4)
+            four_scales(scales + first, rows, b0 + first, type);
+#endif
         for (int r = 0; r < OUTS; r++) {
-            const unsigned char *p = rows[r] + (size_t)b0 * stored_bytes(type);
-            for (int b = 0; b < n; b++, p += stored_bytes(type)) {
+            const unsigned char *p = rows[r] + (size_t)(b0 + first) * stored_bytes(type);
+            for (int b = first; b < n; b++, p += stored_bytes(type)) {
                 memcpy(&d[b][r], p, sizeof d[b][r]);
                 if (has_least(type))
                     memcpy(&least[b][r], p + 2, sizeof least[b][r]);
             }
         }
-        for (int b = 0; b < n; b++) {
+        for (int b = first; b < n; b++) {
             scales[b] = f_halves(d[b]);
             if (has_least(type))
                 more[b] = f_halves(least[b]);
@@ -189,7 +197,7 @@ RR_INLINE fvec direct_block(fvec acc, const ivec *numbers, fvec scale, fvec more
     const int s0 = x->sum[2 * block], s1 = x->sum[2 * block + 1];
     const float d = x->d[block];
     ivec half[2];
-    dot_rows(half, numbers, x->q + block * RR_QK);
+    dot_rows(half, numbers, x->q + block * RR_QK, (int)block, type);
     if (type == RR_TYPE_Q6_K) {
         half[0] = i_add(half[0], i_set1(-offset_of(type) * s0));
         half[1] = i_add(half[1], i_set1(-offset_of(type) * s1));
@@ -207,17 +215,19 @@ RR_INLINE void direct_outs(const struct rr_gemm *g, int j, int apart, int m, enu
     const size_t part = stored_bytes(type) / (size_t)stored_blocks(type);
     const unsigned char *rows[OUTS];
     fvec acc[MAX_DIRECT_M], scales[DIRECT_BLOCKS], more[DIRECT_BLOCKS];
+    ivec numbers[NUMBERS]; /* of a block, or of two that lie together */
     for (int r = 0; r < OUTS; r++)
         rows[r] = rr_gemm_row(g, j + r * apart);
     for (int i = 0; i < m; i++)
         acc[i] = f_zero();
     for (int b = 0; b < DIRECT_BLOCKS; b++)
         more[b] = f_zero();
+    for (int i = 0; i < NUMBERS; i++)
+        numbers[i] = i_set1(0);
     for (int b0 = 0; b0 < n_blocks; b0 += DIRECT_BLOCKS) {
         const int n = n_blocks - b0 < DIRECT_BLOCKS ? n_blocks - b0 : DIRECT_BLOCKS;
         unpack_scales(scales, more, rows, b0, n, type);
         for (int b = 0; b < n; b++) {
-            ivec numbers[NUMBERS];
             load_rows(numbers, rows, b0 + b, type);
             rr_ask_ahead(g, rows, OUTS, apart, (size_t)(b0 + b) * part, part);
             for (int i = 0; i < m; i++)

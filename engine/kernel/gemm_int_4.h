@@ -187,8 +187,11 @@ RR_INLINE void load_rows(ivec *numbers, const unsigned char *const *rows, int bl
     }
 }
 
-RR_INLINE void dot_rows(ivec *half, const ivec *numbers, const int8_t *q)
+RR_INLINE void dot_rows(ivec *half, const ivec *numbers, const int8_t *q, int block,
+                        enum rr_type type)
 {
+    (void)block;
+    (void)type;
     for (int h = 0; h < 2; h++) {
         const int32x4_t x = vreinterpretq_s32_s8(vld1q_s8(q + 16 * h));
         int32x4_t dots[OUTS];

@@ -82,8 +82,11 @@ RR_INLINE __m256i fold_four(const __m256i *v)
     return _mm256_add_epi32(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
 }
 
-RR_INLINE void dot_rows(ivec *half, const ivec *numbers, const int8_t *q)
+RR_INLINE void dot_rows(ivec *half, const ivec *numbers, const int8_t *q, int block,
+                        enum rr_type type)
 {
+    (void)block;
+    (void)type;
     const __m256i x = load_bytes((const unsigned char *)q);
     __m256i dots[OUTS];
     for (int r = 0; r < OUTS; r++)

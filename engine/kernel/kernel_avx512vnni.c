@@ -123,9 +123,93 @@ RR_INLINE void unpack(ivec *words, const unsigned char *const *rows, int block, 
     }
 }
 
+/* ---- rows of x that are few ---- */
+
+/* Types of nibbles behind their scales: they are multiplied as they lie, four rows a vector. */
+RR_INLINE bool is_packed(enum rr_type type)
+{
+    return type == RR_TYPE_Q4_0 || type == RR_TYPE_Q4_1;
+}
+
+RR_INLINE __m128i nibbles_of(const unsigned char *row, int block, enum rr_type type)
+{
+    const size_t at = type == RR_TYPE_Q4_0 ? (size_t)block * sizeof(struct rr_block_q4_0) + 2
+                                           : (size_t)block * sizeof(struct rr_block_q4_1) + 4;
+    return _mm_loadu_si128((const __m128i *)(const void *)(row + at));
+}
+
+/* numbers[i], quarter k: of row 4 k + i, so that fold_four puts rows in order. */
+RR_INLINE void load_packed(ivec *numbers, const unsigned char *const *rows, int block,
+                           enum rr_type type)
+{
+    for (int i = 0; i < 4; i++) {
+        __m512i v = _mm512_castsi128_si512(nibbles_of(rows[i], block, type));
+        v = _mm512_inserti32x4(v, nibbles_of(rows[4 + i], block, type), 1);
+        v = _mm512_inserti32x4(v, nibbles_of(rows[8 + i], block, type), 2);
+        numbers[i] = _mm512_inserti32x4(v, nibbles_of(rows[12 + i], block, type), 3);
+    }
+}
+
+/* A block of Q4_K has the low nibbles, the next one the high ones of the same 32 bytes: numbers[2
+ * i] the first sixteen, numbers[2 i + 1] the others of rows as in load_packed. */
+RR_INLINE void load_two(ivec *numbers, const unsigned char *const *rows, int block)
+{
+    const size_t at =
+        (size_t)(block / 8) * sizeof(struct rr_block_q4_k) + 16 + 32 * (size_t)(block % 8 / 2);
+    for (int i = 0; i < 4; i++) {
+        const __m512i a = two_shifted(rows[i], rows[4 + i], at, 0),
+                      b = two_shifted(rows[8 + i], rows[12 + i], at, 0);
+        numbers[2 * i] = _mm512_shuffle_i64x2(a, b, 0x88);
+        numbers[2 * i + 1] = _mm512_shuffle_i64x2(a, b, 0xDD);
+    }
+}
+
+/* Scales of blocks of 18 bytes are words 0, 9, 18 and 27 of four of them. */
+#define FOUR_SCALES(type) ((type) == RR_TYPE_Q4_0 || (type) == RR_TYPE_IQ4_NL)
+
+/* Words n k .. n k + n - 1 of one vector, then of another: those of block k. */
+#define WORDS_1(k) 9 * (k), 32 + 9 * (k)
+#define WORDS_2(k) 2 * (k), 2 * (k) + 1, 32 + 2 * (k), 33 + 2 * (k)
+#define RUN_4(k) (k), (k) + 1, (k) + 2, (k) + 3
+#define WORDS_4(k) RUN_4(4 * (k)), RUN_4(32 + 4 * (k))
+#define WORDS_8(k) RUN_4(8 * (k)), RUN_4(8 * (k) + 4), RUN_4(32 + 8 * (k)), RUN_4(36 + 8 * (k))
+
+RR_INLINE void four_scales(fvec *scales, const unsigned char *const *rows, int b, enum rr_type type)
+{
+    static const uint16_t one[32] = {WORDS_1(0), WORDS_1(1), WORDS_1(2), WORDS_1(3)},
+                          two[32] = {WORDS_2(0), WORDS_2(1), WORDS_2(2), WORDS_2(3)},
+                          four[32] = {WORDS_4(0), WORDS_4(1), WORDS_4(2), WORDS_4(3)},
+                          eight[2][32] = {{WORDS_8(0), WORDS_8(1)}, {WORDS_8(2), WORDS_8(3)}};
+    const __m512i pairs = _mm512_loadu_si512(one), fours = _mm512_loadu_si512(two),
+                  eights = _mm512_loadu_si512(four), first = _mm512_loadu_si512(eight[0]),
+                  second = _mm512_loadu_si512(eight[1]);
+    const size_t at = (size_t)b * sizeof(struct rr_block_q4_0); /* IQ4_NL's are as long */
+    __m512i v[8];
+    (void)type;
+    for (int i = 0; i < 8; i++)
+        v[i] = _mm512_permutex2var_epi16(_mm512_loadu_si512(rows[2 * i] + at), pairs,
+                                         _mm512_loadu_si512(rows[2 * i + 1] + at));
+    for (int i = 0; i < 4; i++)
+        v[i] = _mm512_permutex2var_epi16(v[2 * i], fours, v[2 * i + 1]);
+    for (int i = 0; i < 2; i++)
+        v[i] = _mm512_permutex2var_epi16(v[2 * i], eights, v[2 * i + 1]);
+    const __m512i low = _mm512_permutex2var_epi16(v[0], first, v[1]),
+                  high = _mm512_permutex2var_epi16(v[0], second, v[1]);
+    scales[0] = _mm512_cvtph_ps(_mm512_castsi512_si256(low));
+    scales[1] = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(low, 1));
+    scales[2] = _mm512_cvtph_ps(_mm512_castsi512_si256(high));
+    scales[3] = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(high, 1));
+}
+
 RR_INLINE void load_rows(ivec *numbers, const unsigned char *const *rows, int block,
                          enum rr_type type)
 {
+    if (is_packed(type))
+        load_packed(numbers, rows, block, type);
+    else if (type == RR_TYPE_Q4_K && block % 2 == 0)
+        load_two(numbers, rows, block);
+    if (is_packed(type) || type == RR_TYPE_Q4_K)
+        return;
     for (int r = 0; r < NUMBERS; r++)
         numbers[r] = two_rows(rows[r], rows[r + 8], block, type);
 }
@@ -140,8 +224,38 @@ RR_INLINE __m512i fold_four(const __m512i *v)
     return _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
 }
 
-RR_INLINE void dot_rows(ivec *half, const ivec *numbers, const int8_t *q)
+/* Sums of rows' products of sixteen bytes with x0 and sixteen with x1, whole at once. */
+RR_INLINE __m512i dot_nibbles(const ivec *first, const ivec *second, const int8_t *q)
 {
+    const __m512i x0 = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)q)),
+                  x1 = _mm512_broadcast_i32x4(
+                      _mm_loadu_si128((const __m128i *)(const void *)(q + RR_QK / 2)));
+    __m512i dots[4];
+    for (int i = 0; i < 4; i++)
+        dots[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), first[i], x0),
+                                      second[i], x1);
+    return fold_four(dots);
+}
+
+RR_INLINE void dot_rows(ivec *half, const ivec *numbers, const int8_t *q, int block,
+                        enum rr_type type)
+{
+    if (is_packed(type) || type == RR_TYPE_Q4_K) {
+        const __m512i low = _mm512_set1_epi8(15);
+        __m512i first[4], second[4];
+        for (int i = 0; i < 4; i++)
+            if (type == RR_TYPE_Q4_K) {
+                const __m512i shift = _mm512_set1_epi16((short)(4 * (block % 2)));
+                first[i] = _mm512_and_si512(_mm512_srlv_epi16(numbers[2 * i], shift), low);
+                second[i] = _mm512_and_si512(_mm512_srlv_epi16(numbers[2 * i + 1], shift), low);
+            } else {
+                first[i] = _mm512_and_si512(numbers[i], low);
+                second[i] = _mm512_and_si512(_mm512_srli_epi16(numbers[i], 4), low);
+            }
+        half[0] = dot_nibbles(first, second, q);
+        half[1] = _mm512_setzero_si512();
+        return;
+    }
     const __m512i x = _mm512_broadcast_i64x4(load_bytes((const unsigned char *)q));
     const __m512i first = _mm512_set_epi64(13, 12, 5, 4, 9, 8, 1, 0),
                   second = _mm512_set_epi64(15, 14, 7, 6, 11, 10, 3, 2);
