@@ -127,7 +127,7 @@ Test(kernel, integer_products_are_what_c_gives)
                                         .w = w,
                                         .type = (enum rr_type)type,
                                         .table = &k,
-                                        .rows = m % 2 ? ids : NULL,
+                                        .rows = (m + round) % 2 ? ids : NULL,
                                         .row_bytes = bytes,
                                         .m = m,
                                         .n = width,

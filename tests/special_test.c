@@ -152,6 +152,21 @@ Test(special, beside_a_tokenizer_model)
     cr_assert(rr_weights_open(&w, dir, other, &err) == 0, "%s: %s", err.object, err.text);
     cr_assert(rr_tokenizer_ends(w.tokenizer, 263), "a given tokenizer's model has no ends");
     rr_weights_close(&w);
+    cr_assert(rr_weights_open(&w, gguf, other, &err) == 0, "%s: %s", err.object, err.text);
+    cr_assert(rr_tokenizer_ends(w.tokenizer, 263), "of a GGUF model neither");
+    rr_weights_close(&w);
+    /* Given apart, a tokenizer has its neighbours too: those that the model has. */
+    snprintf(other, sizeof other, "%s", path_in(dir, "tokenizer.model"));
+    cr_assert(rr_weights_open(&w, gguf, other, &err) == 0, "%s: %s", err.object, err.text);
+    cr_assert(rr_tokenizer_size(w.tokenizer) == N_VOCAB, "%d pieces",
+              rr_tokenizer_size(w.tokenizer));
+    rr_weights_close(&w);
+    /* A BOS that config.json names is not put in the place of the one that texts begin with. */
+    const struct rr_special said = {.bos = 0, .pad = 3};
+    v = (struct rr_vocab){.bos = 1, .eos = 2, .special = &said};
+    cr_assert(rr_vocab_special(&v).bos == 1 && rr_vocab_special(&v).pad == 3, "BOS is another");
+    v.bos = -1;
+    cr_assert(rr_vocab_special(&v).bos == 0, "BOS is lost");
 }
 
 Test(special, what_is_beside_may_be_wrong)
@@ -199,6 +214,10 @@ Test(special, what_is_beside_may_be_wrong)
                   strcmp(err.code, "TOKEN_ID") == 0,
               "ids far away: %s", err.text);
     put(dir, "added_tokens.json", "{}");
+    put(dir, "tokenizer_config.json", "{\"eos_token\": \"\", \"add_bos_token\": null}");
+    cr_assert(rr_weights_tokenizer(&t, dir, &err) == 0, "an empty text is none: %s", err.text);
+    rr_tokenizer_close(t);
+    put(dir, "tokenizer_config.json", "{\"eos_token\": null, \"add_bos_token\": null}");
     cr_assert(rr_weights_tokenizer(&t, dir, &err) == 0, "%s", err.text);
     cr_assert(rr_tokenizer_eos(t) == 2 && rr_tokenizer_bos(t) == 1, "nulls are not nothing");
     rr_tokenizer_close(t);

@@ -108,13 +108,14 @@ static int read_config(struct rr_beside *b, const struct rr_json *root, struct r
 {
     const struct rr_json *eos = rr_json_get(root, "eos_token"), *text = text_of(eos),
                          *bos = rr_json_get(root, "add_bos_token");
-    if (eos && eos->type != RR_JSON_NULL && !text)
+    if (eos && eos->type != RR_JSON_NULL && !text && !rr_json_is_string(eos, ""))
         return rr_fail(err, RR_ERR_DATA, "TOKEN_ID", RR_AT_BYTE(b->file, "eos_token", eos->offset),
                        "is %s; expected the text of a token", rr_json_type_name(eos->type));
     if (bos && bos->type != RR_JSON_NULL && bos->type != RR_JSON_BOOL)
         return rr_fail(err, RR_ERR_DATA, "VOCAB", RR_AT_BYTE(b->file, "add_bos_token", bos->offset),
                        "is %s; expected true or false", rr_json_type_name(bos->type));
     b->eos = text ? text->text : NULL;
+    b->n_eos = text ? text->n_text : 0;
     b->eos_at = text ? (long long)text->offset : -1;
     b->bos_unsaid = !bos || bos->type != RR_JSON_BOOL;
     b->bos = !b->bos_unsaid && bos->truth;
@@ -139,6 +140,9 @@ int rr_beside_parse(struct rr_beside *b, const char *file, const struct rr_map *
     const struct rr_json *decoder = rr_json_get(config, "added_tokens_decoder");
     decoder = decoder && decoder->type == RR_JSON_OBJECT ? decoder : NULL;
     const size_t n = (decoder ? decoder->n_children : 0) + (list ? list->n_children : 0);
+    if (n > RR_MAX_ADDED)
+        return rr_fail(err, RR_ERR_DATA, "COUNT", RR_AT_OBJECT(file, "added tokens"),
+                       "%zu; at most %u are read", n, RR_MAX_ADDED);
     b->added = rr_arena_alloc(&b->arena, n + 1, sizeof *b->added);
     b->ids = rr_arena_alloc(&b->arena, n + 1, sizeof *b->ids);
     if (!b->added || !b->ids)
@@ -220,11 +224,11 @@ int rr_beside_add(struct rr_vocab *v, struct rr_beside *b, size_t limit, size_t 
         v->n = n;
     }
     if (b->eos) {
-        v->eos = find(v, b->eos, strlen(b->eos));
+        v->eos = find(v, b->eos, b->n_eos);
         if (v->eos < 0)
             return rr_fail(err, RR_ERR_DATA, "TOKEN_ID",
                            RR_AT_BYTE(b->file, "eos_token", b->eos_at), "'%s' is no piece of %s",
-                           rr_show(b->eos, strlen(b->eos)).s, file);
+                           rr_show(b->eos, b->n_eos).s, file);
     }
     if (!b->bos_unsaid && !b->bos)
         v->bos = -1;

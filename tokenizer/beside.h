@@ -9,9 +9,10 @@
 /* Lives as long as its arena. */
 struct rr_beside {
     struct rr_arena arena;
-    const char *file;       /* tokenizer_config.json, whether it is there or not; */
-    const char *list_file;  /* added_tokens.json too */
-    const char *eos;        /* the text of EOS, or NULL */
+    const char *file;      /* tokenizer_config.json, whether it is there or not; */
+    const char *list_file; /* added_tokens.json too */
+    const char *eos;       /* the text of EOS, or NULL */
+    size_t n_eos;
     long long eos_at;       /* byte in the file */
     bool bos_unsaid, bos;   /* whether texts begin with BOS */
     struct rr_piece *added; /* [n_added], by id; texts in the arena */
@@ -22,7 +23,7 @@ struct rr_beside {
 #define RR_BESIDE_NOTHING ((struct rr_beside){.eos_at = -1, .bos_unsaid = true})
 
 /* Reads what lies beside the file at path; what is not there is nothing. RR_ERR_DATA: "TOKEN_ID",
- * "VOCAB", and what rr_json_parse says. */
+ * "VOCAB", "COUNT" (more than RR_MAX_ADDED), and what rr_json_parse says. */
 int rr_beside_read(struct rr_beside *b, const char *path, struct rr_error *err);
 /* The same from memory (data NULL: it is not there) into a b of RR_BESIDE_NOTHING; the names are
  * for errors, and must live as long as b. */

@@ -18,13 +18,17 @@ static int find(const struct scorer *s, const char *text, size_t n)
 }
 
 /* In how many ways two pieces put this one together. */
-static int count_ways(const struct scorer *s, const struct rr_piece *p)
+static int count_ways(struct scorer *s, const struct rr_piece *p)
 {
     int n = 0;
+    rr_texts_prefixes(&s->texts, p);
     for (size_t at = 1; at < p->n; at++) {
         if (((unsigned char)p->text[at] & 0xC0) == 0x80)
             continue; /* inside a character */
-        const int left = find(s, p->text, at), right = find(s, p->text + at, p->n - at);
+        const int left =
+                      rr_texts_find(&s->texts, p->text, at, rr_texts_part(&s->texts, 0, at), NULL),
+                  right = rr_texts_find(&s->texts, p->text + at, p->n - at,
+                                        rr_texts_part(&s->texts, at, p->n), NULL);
         n += left >= 0 && right >= 0 && s->v->pieces[left].type == RR_PIECE_NORMAL &&
              s->v->pieces[right].type == RR_PIECE_NORMAL;
     }
@@ -53,7 +57,7 @@ static bool rank_pieces(struct scorer *s)
 }
 
 /* SentencePiece merges any two pieces that make one: each way must be listed, or none be there. */
-static bool all_ways(const struct scorer *s)
+static bool all_ways(struct scorer *s)
 {
     for (size_t i = 0; i < s->v->n; i++)
         if (s->v->pieces[i].type == RR_PIECE_NORMAL &&

@@ -51,7 +51,10 @@ int rr_texts_init(struct rr_texts *t, size_t n, size_t longest, struct rr_error 
 
 int rr_texts_of(struct rr_texts *t, const struct rr_piece *pieces, size_t n, struct rr_error *err)
 {
-    int rc = rr_texts_init(t, n, 1, err);
+    size_t longest = 1;
+    for (size_t id = 0; id < n; id++)
+        longest = pieces[id].n > longest ? pieces[id].n : longest;
+    int rc = rr_texts_init(t, n, longest, err);
     for (size_t id = 0; id < n && !rc; id++) {
         const struct rr_piece *p = &pieces[id];
         size_t slot;

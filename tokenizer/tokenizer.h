@@ -58,7 +58,7 @@ struct rr_vocab {
      * and a text is cut into words first. */
     enum rr_words rule;
     bool whole_words;                 /* a word that is a piece is taken whole */
-    const struct rr_special *special; /* NULL: bos and eos alone. Readers name them later */
+    const struct rr_special *special; /* the tokenizer's own; NULL: bos and eos alone */
 };
 
 /* Appends the bytes that a byte-level piece spells as characters (GPT-2's alphabet). False: one
@@ -94,8 +94,8 @@ int rr_tokenizer_from_json(struct rr_tokenizer **t, const void *bytes, size_t n,
  * tokenizer_config.json says which token is EOS, beside a SentencePiece tokenizer.model also
  * whether texts begin with BOS, and it and added_tokens.json have more pieces. */
 int rr_tokenizer_from_file(struct rr_tokenizer **t, const char *path, struct rr_error *err);
-/* The same for a model of so many tokens: added ones that it does not have are left out, with a
- * warning. */
+/* The same for a model of so many tokens: what lies beside a SentencePiece tokenizer.model and the
+ * model does not have is left out, with a warning. */
 int rr_tokenizer_for_model(struct rr_tokenizer **t, const char *path, size_t n_vocab,
                            struct rr_error *err);
 
@@ -107,6 +107,7 @@ int rr_tokenizer_eos(const struct rr_tokenizer *t);
 /* What a model says of its tokenizer: ids that it does not have are not taken; its ends stand
  * before those that were known, of RR_MAX_ENDS in all. Before t is shared by threads. */
 void rr_tokenizer_name(struct rr_tokenizer *t, const struct rr_special *s);
+/* What v->special says, or bos and eos where it is NULL; by value. Thread-safe. */
 struct rr_special rr_vocab_special(const struct rr_vocab *v);
 /* Whether id ends a text: EOS, or another that the model names. */
 bool rr_tokenizer_ends(const struct rr_tokenizer *t, int id);

@@ -381,7 +381,11 @@ void rr_tokenizer_name(struct rr_tokenizer *t, const struct rr_special *s)
 
 struct rr_special rr_vocab_special(const struct rr_vocab *v)
 {
-    return v->special ? *v->special : (struct rr_special){v->bos, -1, v->eos >= 0, {v->eos}};
+    struct rr_special s = {v->bos, -1, v->eos >= 0, {v->eos}};
+    if (v->special)
+        s = *v->special;
+    s.bos = v->bos >= 0 ? v->bos : s.bos; /* what texts do begin with, whatever else is said */
+    return s;
 }
 
 bool rr_tokenizer_ends(const struct rr_tokenizer *t, int id)

@@ -180,14 +180,12 @@ static int write_model(struct job *j, struct loaded *l, const char *adapter, str
     if (rc)
         return rc;
     if (l->weights.tokenizer) {
-        rc = rr_tokenizer_list_merges(l->weights.tokenizer, err);
+        rc = j->format == GGUF ? tool_gguf_vocab(&v, l, j->chat_from, err)
+                               : rr_tokenizer_list_merges(l->weights.tokenizer, err);
         if (rc)
             return rc;
-        rr_tokenizer_vocab(&v, l->weights.tokenizer);
-        if (j->format == GGUF && v.merges && !v.rule)
-            rc = rr_vocab_score_merges(&v, &l->weights.arena, j->chat_from, err);
-        if (rc)
-            return rc;
+        if (j->format != GGUF)
+            rr_tokenizer_vocab(&v, l->weights.tokenizer);
     } else if (l->weights.tokenizer_error.status)
         return rr_weights_need_tokenizer(&l->weights, err);
     rc = find_chat(j, l, err);

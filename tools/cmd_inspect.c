@@ -107,7 +107,7 @@ static void print_json(const struct report *r)
     rr_buf_puts(&b, "}");
     json_int(&b, "weight_bytes", r->weight_bytes);
     json_int(&b, "session_bytes", r->session_bytes);
-    rr_buf_printf(&b, ",\"verified\":%s}\n", r->verified ? "true" : "false");
+    rr_buf_puts(&b, r->verified ? ",\"verified\":true}\n" : "}\n");
     if (b.data)
         fputs(b.data, stdout);
     rr_buf_free(&b);

@@ -34,6 +34,7 @@ struct tuning {
     struct rr_corpus corpus; /* with --rehearse */
     struct rr_lm lm;
     struct rr_ranker_options ranker;
+    struct rr_vocab vocab; /* as it is written, for a model */
     struct rr_error err;
 };
 
@@ -127,7 +128,6 @@ static int write_output(struct tuning *t)
     if (s->adapter)
         return rr_adapter_write(s->output, &t->lm, t->base, &t->err);
     struct rr_lm merged;
-    struct rr_vocab v;
     struct rr_note notes[RR_RECIPE_NOTES];
     struct rr_recipe_text numbers;
     const char *texts[RR_N_TASKS];
@@ -137,10 +137,9 @@ static int write_output(struct tuning *t)
     int rc = rr_lm_merged(&merged, &t->lm, &t->err);
     if (rc)
         return rc;
-    rr_tokenizer_vocab(&v, t->l.weights.tokenizer);
     rc = rr_lm_interleave(&merged, &t->err);
     if (!rc)
-        rc = training_write(s->output, &merged, &v, notes, n, &t->err);
+        rc = training_write(s->output, &merged, &t->vocab, notes, n, &t->err);
     rr_lm_free(&merged);
     return rc;
 }
@@ -208,6 +207,8 @@ static int tune(struct tuning *t)
             &t->err, RR_ERR_USAGE, "UNSUPPORTED", RR_AT_FILE(t->base),
             "its rotary scaling (llama3) cannot be written as GGUF: train an adapter (--lora, "
             "and a folder as output)");
+    if (!rc && !s->adapter)
+        rc = tool_gguf_vocab(&t->vocab, &t->l, t->base, &t->err);
     if (!rc && s->rehearse)
         rc = rr_corpus_make(&t->corpus, &t->d.split, w->tokenizer, 30, &t->err);
     if (!rc)

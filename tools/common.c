@@ -143,6 +143,15 @@ int tool_merge_adapters(struct loaded *l, const char *list, bool by_module, stru
     return rc;
 }
 
+int tool_gguf_vocab(struct rr_vocab *v, struct loaded *l, const char *path, struct rr_error *err)
+{
+    int rc = rr_tokenizer_list_merges(l->weights.tokenizer, err);
+    rr_tokenizer_vocab(v, l->weights.tokenizer);
+    if (!rc && v->merges && !v->rule)
+        rc = rr_vocab_score_merges(v, &l->weights.arena, path, err);
+    return rc;
+}
+
 static int check_weights(const struct loaded *l, struct rr_error *err)
 {
     const struct rr_weights *w = &l->weights;

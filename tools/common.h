@@ -86,6 +86,9 @@ int tool_load(struct loaded *l, const char *path, const struct model_options *o,
 void tool_unload(struct loaded *l);
 /* Adds adapters, "PATH[:WEIGHT],...", to the loaded model, and says so on stderr; by_module: on
  * stdout how much each kind of module was changed. */
+/* The tokenizer's vocabulary as GGUF files have it, for writing: merges listed, or told as scores.
+ * RR_ERR_USAGE "UNSUPPORTED"; path is for errors. It lives as long as l. */
+int tool_gguf_vocab(struct rr_vocab *v, struct loaded *l, const char *path, struct rr_error *err);
 int tool_merge_adapters(struct loaded *l, const char *list, bool by_module, struct rr_error *err);
 
 /* A progress bar on stderr when that is a terminal; nothing otherwise. */

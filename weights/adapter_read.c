@@ -424,7 +424,7 @@ int rr_adapter_apply(struct rr_weights *w, const struct rr_kernels *kern, const 
         return rc;
     const struct rr_adapter_files files = {
         .tensors_name = path, .tensors = map.data, .n_tensors = map.size};
-    if (map.size > 8 && map.data[8] == '{')
+    if (map.size > 8 && map.data[8] == '{' && memcmp(map.data, "GGUF", 4) != 0)
         rc = rr_fail(err, RR_ERR_OPEN, "NOT_AN_ADAPTER", RR_AT_FILE(path),
                      "a safetensors file: name the folder, which has adapter_config.json too");
     else

@@ -176,6 +176,8 @@ int rr_weights_read_gguf(struct rr_weights *w, struct rr_error *err)
     /* A tokenizer that cannot be used is remembered, not fatal: logits and inspect do without. */
     if (!rc && !w->other_tokenizer)
         rr_tokenizer_from_gguf(&w->tokenizer, &g, &w->tokenizer_error);
+    else if (!rc)
+        rc = rr_special_from_gguf(&w->special, &g, (size_t)w->model.h.n_vocab, err);
     if (!rc)
         rc = read_notes(w, &g, err);
     if (rc) {

@@ -93,40 +93,46 @@ static int check_size(const struct rr_gguf *g, size_t n, struct rr_error *err)
     return rc;
 }
 
-/* What else the file names. Beside the ids under its keys, llama.cpp ends a text with control
- * tokens of these names. */
-static int name_tokens(struct rr_tokenizer *t, const struct rr_gguf *g, struct rr_error *err)
+int rr_special_from_gguf(struct rr_special *s, struct rr_gguf *g, size_t n, struct rr_error *err)
 {
     static const char *const keys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
                                        "tokenizer.ggml.eom_token_id"};
+    int rc = RR_OK;
+    *s = (struct rr_special){.bos = -1, .pad = -1};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0] && !rc; i++) {
+        int id = -1;
+        rc = special_id(&id, g, keys[i], n, err);
+        if (id >= 0)
+            s->ends[s->n_ends++] = id;
+    }
+    if (!rc)
+        rc = special_id(&s->bos, g, "tokenizer.ggml.bos_token_id", n, err);
+    return rc ? rc : special_id(&s->pad, g, "tokenizer.ggml.padding_token_id", n, err);
+}
+
+/* What else the file names. Beside the ids under its keys, llama.cpp ends a text with control
+ * tokens of these names. */
+static int name_tokens(struct rr_tokenizer *t, struct rr_gguf *g, struct rr_error *err)
+{
     static const char *const names[] = {"<|eot_id|>", "<|eom_id|>",    "<|end_of_text|>",
                                         "<|im_end|>", "<|endoftext|>", "<|end|>",
                                         "<EOT>",      "<end_of_turn>"};
     const int n = rr_tokenizer_size(t);
-    struct rr_special s = {.bos = -1, .pad = -1};
-    int rc = RR_OK;
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0] && !rc; i++) {
-        int id = -1;
-        rc = special_id(&id, g, keys[i], (size_t)n, err);
-        if (id >= 0)
-            s.ends[s.n_ends++] = id;
-    }
-    if (!rc)
-        rc = special_id(&s.bos, g, "tokenizer.ggml.bos_token_id", (size_t)n, err);
-    if (!rc)
-        rc = special_id(&s.pad, g, "tokenizer.ggml.padding_token_id", (size_t)n, err);
-    for (int id = 0; id < n; id++) {
+    struct rr_special s;
+    int rc = rr_special_from_gguf(&s, g, (size_t)n, err);
+    for (int id = 0; id < n && !rc; id++) {
         const struct rr_piece *p = rr_tokenizer_piece(t, id);
         for (size_t k = 0; p->type == RR_PIECE_CONTROL && k < sizeof names / sizeof names[0]; k++)
             if (p->n == strlen(names[k]) && memcmp(p->text, names[k], p->n) == 0 &&
                 s.n_ends < RR_MAX_ENDS)
                 s.ends[s.n_ends++] = id;
     }
-    rr_tokenizer_name(t, &s);
+    if (!rc)
+        rr_tokenizer_name(t, &s);
     return rc;
 }
 
-static int open_named(struct rr_tokenizer **t, const struct rr_vocab *v, const struct rr_gguf *g,
+static int open_named(struct rr_tokenizer **t, const struct rr_vocab *v, struct rr_gguf *g,
                       struct rr_error *err)
 {
     int rc = rr_tokenizer_open(t, v, g->file, err);

@@ -399,7 +399,7 @@ int rr_weights_read_hf(struct rr_weights *w, struct rr_error *err)
     bool tied = false;
     int rc = read_json(w, "config.json", false, &c.file, &root, err);
     c.root = root;
-    if (rc == RR_ERR_OPEN)
+    if (rc == RR_ERR_OPEN && c.file && !rr_path_exists(c.file))
         rc = say_what_is_there(w, rc, err);
     if (!rc)
         rc = read_config(&c, &w->model.h, &tied);

@@ -263,12 +263,15 @@ static int put_tensors(struct writer *w)
     return rc;
 }
 
-static bool has_one_unknown(const struct rr_vocab *v)
+/* What tokenizer.model cannot be without: one unknown piece, and a text for each. */
+static bool fits_sentencepiece(const struct rr_vocab *v)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < v->n; i++)
-        n += v->pieces[i].type == RR_PIECE_UNKNOWN;
-    return n == 1;
+    size_t unknown = 0, empty = 0;
+    for (size_t i = 0; i < v->n; i++) {
+        unknown += v->pieces[i].type == RR_PIECE_UNKNOWN;
+        empty += !v->pieces[i].n;
+    }
+    return unknown == 1 && !empty;
 }
 
 static int check(struct writer *w, const struct rr_vocab *v)
@@ -278,9 +281,9 @@ static int check(struct writer *w, const struct rr_vocab *v)
     w->rope = h->rope;
     if (v && v->rule && !v->merges)
         what = "tokenizer.json wants merges listed (rr_tokenizer_list_merges)";
-    else if (v && !v->rule && !v->merges && !has_one_unknown(v))
-        what = "tokenizer.model wants one piece for unknown text, and this vocabulary has another "
-               "number of them";
+    else if (v && !v->rule && !v->merges && !fits_sentencepiece(v))
+        what = "tokenizer.model wants one piece for unknown text and no empty ones, which this "
+               "vocabulary has not";
     else if (h->rope.freq_factors &&
              (h->rope.scaling != RR_ROPE_NONE || !find_scaling(&w->rope, h)))
         what = "config.json has no settings for this model's rope_freqs.weight";

@@ -6,6 +6,8 @@
 #include "engine/base/sha256.h"
 #include "weights/gguf.h"
 
+#define NOTHING ((struct rr_weights){.special = {.bos = -1, .pad = -1}})
+
 int rr_weights_map(struct rr_weights *w, const char *path, const struct rr_map **map,
                    struct rr_error *err)
 {
@@ -99,11 +101,58 @@ static int read_model(struct rr_weights *w, struct rr_error *err)
     return f == GGUF ? rr_weights_read_gguf(w, err) : rr_weights_read_llama2c(w, err);
 }
 
+static int tokenizer_of_gguf(struct rr_tokenizer **t, const char *path, const struct rr_map *m,
+                             struct rr_error *err)
+{
+    struct rr_gguf g;
+    int rc = rr_gguf_parse(&g, m->data, m->size, path, err);
+    if (rc)
+        return rc;
+    rc = rr_tokenizer_from_gguf(t, &g, err);
+    if (!rc && !*t)
+        rc = rr_fail(err, RR_ERR_DATA, "NO_TOKENIZER", RR_AT_OBJECT(path, "tokenizer.ggml.model"),
+                     "the file carries no tokenizer; give one beside it");
+    rr_gguf_free(&g);
+    return rc;
+}
+
+/* For a model of so many tokens. */
+static int tokenizer_at(struct rr_tokenizer **t, const char *path, size_t n_vocab,
+                        struct rr_error *err)
+{
+    struct rr_map m;
+    *t = NULL;
+    if (rr_path_is_dir(path)) {
+        char *inside = rr_tokenizer_inside(path);
+        int rc = inside ? rr_tokenizer_for_model(t, inside, n_vocab, err)
+                        : rr_fail_memory(err, "file name", strlen(path));
+        rr_free(inside);
+        return rc;
+    }
+    int rc = rr_map_open(&m, path, err);
+    if (rc)
+        return rc;
+    const bool gguf = m.size >= 4 && memcmp(m.data, "GGUF", 4) == 0;
+    const bool model = !gguf && plausible_llama2c(m.data, m.size);
+    if (gguf)
+        rc = tokenizer_of_gguf(t, path, &m, err);
+    else if (model)
+        rc = rr_fail(err, RR_ERR_DATA, "NO_TOKENIZER", RR_AT_FILE(path),
+                     "a llama2.c model carries no tokenizer; give its tokenizer file");
+    rr_map_close(&m);
+    return rc || gguf ? rc : rr_tokenizer_for_model(t, path, n_vocab, err);
+}
+
+int rr_weights_tokenizer(struct rr_tokenizer **t, const char *path, struct rr_error *err)
+{
+    return tokenizer_at(t, path, SIZE_MAX, err);
+}
+
 /* What every way to open a model ends with; closes w after a failure. */
 static int finish(struct rr_weights *w, int rc, const char *tokenizer_path, struct rr_error *err)
 {
     if (!rc && tokenizer_path)
-        rc = rr_weights_tokenizer(&w->tokenizer, tokenizer_path, err);
+        rc = tokenizer_at(&w->tokenizer, tokenizer_path, (size_t)w->model.h.n_vocab, err);
     if (!rc && w->tokenizer_error.status == RR_ERR_MEMORY)
         rc = rr_weights_need_tokenizer(w, err);
     if (!rc && w->tokenizer)
@@ -131,7 +180,7 @@ static int finish(struct rr_weights *w, int rc, const char *tokenizer_path, stru
 int rr_weights_open(struct rr_weights *w, const char *path, const char *tokenizer_path,
                     struct rr_error *err)
 {
-    *w = (struct rr_weights){.special = {.bos = -1, .pad = -1}};
+    *w = NOTHING;
     w->path = rr_arena_copy(&w->arena, path, strlen(path));
     w->other_tokenizer = tokenizer_path != NULL;
     int rc = w->path ? read_model(w, err) : rr_fail_memory(err, "file name", strlen(path));
@@ -141,7 +190,8 @@ int rr_weights_open(struct rr_weights *w, const char *path, const char *tokenize
 int rr_weights_open_memory(struct rr_weights *w, const char *name, const void *bytes, size_t n,
                            struct rr_error *err)
 {
-    *w = (struct rr_weights){.memory = {bytes, n}};
+    *w = NOTHING;
+    w->memory = (struct rr_map){bytes, n};
     w->path = rr_arena_copy(&w->arena, name, strlen(name));
     int rc = w->path ? rr_weights_read_gguf(w, err) : rr_fail_memory(err, "name", strlen(name));
     return finish(w, rc, NULL, err);
@@ -177,22 +227,7 @@ void rr_weights_close(struct rr_weights *w)
         rr_map_close(&w->maps[i]);
     rr_free(w->maps);
     rr_arena_free(&w->arena);
-    *w = (struct rr_weights){.special = {.bos = -1, .pad = -1}};
-}
-
-static int tokenizer_of_gguf(struct rr_tokenizer **t, const char *path, const struct rr_map *m,
-                             struct rr_error *err)
-{
-    struct rr_gguf g;
-    int rc = rr_gguf_parse(&g, m->data, m->size, path, err);
-    if (rc)
-        return rc;
-    rc = rr_tokenizer_from_gguf(t, &g, err);
-    if (!rc && !*t)
-        rc = rr_fail(err, RR_ERR_DATA, "NO_TOKENIZER", RR_AT_OBJECT(path, "tokenizer.ggml.model"),
-                     "the file carries no tokenizer; give one beside it");
-    rr_gguf_free(&g);
-    return rc;
+    *w = NOTHING;
 }
 
 char *rr_tokenizer_inside(const char *dir)
@@ -205,31 +240,6 @@ char *rr_tokenizer_inside(const char *dir)
     if (found != json)
         rr_free(json);
     return found;
-}
-
-int rr_weights_tokenizer(struct rr_tokenizer **t, const char *path, struct rr_error *err)
-{
-    struct rr_map m;
-    *t = NULL;
-    if (rr_path_is_dir(path)) {
-        char *inside = rr_tokenizer_inside(path);
-        int rc = inside ? rr_tokenizer_from_file(t, inside, err)
-                        : rr_fail_memory(err, "file name", strlen(path));
-        rr_free(inside);
-        return rc;
-    }
-    int rc = rr_map_open(&m, path, err);
-    if (rc)
-        return rc;
-    const bool gguf = m.size >= 4 && memcmp(m.data, "GGUF", 4) == 0;
-    const bool model = !gguf && plausible_llama2c(m.data, m.size);
-    if (gguf)
-        rc = tokenizer_of_gguf(t, path, &m, err);
-    else if (model)
-        rc = rr_fail(err, RR_ERR_DATA, "NO_TOKENIZER", RR_AT_FILE(path),
-                     "a llama2.c model carries no tokenizer; give its tokenizer file");
-    rr_map_close(&m);
-    return rc || gguf ? rc : rr_tokenizer_from_file(t, path, err);
 }
 
 double rr_weights_parameters(const struct rr_weights *w)

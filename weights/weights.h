@@ -102,5 +102,7 @@ int rr_weights_map(struct rr_weights *w, const char *path, const struct rr_map *
 struct rr_gguf;
 /* The tokenizer in a GGUF file's metadata; *t is NULL when it has none. */
 int rr_tokenizer_from_gguf(struct rr_tokenizer **t, struct rr_gguf *g, struct rr_error *err);
+/* The ids that the file names, of n tokens: RR_ERR_DATA "TOKEN_ID" for another. */
+int rr_special_from_gguf(struct rr_special *s, struct rr_gguf *g, size_t n, struct rr_error *err);
 
 #endif

@@ -49,8 +49,8 @@ void rr_out_close(struct rr_out *out);
 /* Removes what processes that were killed had begun to write beside path. Only where nobody else
  * writes to that path: under a lock. */
 void rr_out_forget(const char *path);
-/* The same, and folders (folder.h), where others may: of processes that this machine does not have
- * any more. */
+/* The same where others may: of processes that this machine, or this container, does not have any
+ * more. Both take folders (folder.h) away too. */
 void rr_out_forget_dead(const char *path);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,17 @@ static int check_empty(const char *path, struct rr_error *err)
     if (!d)
         return cannot(path, "cannot make this folder", err);
     const char *name = next_name(d);
+    struct stat here, above, current;
+    /* It is replaced by name: that of a mount cannot be, and that of the current one should not. */
+    const bool known = fstat(dirfd(d), &here) == 0 && fstatat(dirfd(d), "..", &above, 0) == 0 &&
+                       stat(".", &current) == 0;
+    const bool mount = known && here.st_dev != above.st_dev;
+    if (mount || (known && here.st_dev == current.st_dev && here.st_ino == current.st_ino)) {
+        closedir(d);
+        return rr_fail(err, RR_ERR_OPEN, "CANNOT_WRITE", RR_AT_FILE(path),
+                       "is %s: name a new folder inside it",
+                       mount ? "where another file system is mounted" : "the current folder");
+    }
     int rc = name ? rr_fail(err, RR_ERR_OPEN, "NOT_EMPTY", RR_AT_FILE(path),
                             "holds '%s', and what is there would be mixed with what is written: "
                             "name a new folder, or an empty one",
@@ -110,7 +122,10 @@ int rr_folder_commit(struct rr_folder *f, struct rr_error *err)
 
 void rr_folder_abandon(struct rr_folder *f)
 {
-    DIR *d = f->made ? opendir(f->made) : NULL;
+    const int fd = f->made ? open(f->made, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (fd >= 0 && !d)
+        close(fd);
     for (const char *name; d && (name = next_name(d)) != NULL;)
         unlinkat(dirfd(d), name, 0);
     if (d)

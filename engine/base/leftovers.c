@@ -34,10 +34,8 @@ static bool lives(int pid)
 static void take_away(const char *path)
 {
     struct rr_folder f = {0};
-    if (!rr_path_is_dir(path)) {
-        unlink(path);
+    if (unlink(path) == 0) /* a link goes, not what it leads to */
         return;
-    }
     f.made = rr_alloc(strlen(path) + 1, 1);
     if (f.made)
         memcpy(f.made, path, strlen(path) + 1);

@@ -17,6 +17,7 @@
 #define RR_MAX_SAFETENSORS_DIMS 8
 #define RR_MAX_CONFIG_FILE (16u << 20)
 #define RR_MAX_VOCAB (1u << 24)
+#define RR_MAX_ADDED (1u << 14) /* tokens beside a tokenizer's file */
 #define RR_MAX_PIECE 65536u
 #define RR_MAX_LAYERS 1024
 #define RR_MAX_HEADS 1024

@@ -2,9 +2,10 @@
  * group, whose rows are read together, block by block. Shared by gemm_int.h and gemm_panel.h.
  *
  * Groups are rows side by side, the next ones being asked for in the order of memory meanwhile: AMD
- * (Zen 5) reads 10 to 50 % faster so. Or they are rows as far apart as can be, so that every output
- * reads one long stream: Intel follows those, told a little ahead, at the speed of memory, where
- * rows side by side are too many short streams (67 and 93 % of it, Sapphire Rapids). */
+ * (Zen 5) reads a tenth to three quarters more so. Or they are rows as far apart as can be, so that
+ * every output reads one long stream: Intel follows those, told a little ahead, at the speed of
+ * memory, where rows side by side are too many short streams (67 and 93 % of it, Sapphire Rapids).
+ */
 #ifndef RR_FEW_ROWS_H
 #define RR_FEW_ROWS_H
 

@@ -81,6 +81,7 @@ code 65 "error[CHAT_TEMPLATE] <|im_start|>: the chatml chat template needs this"
 rm "$d/t/tokenizer_config.json"
 # shellcheck disable=SC2086
 code 65 "neither chat_template.jinja nor chat_template in tokenizer_config.json" prompt "$d/t" $show --chat
+code 66 "recrank tokenize reads it" inspect "$d/t"
 for c in "rank :demo --data :demo --user 1" "evaluate :demo --data :demo --users 5" "generate :demo -p A"; do
     # shellcheck disable=SC2086 # a command's words
     code 65 "error[NO_CHAT_TEMPLATE] :demo: tokenizer.chat_template" $c --chat

@@ -137,11 +137,17 @@ ls -d "$d"/cut* >/dev/null 2>&1 && bad "a folder that could not be written left 
 mkdir "$d/empty.d" "$d/empty.d.tmp-4194999-0" && ln -s empty.d "$d/linked" && : >"$d/empty.d.tmp-4194999-0/config.json"
 : >"$d/new.gguf.tmp-4194999-1"
 : >"$d/new.gguf.tmp-$$-1" # of a process that lives
+mkdir "$d/others" && : >"$d/others/kept" && ln -s others "$d/new.gguf.tmp-4194999-2"
 "$r" convert "$d/base.gguf" --format safetensors -o "$d/linked" >/dev/null 2>"$d/said" || bad "a link to an empty folder: $(cat "$d/said")"
 [ -f "$d/empty.d/model.safetensors" ] || bad "an empty folder behind a link stayed empty"
 "$r" convert "$d/base.gguf" -o "$d/new.gguf" >/dev/null 2>"$d/said" || bad "$(cat "$d/said")"
 [ "$(ls -d "$d"/*.tmp-*)" = "$d/new.gguf.tmp-$$-1" ] || bad "leftovers: $(ls -d "$d"/*.tmp-*)"
 rm "$d/new.gguf.tmp-$$-1"
+[ -f "$d/others/kept" ] || bad "what a leftover link leads to is gone"
+mkdir "$d/here"
+case $r in /*) absolute=$r ;; *) absolute=$PWD/$r ;; esac
+(cd "$d/here" && "$absolute" convert "$d/base.gguf" --format safetensors -o .) >/dev/null 2>"$d/said"
+[ $? = 66 ] && grep -q 'is the current folder: name a new folder inside it' "$d/said" || bad "into the current folder: $(cat "$d/said")"
 "$r" inspect "$d/folder" --verify "$d/folder/model.safetensors.sha256" >"$d/said" 2>&1 || bad "verify: $(cat "$d/said")"
 grep -q '^verified      [0-9]* tensors' "$d/said" || bad "verify says nothing: $(cat "$d/said")"
 n=$(wc -c <"$d/folder/model.safetensors")

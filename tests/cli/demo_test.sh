@@ -44,6 +44,14 @@ grep '^fitted weights' "$d/2" >"$d/w2"
 [ "$(grep -c '^fitted  *0' "$d/2")" = 1 ] && ! grep -q '^fit:' "$d/2" || bad "rows: $(cat "$d/2")"
 ! cmp -s "$d/1" "$d/2" || bad "--history train+valid shows nothing more"
 # As data and as model of other commands.
+# The embedded model, written, begins texts as it did.
+code 0 "" inspect :demo
+grep '^tokenizer' "$d/out" >"$d/1"
+code 0 "" convert :demo -o "$d/demo.gguf"
+code 0 "" inspect "$d/demo.gguf"
+grep '^tokenizer' "$d/out" >"$d/2"
+cmp -s "$d/1" "$d/2" || bad "converted, :demo has another tokenizer: $(cat "$d/1" "$d/2")"
+code 0 "" convert "$d/demo.gguf" --format safetensors --type f16 -o "$d/demo.folder"
 code 0 "" rank :demo --data :demo --user 1
 [ "$(grep -c '^ *[0-9]' "$d/out")" -ge 10 ] || bad "rank :demo: $(cat "$d/out")"
 code 0 "" data --data :demo
@@ -56,7 +64,7 @@ echo 'The Saloon' | "$r" tokenize x --tokenizer :demo | grep -q '^[0-9][0-9 ]*$'
 # What is wrong is said, and at once.
 code 65 'error[USER]' demo --user nobody
 [ ! -s "$d/out" ] || bad "the table came before the message that there is no such user"
-code 65 'error[USER]' rank :demo --data :demo --user nobody
+code 65 'error[USER]' rank :demo --data :demo --backbone pop --user nobody
 code 2 '--user has no effect with --json' demo --json --user 1
 code 2 'error[TOKENIZER]' inspect :demo --tokenizer x
 code 2 'error[COLUMNS]' data --data :demo --columns user=x

@@ -40,10 +40,20 @@ sed -i 's/"seconds":[^,]*,//' "$d/e1" "$d/e2"
 check "evaluate does not depend on threads" cmp -s "$d/e1" "$d/e2"
 "$r" rank $m/stories260K.gguf --data $s/data/ml-100k --user 42 --backbone pop -k 5 --json >"$d/rank"
 check "rank --json lists five candidates" test "$(grep -o '"retrieval_rank"' "$d/rank" | wc -l)" = 5
-"$r" rank $m/stories260K.gguf --data $s/data/ml-100k --user 99999 >/dev/null 2>"$d/err"
+"$r" rank $m/stories260K.gguf --data $s/data/ml-100k --backbone pop --user 99999 >/dev/null 2>"$d/err"
 [ ! -d $s/data/bookcrossing ] || "$r" data --data $s/data/bookcrossing --json >"$d/books"
 [ ! -d $s/data/bookcrossing ] || check "BookCrossing's 10-core" grep -q '"users":1723,"items":1937,"ratings":39185,' "$d/books"
 [ ! -d $s/data/ml-1m ] || "$r" fit itemknn --neighbours 250 --shrink 1.2 --data $s/data/ml-1m --min-rating 3 --like 3 --core 10 --ratio 8:1:1 >"$d/knn"
 [ ! -d $s/data/ml-1m ] || check "ItemKNN on MovieLens-1M: $(cat "$d/knn")" sh -c "grep -q '673059 train, 80695 validation, 80695 test' $d/knn && grep -q '0.1743  0.4183   0.2393  0.7136' $d/knn"
+# A folder whose tokenizer is a tokenizer.json of merges and U+2581, as GGUF: the same tokens.
+"$r" bench file --shape 15m --type f16 -o "$d/15m.gguf" >/dev/null
+"$r" convert "$d/15m.gguf" --format safetensors -o "$d/tl" >/dev/null 2>&1
+rm -f "$d/tl"/tokenizer* "$d/15m.gguf"
+cp $s/golden/tokenizer/tinyllama/tokenizer.json "$d/tl"
+"$r" convert "$d/tl" -o "$d/tl.gguf" >/dev/null 2>"$d/said"
+check "merges as scores: $(cat "$d/said")" [ -s "$d/tl.gguf" ]
+"$r" tokenize "$d/tl" --jsonl <$s/golden/tokenizer/llama2/cases.jsonl >"$d/tl.a"
+"$r" tokenize "$d/tl.gguf" --jsonl <$s/golden/tokenizer/llama2/cases.jsonl >"$d/tl.b"
+check "1,889 cases by merges and by scores" cmp -s "$d/tl.a" "$d/tl.b"
 check "an unknown user is bad data" grep -q 'error\[USER\]' "$d/err"
 [ "$fails" = 0 ]
