@@ -12,13 +12,14 @@
  *     f_halves(p)                   OUTS halves as floats
  *     unpack(words, rows, b, type)  words[w], lane r = bytes 4 w .. 4 w + 3 of block b of rows[r]
  *     load_rows(numbers, rows, b, type)  block b of OUTS rows in NUMBERS vectors, in any order that
- *     dot_rows(half, numbers, q, b, type)  knows: half[h], lane r = sum of the products of half h of
- *                                        block q and that of rows[r]; but for Q6_K only their sum
- *                                        need be right
+ *     dot_rows(half, numbers, q, b, type)  knows (blocks come in order: an odd one's may be there
+ *                                   from the even one): half[h], lane r = sum of the products of
+ *                                   half h of block q and that of rows[r]; but for Q6_K only both
+ *                                   halves' sum need be right
  *     INT_TILE_M                    rows of x in registers at once
  *     ONLY_Q8_0                     perhaps: it wants this type alone
- *     FOUR_SCALES(type)             perhaps: it has four_scales(scales, rows, b, type), of blocks b to
- *                                   b + 3 of this type
+ *     FOUR_SCALES(type)             perhaps: it has four_scales(scales, rows, b, type), of blocks
+ *                                   b to b + 3 of this type
  *     OWN_TILE_DOTS                 perhaps: it has tile_dots itself, and words in its own order
  *
  * A vector of sums is OUTS outputs: sums of floats never cross lanes, those of integers may, being
