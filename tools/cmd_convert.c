@@ -168,6 +168,18 @@ static int find_chat(struct job *j, const struct loaded *l, struct rr_error *err
     return RR_OK;
 }
 
+/* GGUF has keys for EOS and two more. */
+static void note_ends(const struct rr_vocab *v)
+{
+    const struct rr_special s = rr_vocab_special(v);
+    int others = s.n_ends;
+    for (int i = 0; i < s.n_ends; i++)
+        others -= s.ends[i] == v->eos;
+    if (others > 2)
+        fprintf(stderr, "recrank: note: of %d tokens that end a text GGUF keeps %d\n", s.n_ends,
+                s.n_ends - others + 2);
+}
+
 static int write_model(struct job *j, struct loaded *l, const char *adapter, struct rr_error *err)
 {
     struct rr_vocab v;
@@ -184,7 +196,9 @@ static int write_model(struct job *j, struct loaded *l, const char *adapter, str
                                : rr_tokenizer_list_merges(l->weights.tokenizer, err);
         if (rc)
             return rc;
-        if (j->format != GGUF)
+        if (j->format == GGUF)
+            note_ends(&v);
+        else
             rr_tokenizer_vocab(&v, l->weights.tokenizer);
     } else if (l->weights.tokenizer_error.status)
         return rr_weights_need_tokenizer(&l->weights, err);

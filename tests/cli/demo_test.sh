@@ -52,6 +52,10 @@ code 0 "" inspect "$d/demo.gguf"
 grep '^tokenizer' "$d/out" >"$d/2"
 cmp -s "$d/1" "$d/2" || bad "converted, :demo has another tokenizer: $(cat "$d/1" "$d/2")"
 code 0 "" convert "$d/demo.gguf" --format safetensors --type f16 -o "$d/demo.folder"
+sed 's/"eos_token_id": [0-9]*/"eos_token_id": [2, 7, 8, 9]/' "$d/demo.folder/config.json" >"$d/config.json" && mv "$d/config.json" "$d/demo.folder"
+code 0 "of 4 tokens that end a text GGUF keeps 3" convert "$d/demo.folder" -o "$d/ends.gguf"
+code 0 "" convert "$d/ends.gguf" --format safetensors -o "$d/ends"
+grep -q '"eos_token_id": \[2, 7, 8\],' "$d/ends/config.json" || bad "ends: $(grep eos "$d/ends/config.json")"
 code 0 "" rank :demo --data :demo --user 1
 [ "$(grep -c '^ *[0-9]' "$d/out")" -ge 10 ] || bad "rank :demo: $(cat "$d/out")"
 code 0 "" data --data :demo
