@@ -120,18 +120,24 @@ int rr_folder_commit(struct rr_folder *f, struct rr_error *err)
     return rc;
 }
 
+void rr_folder_remove(int at, const char *name)
+{
+    const int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    for (const char *file; d && (file = next_name(d)) != NULL;)
+        unlinkat(fd, file, 0);
+    if (d) {
+        unlinkat(at, name, AT_REMOVEDIR);
+        closedir(d);
+    } else if (fd >= 0) {
+        close(fd);
+    }
+}
+
 void rr_folder_abandon(struct rr_folder *f)
 {
-    const int fd = f->made ? open(f->made, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    if (fd >= 0 && !d)
-        close(fd);
-    for (const char *name; d && (name = next_name(d)) != NULL;)
-        unlinkat(dirfd(d), name, 0);
-    if (d)
-        closedir(d);
     if (f->made)
-        rmdir(f->made);
+        rr_folder_remove(AT_FDCWD, f->made);
     rr_free(f->made);
     rr_free(f->path);
     *f = (struct rr_folder){0};

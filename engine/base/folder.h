@@ -19,6 +19,9 @@ int rr_folder_begin(struct rr_folder *f, const char *path, struct rr_error *err)
 int rr_folder_commit(struct rr_folder *f, struct rr_error *err);
 /* Removes what was made; of an f that was ended, or never begun ({0}): nothing. */
 void rr_folder_abandon(struct rr_folder *f);
+/* Removes a folder, no link to one, and the files in it: name is relative to the folder that is
+ * open as `at`. Allocates nothing of ours. */
+void rr_folder_remove(int at, const char *name);
 /* Whether rr_folder_begin would do; leaves nothing behind. */
 int rr_folder_check(const char *path, struct rr_error *err);
 

@@ -9,7 +9,6 @@
 #include <unistd.h>
 #include "engine/base/file.h"
 #include "engine/base/folder.h"
-#include "engine/base/mem.h"
 #include "engine/base/number.h"
 
 /* The process of ".tmp-PID-ATTEMPT", as rr_out_open and rr_folder_begin write it; 0: no such name.
@@ -31,43 +30,32 @@ static bool lives(int pid)
     return kill((pid_t)pid, 0) == 0 || errno != ESRCH;
 }
 
-static void take_away(const char *path)
-{
-    struct rr_folder f = {0};
-    if (unlink(path) == 0) /* a link goes, not what it leads to */
-        return;
-    f.made = rr_alloc(strlen(path) + 1, 1);
-    if (f.made)
-        memcpy(f.made, path, strlen(path) + 1);
-    rr_folder_abandon(&f);
-}
-
+/* Best effort, so without memory that could be missing: of a name that is too long, nothing. */
 static void forget(const char *path, bool of_the_dead)
 {
+    char folder[PATH_MAX];
     size_t n_path = strlen(path);
     while (n_path > 1 && path[n_path - 1] == '/')
         n_path--;
     size_t n_dir = n_path;
     while (n_dir && path[n_dir - 1] != '/')
         n_dir--;
+    if (n_dir + 2 > sizeof folder)
+        return;
     const char *name = path + n_dir;
     const size_t n_name = n_path - n_dir;
-    struct rr_buf file = {0};
-    rr_buf_add(&file, n_dir ? path : "./", n_dir ? n_dir : 2);
-    const size_t n = file.n;
-    DIR *dir = file.failed ? NULL : opendir(file.data);
+    memcpy(folder, n_dir ? path : ".", n_dir ? n_dir : 1);
+    folder[n_dir ? n_dir : 1] = 0;
+    DIR *dir = opendir(folder);
     for (struct dirent *e; dir && (e = readdir(dir)) != NULL;) {
         const int pid = strncmp(e->d_name, name, n_name) == 0 ? writer_of(e->d_name + n_name) : 0;
         if (!pid || (of_the_dead && lives(pid)))
             continue;
-        file.n = n;
-        rr_buf_puts(&file, e->d_name);
-        if (!file.failed)
-            take_away(file.data);
+        if (unlinkat(dirfd(dir), e->d_name, 0) != 0) /* a link goes, not what it leads to */
+            rr_folder_remove(dirfd(dir), e->d_name);
     }
     if (dir)
         closedir(dir);
-    rr_buf_free(&file);
 }
 
 void rr_out_forget(const char *path)
