@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include "engine/base/folder.h"
 #include "tests/make_files.h"
 #include "tests/make_model.h"
 #include "tests/test.h"
@@ -118,6 +120,35 @@ Test(folder, scaling_of_llama_3)
                   strcmp(err.code, "UNSUPPORTED") == 0 && strstr(err.text, "rope_freqs"),
               "other divisors: %d %s", err.status, err.text);
     free_model(m);
+}
+
+/* It is written beside its place; what has come there since is not touched. */
+Test(folder, something_put_there_meanwhile)
+{
+    const char *dir = temporary_dir();
+    char path[512], made[600];
+    struct rr_folder f;
+    struct rr_error err = {0};
+    snprintf(path, sizeof path, "%s", path_in(dir, "late"));
+    for (int put = 0; put < 2; put++) {
+        cr_assert(rr_folder_begin(&f, path, &err) == 0, "%s", err.text);
+        snprintf(made, sizeof made, "%s", f.made);
+        write_file(path_in(made, "new"), "new", 3);
+        cr_assert(!rr_path_exists(path_in(path, "new")), "it is there before it is whole");
+        if (put) {
+            unlink(path_in(path, "new"));
+            write_file(path_in(path, "theirs"), "theirs", 6);
+        }
+        const int rc = rr_folder_commit(&f, &err);
+        cr_assert(put ? rc == RR_ERR_OPEN && strcmp(err.code, "NOT_EMPTY") == 0 : rc == 0,
+                  "%d: %d %s", put, rc, err.text);
+        cr_assert(!rr_path_exists(made), "%s is left", made);
+        cr_assert(rr_path_exists(path_in(path, put ? "theirs" : "new")) &&
+                      (!put || !rr_path_exists(path_in(path, "new"))),
+                  "%d: another folder than expected", put);
+        if (!put)
+            unlink(path_in(path, "new")); /* the empty folder is taken the second time */
+    }
 }
 
 Test(folder, quantised_weights_need_a_type)

@@ -471,7 +471,8 @@ Test(learn, two_never_hold_one_lock)
             _exit(take_turns(path, marker));
     for (int i = 0; i < N; i++) {
         int status = 1;
-        cr_assert(children[i] > 0 && waitpid(children[i], &status, 0) == children[i]);
+        cr_assert(children[i] > 0 && waitpid(children[i], &status, 0) == children[i],
+                  "child %d was not started, or not waited for", i);
         failed += status != 0;
     }
     cr_assert(failed == 0, "%d of %d found another at work", failed, N);

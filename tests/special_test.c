@@ -209,6 +209,14 @@ Test(special, what_is_beside_may_be_wrong)
     struct rr_error err = {0};
     struct rr_tokenizer *t;
     put(dir, "tokenizer_config.json", "{\"eos_token\": null, \"add_bos_token\": null}");
+    struct rr_buf many = {0};
+    for (int i = 0; i <= 1 << 14; i++)
+        rr_buf_printf(&many, "%s\"<%d>\":%d", i ? "," : "{", i, N_PIECES + i);
+    rr_buf_puts(&many, "}");
+    write_file(path_in(dir, "added_tokens.json"), many.data, many.n);
+    rr_buf_free(&many);
+    cr_assert(rr_weights_tokenizer(&t, dir, &err) == RR_ERR_DATA && strcmp(err.code, "COUNT") == 0,
+              "too many: %s", err.text);
     put(dir, "added_tokens.json", "{\"<far>\": 16777215}");
     cr_assert(rr_weights_tokenizer(&t, dir, &err) == RR_ERR_DATA &&
                   strcmp(err.code, "TOKEN_ID") == 0,

@@ -20,22 +20,6 @@ static const char *neighbour(struct rr_arena *arena, const char *path, const cha
     return copy;
 }
 
-/* data NULL: it is not there. */
-static int map_small(struct rr_map *map, const char *path, struct rr_error *err)
-{
-    *map = (struct rr_map){0};
-    if (!rr_path_exists(path))
-        return RR_OK;
-    int rc = rr_map_open(map, path, err);
-    if (!rc && map->size > RR_MAX_CONFIG_FILE) {
-        rc = rr_fail(err, RR_ERR_DATA, "TOO_LARGE", RR_AT_FILE(path),
-                     "%zu bytes; at most %u are read", map->size, RR_MAX_CONFIG_FILE);
-        rr_map_close(map);
-        map->data = NULL;
-    }
-    return rc;
-}
-
 /* A string, or an object with its content. */
 static const struct rr_json *text_of(const struct rr_json *v)
 {
@@ -161,10 +145,10 @@ int rr_beside_read(struct rr_beside *b, const char *path, struct rr_error *err)
     struct rr_map config = {0}, list = {0};
     const char *file = neighbour(&b->arena, path, "tokenizer_config.json"),
                *list_file = neighbour(&b->arena, path, "added_tokens.json");
-    int rc = file && list_file ? map_small(&config, file, err)
+    int rc = file && list_file ? rr_map_small(&config, file, RR_MAX_CONFIG_FILE, err)
                                : rr_fail_memory(err, "file name", strlen(path));
     if (!rc)
-        rc = map_small(&list, list_file, err);
+        rc = rr_map_small(&list, list_file, RR_MAX_CONFIG_FILE, err);
     if (!rc)
         rc = rr_beside_parse(b, file, &config, list_file, &list, err);
     if (config.data)

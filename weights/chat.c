@@ -38,21 +38,6 @@ static int from_gguf(const struct taker *t, const void *bytes, size_t n, const c
     return rc;
 }
 
-/* Maps a file that may be missing (then map->data is NULL). */
-static int map_small(struct rr_map *map, const char *path, struct rr_error *err)
-{
-    *map = (struct rr_map){NULL, 0};
-    if (!rr_path_exists(path))
-        return RR_OK;
-    int rc = rr_map_open(map, path, err);
-    if (!rc && map->size > RR_MAX_CONFIG_FILE) {
-        rc = rr_fail(err, RR_ERR_DATA, "TOO_LARGE", RR_AT_FILE(path),
-                     "%zu bytes; at most %u are read", map->size, RR_MAX_CONFIG_FILE);
-        rr_map_close(map);
-    }
-    return rc;
-}
-
 /* A string, or an array of {name, template}: then the one that is called default. */
 static int from_value(const struct taker *t, const struct rr_json *v, const char *file,
                       struct rr_error *err)
@@ -79,7 +64,7 @@ static int from_config(const struct taker *t, bool *found, const char *file, str
     struct rr_map map;
     struct rr_arena arena = {0};
     struct rr_json *root = NULL;
-    int rc = map_small(&map, file, err);
+    int rc = rr_map_small(&map, file, RR_MAX_CONFIG_FILE, err);
     *found = false;
     if (rc || !map.data)
         return rc;
@@ -100,7 +85,7 @@ static int from_folder(const struct taker *t, const char *dir, struct rr_error *
          *config = rr_path_join(dir, "tokenizer_config.json");
     struct rr_map map = {NULL, 0};
     bool found = false;
-    int rc = jinja && config ? map_small(&map, jinja, err)
+    int rc = jinja && config ? rr_map_small(&map, jinja, RR_MAX_CONFIG_FILE, err)
                              : rr_fail_memory(err, "file name", strlen(dir));
     if (!rc && map.data) {
         rc = t->take(t->arg, (const char *)map.data, map.size, RR_AT_FILE(jinja), err);

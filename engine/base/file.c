@@ -55,6 +55,21 @@ void rr_map_close(struct rr_map *map)
     *map = (struct rr_map){0};
 }
 
+int rr_map_small(struct rr_map *map, const char *path, unsigned most, struct rr_error *err)
+{
+    *map = (struct rr_map){0};
+    if (!rr_path_exists(path))
+        return RR_OK;
+    int rc = rr_map_open(map, path, err);
+    if (!rc && map->size > most) {
+        rc = rr_fail(err, RR_ERR_DATA, "TOO_LARGE", RR_AT_FILE(path),
+                     "%zu bytes; at most %u are read", map->size, most);
+        rr_map_close(map);
+        *map = (struct rr_map){0};
+    }
+    return rc;
+}
+
 bool rr_path_is_dir(const char *path)
 {
     struct stat st;

@@ -19,6 +19,9 @@ struct rr_map {
  * rr_map_close and does not keep a descriptor. */
 int rr_map_open(struct rr_map *map, const char *path, struct rr_error *err);
 void rr_map_close(struct rr_map *map);
+/* The same for a file that may be missing (then data is NULL, and there is nothing to close) and is
+ * read whole: RR_ERR_DATA "TOO_LARGE" beyond `most` bytes. */
+int rr_map_small(struct rr_map *map, const char *path, unsigned most, struct rr_error *err);
 
 bool rr_path_is_dir(const char *path);
 bool rr_path_exists(const char *path);

@@ -58,7 +58,7 @@ static int check_empty(const char *path, struct rr_error *err)
     return rc;
 }
 
-/* Where links end, without strokes behind it; it need not be there. NULL: out of memory. */
+/* Where links end, without slashes behind it; it need not be there. NULL: out of memory. */
 static char *real_name(const char *path)
 {
     char *found = realpath(path, NULL);
