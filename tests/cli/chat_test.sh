@@ -20,7 +20,7 @@ says() { # TEMPLATE: what the folder's configuration says
 }
 mkdir "$d/t"
 "$r" vocab --data :demo --size 600 -o "$d/t/tokenizer.model" >/dev/null 2>&1 || bad "vocab"
-show="--data :demo --user 1 --max-history 2"
+show="--data :demo --backbone pop --user 1 --max-history 2"
 # Found beside the tokenizer, and applied: marks around what is shown without.
 # shellcheck disable=SC2086 # several options
 code 0 "" prompt "$d/t" $show
@@ -43,17 +43,17 @@ grep -qF '"text":"<s>[INST] <<SYS>>\n' "$d/out" && grep -qF '[/INST] Answer:"' "
 # It goes with the tokenizer into what is written, and from there into what is written of that.
 says "{{ '<|user|>' + m + eos_token }}{{ '<|assistant|>' }}"
 code 0 "" convert :demo -o "$d/none.gguf"
-code 65 "the file has no such key" prompt "$d/none.gguf" --data :demo --user 1 --chat
+code 65 "the file has no such key" prompt "$d/none.gguf" --data :demo --backbone pop --user 1 --chat
 code 0 "" convert "$d/none.gguf" --tokenizer "$d/t/tokenizer.model" -o "$d/m.gguf"
 code 0 "" convert "$d/m.gguf" --type f16 -o "$d/again.gguf"
 # A tokenizer that came without one: the model's own holds.
 mkdir "$d/alone" && cp "$d/t/tokenizer.model" "$d/alone"
 code 0 "" convert "$d/m.gguf" --tokenizer "$d/alone/tokenizer.model" -o "$d/kept.gguf"
-code 0 "chat template: zephyr" prompt "$d/kept.gguf" --data :demo --user 1 --chat
+code 0 "chat template: zephyr" prompt "$d/kept.gguf" --data :demo --backbone pop --user 1 --chat
 echo '{"prompt":"Which one?","choices":["Yes","No"]}' | "$r" score "$d/m.gguf" --tokenizer "$d/alone/tokenizer.model" --chat >/dev/null 2>"$d/said"
 grep -q "chat template: zephyr" "$d/said" || bad "a tokenizer without a template: $(cat "$d/said")"
 for m in "$d/m.gguf" "$d/again.gguf"; do
-    code 0 "chat template: zephyr" prompt "$m" --data :demo --user 1 --chat
+    code 0 "chat template: zephyr" prompt "$m" --data :demo --backbone pop --user 1 --chat
     grep -q '^<s><|user|>$' "$d/out" || bad "the template of $m: $(cat "$d/out")"
 done
 # A choice is what the answer begins with: by the model's template as by its name, and not as without.
@@ -82,7 +82,7 @@ rm "$d/t/tokenizer_config.json"
 # shellcheck disable=SC2086
 code 65 "neither chat_template.jinja nor chat_template in tokenizer_config.json" prompt "$d/t" $show --chat
 code 66 "recrank tokenize reads it" inspect "$d/t"
-for c in "rank :demo --data :demo --user 1" "evaluate :demo --data :demo --users 5" "generate :demo -p A"; do
+for c in "rank :demo --data :demo --backbone pop --user 1" "evaluate :demo --data :demo --users 5" "generate :demo -p A"; do
     # shellcheck disable=SC2086 # a command's words
     code 65 "error[NO_CHAT_TEMPLATE] :demo: tokenizer.chat_template" $c --chat
 done

@@ -36,8 +36,8 @@ done
 [ -s "$d/1" ] && cmp -s "$d/1" "$d/2" || bad "demo --json and evaluate :demo differ"
 grep -q '^{.*"data":":demo".*"model":":demo".*}$' "$d/1" || bad "the object does not say what it is of"
 # Weights are fitted behind the training likes alone, whatever is shown when the test item is asked about.
-"$r" evaluate :demo --data :demo --users 80 --fit-weights 2>/dev/null >"$d/1" || bad "--fit-weights"
-"$r" evaluate :demo --data :demo --users 80 --fit-weights --history train+valid 2>/dev/null >"$d/2" || bad "--fit-weights with --history train+valid"
+"$r" evaluate :demo --data :demo --backbone itemknn --users 80 --fit-weights 2>/dev/null >"$d/1" || bad "--fit-weights"
+"$r" evaluate :demo --data :demo --backbone itemknn --users 80 --fit-weights --history train+valid 2>/dev/null >"$d/2" || bad "--fit-weights with --history train+valid"
 grep '^fitted weights' "$d/1" >"$d/w1"
 grep '^fitted weights' "$d/2" >"$d/w2"
 [ -s "$d/w1" ] && cmp -s "$d/w1" "$d/w2" || bad "weights differ by what is shown at the test: $(cat "$d/w1" "$d/w2")"
@@ -56,11 +56,11 @@ sed 's/"eos_token_id": [0-9]*/"eos_token_id": [2, 7, 8, 9]/' "$d/demo.folder/con
 code 0 "of 4 tokens that end a text GGUF keeps 3" convert "$d/demo.folder" -o "$d/ends.gguf"
 code 0 "" convert "$d/ends.gguf" --format safetensors -o "$d/ends"
 grep -q '"eos_token_id": \[2, 7, 8\],' "$d/ends/config.json" || bad "ends: $(grep eos "$d/ends/config.json")"
-code 0 "" rank :demo --data :demo --user 1
+code 0 "" rank :demo --data :demo --backbone pop --user 1
 [ "$(grep -c '^ *[0-9]' "$d/out")" -ge 10 ] || bad "rank :demo: $(cat "$d/out")"
 code 0 "" data --data :demo
 grep -q ':demo (ml-1m)' "$d/out" || bad "data --data :demo: $(cat "$d/out")"
-code 0 "" prompt :demo --data :demo --user 1
+code 0 "" prompt :demo --data :demo --backbone pop --user 1
 grep -q '^Next, from 1 to 5: ' "$d/out" || bad "prompt :demo does not use the model's wordings: $(cat "$d/out")"
 code 0 "" inspect :demo
 echo 'The Saloon' | "$r" tokenize :demo | grep -q '^[0-9][0-9 ]*$' || bad "tokenize :demo"
