@@ -12,7 +12,7 @@ int rr_engine_init(struct rr_engine *e, int n_threads, enum rr_cpu_level level,
                        "this machine has no %s; its best level is %s", rr_cpu_level_name(level),
                        rr_cpu_level_name(rr_cpu_best()));
     rr_kernels_init(&e->kernels, level);
-    rr_kernels_init(&e->decoding, level == RR_CPU_AMX ? RR_CPU_AVX512VNNI : level);
+    rr_kernels_init_decoding(&e->decoding, level);
     return rr_pool_open(&e->pool, n_threads, err);
 }
 

@@ -8,8 +8,7 @@
 
 struct rr_engine {
     struct rr_kernels kernels;
-    /* Of products with a token or two, which only wait for the weights: at AMX those of the level
-     * below, which unpack them faster; else the same. */
+    /* Of products with a token or two, which only wait for the weights: rr_kernels_init_decoding. */
     struct rr_kernels decoding;
     struct rr_pool *pool;
 };

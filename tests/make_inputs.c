@@ -15,6 +15,13 @@ struct rr_kernels table(int level)
     return k;
 }
 
+struct rr_kernels table_for_decoding(int level)
+{
+    struct rr_kernels k;
+    rr_kernels_init_decoding(&k, (enum rr_cpu_level)level);
+    return k;
+}
+
 const char *level_of(const struct rr_kernels *k)
 {
     return rr_cpu_level_name(k->level);

@@ -20,7 +20,18 @@
         if (rr_cpu_has((enum rr_cpu_level)level_))                                                 \
             for (struct rr_kernels k = table(level_), *once_ = &k; once_; once_ = NULL)
 
+/* Every product of every level, those for decoding too. */
+#define EACH_PRODUCT(k, type)                                                                      \
+    for (int i_ = 0; i_ < 2 * ((int)rr_cpu_best() + 1); i_++)                                      \
+        if (rr_cpu_has((enum rr_cpu_level)(i_ / 2)))                                               \
+            for (struct rr_kernels k = i_ % 2 ? table_for_decoding(i_ / 2) : table(i_ / 2),        \
+                                   *once_ = &k;                                                    \
+                 once_; once_ = NULL)                                                              \
+                for (int type = 0; type < RR_TYPE_COUNT; type++)                                   \
+                    if (i_ % 2 == 0 || k.decode[type])
+
 struct rr_kernels table(int level);
+struct rr_kernels table_for_decoding(int level);
 const char *level_of(const struct rr_kernels *k);
 const char *type_of(int type);
 

@@ -59,6 +59,14 @@ size_t rr_gemm_scratch(const struct rr_kernels *k, int cols)
     return ((tiles > unpacked ? tiles : unpacked) + 63) / 64 * 64;
 }
 
+void rr_kernels_init_decoding(struct rr_kernels *k, enum rr_cpu_level level)
+{
+    rr_kernels_init(k, level == RR_CPU_AMX ? RR_CPU_AVX512VNNI : level);
+    for (int t = 0; t < RR_TYPE_COUNT; t++)
+        if (k->decode[t])
+            k->gemm[t] = k->decode[t];
+}
+
 void rr_prepare_rows(const struct rr_kernels *k, const struct rr_quantised *xq,
                      const struct rr_rows *x, int i, int n, int prepared)
 {

@@ -120,6 +120,8 @@ struct rr_kernels {
     /* y[K] = one row of stored weights as float32: exact, but that of Q4_K the last sum rounds. */
     void (*row_f32[RR_TYPE_COUNT])(float *y, const void *w, int k);
     void (*gemm[RR_TYPE_COUNT])(const struct rr_gemm *g, void *scratch);
+    /* The same product for decoding, whose order of sums is its own; NULL: gemm. */
+    void (*decode[RR_TYPE_COUNT])(const struct rr_gemm *g, void *scratch);
     /* What its gemm reads of x: 0: x itself; 1: xq; 2, of tiles: xq with the small parts too. */
     unsigned char prepared[RR_TYPE_COUNT];
     bool side_by_side; /* how W is read for few rows of x, as this machine likes it: few_rows.h */
@@ -152,6 +154,9 @@ struct rr_kernels {
 };
 
 void rr_kernels_init(struct rr_kernels *k, enum rr_cpu_level level);
+/* The same with what is best when tokens come one by one: gemm is decode where there is one, and
+ * there are no tiles. */
+void rr_kernels_init_decoding(struct rr_kernels *k, enum rr_cpu_level level);
 
 /* The levels' own parts, called by rr_kernels_init in this order. */
 void rr_kernels_init_c(struct rr_kernels *k);
@@ -166,6 +171,8 @@ void rr_kernels_init_dotprod(struct rr_kernels *k);
 void rr_kernels_init_i8mm(struct rr_kernels *k);
 /* kernel_avx512vnni_8.c's part of avx512vnni's. */
 void rr_gemm_q8_0_by_eights(const struct rr_gemm *g, void *scratch);
+/* kernel_avx512vnni_dot.c's. */
+void rr_dot_q8_0(const struct rr_gemm *g, void *scratch);
 
 /* Rows i .. i + n - 1 of x into xq as products that want `prepared` of them read it, i a multiple
  * of rr_prepared_together; n_cols is a multiple of RR_QK where that is in integers. */

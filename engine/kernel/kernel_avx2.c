@@ -255,6 +255,8 @@ RR_INLINE __m256 high_half(__m256 v, enum rr_type type)
     return half_words(_mm256_srli_epi32(words, 16), type);
 }
 
+#define v_sum sum8
+#include "engine/kernel/dot_floats.h"
 #include "engine/kernel/gemm_panel.h"
 
 /* ---- attention ---- */
@@ -544,6 +546,7 @@ void rr_kernels_init_avx2(struct rr_kernels *k)
     k->row_f32[RR_TYPE_Q4_0] = row_f32_q4_0;
     k->row_f32[RR_TYPE_Q6_K] = row_f32_q6_k;
     init_gemm(k);
+    init_dot(k);
     k->attn_scores = attn_scores;
     k->attn_values = attn_values;
     k->to_f16 = to_f16;

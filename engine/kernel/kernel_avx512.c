@@ -118,6 +118,8 @@ RR_INLINE __m512 high_half(__m512 v, enum rr_type type)
                : _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(words, 16)));
 }
 
+#define v_sum sum16
+#include "engine/kernel/dot_floats.h"
 #include "engine/kernel/gemm_panel.h"
 
 /* ---- attention ---- */
@@ -349,6 +351,7 @@ void rr_kernels_init_avx512(struct rr_kernels *k)
     k->row_f32[RR_TYPE_Q6_K] = row_f32_q6_k;
     k->row_f32[RR_TYPE_Q4_K] = row_f32_q4_k;
     init_gemm(k);
+    init_dot(k);
     k->attn_scores = attn_scores;
     k->attn_values = attn_values;
     k->keys_q8_0 = keys_q8_0;

@@ -84,6 +84,8 @@ RR_INLINE float32x4_t high_half(float32x4_t v, enum rr_type type)
     return halves(vshrn_n_u32(vreinterpretq_u32_f32(v), 16), type);
 }
 
+#define v_sum vaddvq_f32
+#include "engine/kernel/dot_floats.h"
 #include "engine/kernel/gemm_panel.h"
 
 static void row_f32_f16(float *y, const void *w, int k)
@@ -294,6 +296,7 @@ static void tile_f32(float *c, size_t ldc, const float *a, const float *b, int k
 void rr_kernels_init_neon(struct rr_kernels *k)
 {
     init_gemm(k);
+    init_dot(k);
     gemm_init(k);
     k->row_f32[RR_TYPE_F16] = row_f32_f16;
     k->row_f32[RR_TYPE_BF16] = row_f32_bf16;
