@@ -14,6 +14,7 @@ VERSION := 0.1.0
 Q := $(if $(V),,@)
 
 OPTIMISE ?= -O3
+OPTIMISE_HOT := # more for what computes most
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wundef -Wvla -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wcast-qual $(if $(WERROR),-Werror)
 # The user's CFLAGS come last and are never replaced. -ffp-contract=off: results must not depend on the compiler's mood.
@@ -55,7 +56,7 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 $(BUILD)/obj/tools/bench.o: ALL_CFLAGS += -DRR_COMMIT='"$(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)"'
 $(BUILD)/obj/tools/bench.o: $(wildcard .git/logs/HEAD)
 
-FLAGS_NOW := $(CC) $(ALL_CFLAGS)
+FLAGS_NOW := $(CC) $(ALL_CFLAGS) $(OPTIMISE_HOT)
 $(BUILD)/flags: force
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(FLAGS_NOW)' | cmp -s - $@ || printf '%s\n' '$(FLAGS_NOW)' > $@
@@ -142,8 +143,8 @@ fuzz: ## fuzz every parser for FUZZ_SECONDS each (needs clang and its runtime)
 	$(Q)sh tests/fuzz/run.sh build/libfuzzer $(FUZZ_SECONDS)
 
 # Sanitizers make everything slow: little optimising compiles it sooner, and much of it pays where the tests compute.
-SAN_RUN = $(MAKE) --no-print-directory OPTIMISE="-O1 -g1" HOT=-O3
-$(addprefix $(BUILD)/obj/,engine/kernel/kernel_c.o engine/kernel/blocks.o rec/backbone/bpr.o): ALL_CFLAGS += $(HOT)
+SAN_RUN = $(MAKE) --no-print-directory OPTIMISE="-O1 -g1" OPTIMISE_HOT=-O3
+$(addprefix $(BUILD)/obj/,engine/kernel/kernel_c.o engine/kernel/blocks.o rec/backbone/bpr.o): override OPTIMISE += $(OPTIMISE_HOT)
 asan: ## the tests under the address and leak sanitizers
 	$(Q)$(SAN_RUN) BUILD=build/asan MINI=1 SANITIZE="-fsanitize=address -fno-omit-frame-pointer" test
 

@@ -8,7 +8,8 @@
 
 struct rr_engine {
     struct rr_kernels kernels;
-    /* Of products with a token or two, which only wait for the weights: rr_kernels_init_decoding. */
+    /* Of products with a token or two, which only wait for the weights: rr_kernels_init_decoding.
+     */
     struct rr_kernels decoding;
     struct rr_pool *pool;
 };

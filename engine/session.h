@@ -89,7 +89,7 @@ int rr_session_branch_at(struct rr_session *s, int parent, int behind, int n_tok
                          struct rr_error *err);
 /* Whether tokens come one by one from now on, as when a text is written: then their products only
  * wait for the weights, and are made for that (rr_engine's `decoding`). Some of those round
- * otherwise than a prompt's do (all at AMX, of float weights elsewhere); what a token's bits are
+ * otherwise than a prompt's do (struct rr_kernels' decode; at AMX all); what a token's bits are
  * depends on this, never on what is fed beside it. */
 void rr_session_decoding(struct rr_session *s, bool one_by_one);
 /* Forgets node and all nodes opened after it; 0 empties the session. */

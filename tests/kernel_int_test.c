@@ -145,3 +145,31 @@ Test(kernel, integer_products_are_what_c_gives)
                     }
                 }
 }
+
+/* Weights of 1 and 0 below a great number of x in every block: what an implementation adds to
+ * bytes to have them without a sign must be gone before it rounds. */
+Test(kernel, small_weights_are_not_lost_beside_great_activations)
+{
+    enum { K = 2048, N = 9 };
+    static unsigned char w[N * (K / RR_QK) * sizeof(struct rr_block_q8_0)];
+    static float x[K], y[N];
+    static unsigned char scratch[1 << 20];
+    for (int i = 0; i < K; i++) /* 127 quanta, or one: to be multiplied with 0, or with 1 */
+        x[i] = i % RR_QK == 9 ? 127 * 0.3f : i % RR_QK == 20 ? 0.3f : 0;
+    for (size_t b = 0; b < sizeof w / sizeof(struct rr_block_q8_0); b++) {
+        struct rr_block_q8_0 block = {.d = 0x3555}; /* about a third */
+        block.q[20] = 1;
+        memcpy(w + b * sizeof block, &block, sizeof block);
+    }
+    EACH_PRODUCT(k, type)
+    if (type == RR_TYPE_Q8_0 && !k.tiles) {
+        const struct rr_tensor tensor = {RR_TYPE_Q8_0, N, K, w};
+        const struct rr_matmul mm = {
+            .y = y, .ldy = N, .x = x, .ldx = K, .xq = quantised(&k, x, 1, K), .m = 1, .w = &tensor};
+        rr_matmul_rows(&k, &mm, 0, N, scratch);
+        const double expected = K / RR_QK * 0.333251953125 * (double)0.3f;
+        for (int j = 0; j < N; j++)
+            CHECK(fabs((double)y[j] - expected) <= 1e-6 * expected,
+                  "%s Q8_0: output %d is %.9g, not %.9g", level_of(&k), j, (double)y[j], expected);
+    }
+}

@@ -28,7 +28,7 @@
                                    *once_ = &k;                                                    \
                  once_; once_ = NULL)                                                              \
                 for (int type = 0; type < RR_TYPE_COUNT; type++)                                   \
-                    if (i_ % 2 == 0 || k.decode[type])
+                    if (i_ % 2 == 0 || k.decode[type] || !k.prepared[type])
 
 struct rr_kernels table(int level);
 struct rr_kernels table_for_decoding(int level);

@@ -1,6 +1,7 @@
 /* Products of float weights while decoding: one row of x, or a few, and W is all that is waited
  * for. A row of W is read as it lies, in order, and multiplied without being turned, which
- * gemm_panel.h's order of sums would ask for. Included behind gemm_panel.h, by a file that defines
+ * gemm_panel.h's order of sums would ask for. Included beside gemm_panel.h, whose names it uses, by
+ * a file that defines
  *
  *     v_sum(v)     the sum of a vector's lanes
  *

@@ -1,5 +1,6 @@
 /* The order in which a product with few rows of x reads W, which only waits for it: OUTS outputs a
- * group, whose rows are read together, block by block. Shared by gemm_int.h and gemm_panel.h.
+ * group, whose rows are read together, block by block. Shared by gemm_int.h and gemm_panel.h; and
+ * how dot_floats.h and kernel_avx512vnni_dot.c are told what comes.
  *
  * Groups are rows side by side, the next ones being asked for in the order of memory meanwhile: AMD
  * (Zen 5) reads a tenth to three quarters more so. Or they are rows as far apart as can be, so that

@@ -111,7 +111,7 @@ RR_INLINE void direct_all(const struct rr_gemm *g, int m, enum rr_type type)
 {
     for (int i = 0; i < rr_groups(g, LANES); i++) {
         const struct rr_group group = rr_group(g, LANES, i);
-        if (m == 1 && group.apart == 1) /* decoding: a tenth faster without the choice inside */
+        if (m == 1 && group.apart == 1) /* a tenth faster without the choice inside */
             direct_floats(g, group.first, 1, m, type);
         else
             direct_floats(g, group.first, group.apart, m, type);

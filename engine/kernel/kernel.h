@@ -120,7 +120,8 @@ struct rr_kernels {
     /* y[K] = one row of stored weights as float32: exact, but that of Q4_K the last sum rounds. */
     void (*row_f32[RR_TYPE_COUNT])(float *y, const void *w, int k);
     void (*gemm[RR_TYPE_COUNT])(const struct rr_gemm *g, void *scratch);
-    /* The same product for decoding, whose order of sums is its own; NULL: gemm. */
+    /* The same product for decoding, whose order of sums is its own, of Q8_0 too: off by rounding
+     * alone; NULL: gemm. Types that are unpacked first are multiplied by F32's. */
     void (*decode[RR_TYPE_COUNT])(const struct rr_gemm *g, void *scratch);
     /* What its gemm reads of x: 0: x itself; 1: xq; 2, of tiles: xq with the small parts too. */
     unsigned char prepared[RR_TYPE_COUNT];

@@ -12,65 +12,56 @@ RR_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 #define STREAMS 4
 #define TOGETHER 4 /* blocks whose scales are one vector */
 
-/* A row of x from a block on. */
-struct part {
-    const int8_t *q;
-    const float *d;
-    const int16_t *sum;
-};
+#define BLOCK sizeof(struct rr_block_q8_0)
 
-RR_INLINE __m128i number_16(const struct rr_block_q8_0 *w)
+RR_INLINE int scale_of(const unsigned char *w)
 {
     uint16_t d;
-    memcpy(&d, &w->d, sizeof d);
-    return _mm_cvtsi32_si128(d);
+    memcpy(&d, w, sizeof d);
+    return d;
 }
 
 /* Scales of n blocks, of w times x. */
-RR_INLINE __m128 scales_of(const struct rr_block_q8_0 *w, const float *d, int n)
+RR_INLINE __m128 scales_of(const unsigned char *w, const float *d, int n)
 {
-    __m128i halves = number_16(w);
+    __m128i halves = _mm_cvtsi32_si128(scale_of(w));
     if (n > 1)
-        halves = _mm_insert_epi16(halves, w[1].d, 1);
+        halves = _mm_insert_epi16(halves, scale_of(w + BLOCK), 1);
     if (n > 2)
-        halves = _mm_insert_epi16(halves, w[2].d, 2);
+        halves = _mm_insert_epi16(halves, scale_of(w + 2 * BLOCK), 2);
     if (n > 3)
-        halves = _mm_insert_epi16(halves, w[3].d, 3);
+        halves = _mm_insert_epi16(halves, scale_of(w + 3 * BLOCK), 3);
     const __mmask8 those = (__mmask8)((1u << n) - 1u);
     return _mm_mul_ps(_mm_cvtph_ps(halves), _mm_maskz_loadu_ps(those, d));
 }
 
-RR_INLINE __m256i bytes_of(const struct rr_block_q8_0 *w)
+RR_INLINE __m256i load256(const void *p)
 {
-    return _mm256_loadu_si256((const __m256i *)(const void *)w->q);
+    return _mm256_loadu_si256((const __m256i *)p);
 }
 
-/* n blocks, 1 to TOGETHER, of each row. */
-RR_INLINE void add_blocks(__m512 *acc, const struct rr_block_q8_0 *const *rows, size_t at,
-                          const struct part *x, int n)
+/* n blocks, 1 to TOGETHER, of each row, from byte `at` on, and of x. */
+RR_INLINE void add_blocks(__m512 *acc, const unsigned char *const *rows, size_t at, const int8_t *q,
+                          const float *d, int n)
 {
-    const __m512i unsign = _mm512_set1_epi8((char)0x80);
+    const __m512i unsign = _mm512_set1_epi8((char)0x80), zero = _mm512_setzero_si512();
     __m128 scales[STREAMS];
     for (int r = 0; r < STREAMS; r++)
-        scales[r] = scales_of(rows[r] + at, x->d, n);
+        scales[r] = scales_of(rows[r] + at, d, n);
     for (int b = 0; b < n; b += 2) {
         const bool both = b + 1 < n;
-        const __m512i q = both ? _mm512_loadu_si512(x->q + (size_t)b * RR_QK)
-                               : _mm512_zextsi256_si512(_mm256_loadu_si256(
-                                     (const __m256i *)(const void *)(x->q + (size_t)b * RR_QK)));
-        const int16_t *s = x->sum + 2 * b;
-        /* What 128 more in every byte of W adds, in one word of each block. */
-        const __m512i less =
-            _mm512_inserti32x4(_mm512_zextsi128_si512(_mm_cvtsi32_si128(-128 * (s[0] + s[1]))),
-                               _mm_cvtsi32_si128(both ? -128 * (s[2] + s[3]) : 0), 2);
+        const int8_t *first = q + (size_t)b * RR_QK;
+        const __m512i x = both ? _mm512_loadu_si512(first) : _mm512_zextsi256_si512(load256(first));
+        /* What 128 more in every byte of W adds to a word: taken off there, words are exact. */
+        const __m512i less = _mm512_sub_epi32(zero, _mm512_dpbusd_epi32(zero, unsign, x));
         const __m512i which = b ? _mm512_set_epi32(3, 3, 3, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2, 2, 2)
                                 : _mm512_set_epi32(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0);
         for (int r = 0; r < STREAMS; r++) {
-            const struct rr_block_q8_0 *w = rows[r] + at + b;
-            __m512i v = _mm512_zextsi256_si512(bytes_of(w));
+            const unsigned char *w = rows[r] + at + (size_t)b * BLOCK + 2;
+            __m512i v = _mm512_zextsi256_si512(load256(w));
             if (both)
-                v = _mm512_inserti64x4(v, bytes_of(w + 1), 1);
-            const __m512i dots = _mm512_dpbusd_epi32(less, _mm512_xor_si512(v, unsign), q);
+                v = _mm512_inserti64x4(v, load256(w + BLOCK), 1);
+            const __m512i dots = _mm512_dpbusd_epi32(less, _mm512_xor_si512(v, unsign), x);
             acc[r] = _mm512_fmadd_ps(
                 _mm512_cvtepi32_ps(dots),
                 _mm512_permutexvar_ps(which, _mm512_castps128_ps512(scales[r])), acc[r]);
@@ -82,24 +73,21 @@ RR_INLINE void add_blocks(__m512 *acc, const struct rr_block_q8_0 *const *rows, 
 RR_INLINE void dot_outs(const struct rr_gemm *g, int j, int apart, int i)
 {
     const size_t n_blocks = (size_t)(g->k / RR_QK), first = (size_t)i * n_blocks;
-    const unsigned char *bytes[STREAMS];
-    const struct rr_block_q8_0 *rows[STREAMS];
+    const unsigned char *rows[STREAMS];
     __m512 acc[STREAMS];
-    size_t b = 0;
     for (int r = 0; r < STREAMS; r++) {
-        bytes[r] = rr_gemm_row(g, j + r * apart);
-        rows[r] = (const struct rr_block_q8_0 *)(const void *)bytes[r];
+        rows[r] = rr_gemm_row(g, j + r * apart);
         acc[r] = _mm512_setzero_ps();
     }
-    for (; b < n_blocks; b += TOGETHER) {
-        const struct part x = {g->xq.q + (first + b) * RR_QK, g->xq.d + first + b,
-                               g->xq.sum + 2 * (first + b)};
-        const size_t left = n_blocks - b, at = b * sizeof(struct rr_block_q8_0);
-        rr_ask_streams(g, bytes, STREAMS, at, TOGETHER * sizeof(struct rr_block_q8_0));
+    for (size_t b = 0; b < n_blocks; b += TOGETHER) {
+        const int8_t *q = g->xq.q + (first + b) * RR_QK;
+        const float *d = g->xq.d + first + b;
+        const size_t left = n_blocks - b, at = b * BLOCK;
+        rr_ask_streams(g, rows, STREAMS, at, TOGETHER * BLOCK);
         if (left >= TOGETHER)
-            add_blocks(acc, rows, b, &x, TOGETHER);
+            add_blocks(acc, rows, at, q, d, TOGETHER);
         else
-            add_blocks(acc, rows, b, &x, (int)left);
+            add_blocks(acc, rows, at, q, d, (int)left);
     }
     float *y = g->y + (size_t)i * g->ldy + j;
     for (int r = 0; r < STREAMS && j + r * apart < g->n; r++)
