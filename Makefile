@@ -156,7 +156,7 @@ SAN_BOTH = $(SAN_RUN) BUILD=build/sanitize MINI=1 \
 # The command line tests beside the others: both use one thread most of the time.
 sanitize: ## the tests under both of these at once
 	$(Q)$(SAN_BOTH) -j2 test-parts
-	$(Q)$(SAN_BOTH) USERS=4 SECONDS_EACH=3 test-cli & cli=$$!; $(SAN_BOTH) test NO_CLI=1; rc=$$?; wait $$cli && [ $$rc = 0 ]
+	$(Q)$(SAN_BOTH) USERS=6 test-cli & cli=$$!; $(SAN_BOTH) test NO_CLI=1; rc=$$?; wait $$cli && [ $$rc = 0 ]
 
 # What threads touch; the rest has no use for this sanitizer and takes minutes under it.
 tsan: ## the tests that use threads under the thread sanitizer

@@ -10,15 +10,22 @@ evaluate() {
     "$r" evaluate $s/models/stories260K/stories260K.gguf --data $s/data/ml-100k --backbone pop --no-ease --users "${USERS:-12}" "$@" 2>"$d/said"
 }
 evaluate --journal "$d/one.journal" --json >"$d/one" || { echo "resume: the uninterrupted run failed: $(cat "$d/said")" >&2; exit 1; }
+lines() { wc -l 2>/dev/null <"$d/many.journal" || echo 0; }
 kills=0
 while [ $kills -lt "${KILLS:-4}" ]; do
     "$r" evaluate $s/models/stories260K/stories260K.gguf --data $s/data/ml-100k --backbone pop --no-ease --users "${USERS:-12}" \
         --journal "$d/many.journal" --json >"$d/many" 2>/dev/null &
     pid=$!
-    sleep "${SECONDS_EACH:-0.4}"
+    before=$(lines)
+    if [ -n "${SECONDS_EACH:-}" ]; then
+        sleep "$SECONDS_EACH"
+    else # until another user is in the journal
+        while [ "$(lines)" -le $before ] && kill -0 $pid 2>/dev/null; do sleep 0.02; done
+    fi
     kill -KILL $pid 2>/dev/null
     wait $pid 2>/dev/null
     kills=$((kills + 1))
+    [ $kills != 1 ] || [ "$(lines)" -lt "$(wc -l <"$d/one.journal")" ] || { echo "resume: nothing was left when it was first killed" >&2; exit 1; }
 done
 evaluate --journal "$d/many.journal" --json >"$d/many" || { echo "resume: $(cat "$d/said")" >&2; exit 1; }
 cmp "$d/one" "$d/many" >&2 || { echo "resume: the resumed report differs" >&2; exit 1; }
