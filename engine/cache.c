@@ -66,12 +66,12 @@ static void write_q8_0(const struct rr_kernels *kern, unsigned char *panel, int 
     int16_t sum[2] = {0};
     float *scales = (float *)(void *)(panel + (size_t)hd * RR_PANEL) + lane;
     for (int b = 0; b < hd / RR_QK; b++) {
-        const struct rr_quantised block = {q, &scales[b * RR_PANEL], sum, NULL};
+        const struct rr_quantised block = {.q = q, .d = &scales[b * RR_PANEL], .sum = sum};
         kern->quantise(&block, k + b * RR_QK, RR_QK);
         for (int d = 0; d < RR_QK; d++)
             to[(b * RR_QK + d) * RR_PANEL] = q[d];
-        const struct rr_quantised value = {(int8_t *)values + b * RR_QK,
-                                           (float *)(void *)(values + hd) + b, sum, NULL};
+        const struct rr_quantised value = {
+            .q = (int8_t *)values + b * RR_QK, .d = (float *)(void *)(values + hd) + b, .sum = sum};
         kern->quantise(&value, v + b * RR_QK, RR_QK);
     }
 }

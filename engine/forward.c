@@ -160,8 +160,7 @@ static void begin_attention(struct rr_session *s, int layer)
         .s = s, .row = layer ? add_row : embed_row, .in = rows_of(s->h, s->model->h.n_embd)};
     if (w) {
         norm.gains = w->attn_norm;
-        norm.prepare =
-            rr_max_int(rr_max_int(prepared(s, &w->wq), prepared(s, &w->wk)), prepared(s, &w->wv));
+        norm.prepare = prepared(s, &w->wq) | prepared(s, &w->wk) | prepared(s, &w->wv);
     }
     run_stage(&norm, s->model->h.n_embd);
     if (s->o.watch)
@@ -192,7 +191,7 @@ static void feed_forward(struct rr_session *s, const struct rr_layer *w)
                          .row = add_row,
                          .gains = w->ffn_norm,
                          .in = rows_of(s->h, s->model->h.n_embd),
-                         .prepare = rr_max_int(prepared(s, &w->gate), prepared(s, &w->up))};
+                         .prepare = prepared(s, &w->gate) | prepared(s, &w->up)};
     struct stage activate = {.s = s,
                              .row = activate_row,
                              .in = rows_of(s->gate, s->model->h.n_ff),

@@ -37,6 +37,20 @@ static void *carve(struct carver *c, size_t n, size_t size)
     return p;
 }
 
+/* What the model's products read of x: bits of RR_READS_*. */
+static int prepared_of(const struct rr_kernels *k, const struct rr_model *m)
+{
+    int all = k->prepared[m->head.type];
+    for (int i = 0; i < m->h.n_layers; i++) {
+        const struct rr_layer *l = &m->layers[i];
+        const struct rr_tensor *each[] = {&l->wq,   &l->wk, &l->wv,  &l->wo,
+                                          &l->gate, &l->up, &l->down};
+        for (size_t t = 0; t < sizeof each / sizeof each[0]; t++)
+            all |= k->prepared[each[t]->type];
+    }
+    return all;
+}
+
 static void lay_out(struct rr_session *s, struct carver *c)
 {
     const struct rr_hparams *h = &s->model->h;
@@ -75,6 +89,10 @@ static void lay_out(struct rr_session *s, struct carver *c)
     s->xq.q = carve(c, rows, widest);
     s->xq.d = carve(c, rows, widest / RR_QK * sizeof(float));
     s->xq.sum = carve(c, rows, 2 * (widest / RR_QK) * sizeof(int16_t));
+    if (!kern->tiles && prepared_of(kern, s->model) & RR_READS_16) {
+        s->xq.q16 = carve(c, rows, rr_int16_apart((int)widest) * sizeof(int16_t));
+        s->xq.d16 = carve(c, rows, rr_int16_blocks((int)widest) * sizeof(float));
+    }
     if (kern->tiles) { /* instead, in the same memory */
         const size_t end = c->used;
         c->used = prepared;

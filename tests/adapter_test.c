@@ -103,6 +103,8 @@ static void check_golden(const char *dir)
         struct rr_weights w;
         struct rr_adapter_report r;
         cr_assert(rr_weights_open(&w, dir, NULL, &err) == 0, "%s", err.text);
+        /* What the adapter leaves alone may be multiplied in integers of sixteen bits. */
+        const double limit = w.model.layers[0].wo.type == RR_TYPE_F32 ? 2e-3 : 1e-2;
         cr_assert(rr_adapter_apply(&w, &e.kernels, path_in(dir, all[i].name), 1, &r, &err) == 0,
                   "%s: [%s] %s", all[i].name, err.code, err.text);
         cr_assert(r.n_merged == w.model.h.n_layers * all[i].merged, "%s: %d matrices", all[i].name,
@@ -112,7 +114,7 @@ static void check_golden(const char *dir)
         unsigned char *expected = read_file(path_in(dir, name), &n);
         cr_assert(n == (size_t)n_ids * (size_t)w.model.h.n_vocab * sizeof(float), "%zu bytes", n);
         const double off = farthest(got, (const float *)(void *)expected, n / sizeof(float));
-        cr_assert(off <= 2e-3, "%s, %s: off by %g", dir, all[i].name, off);
+        cr_assert(off <= limit, "%s, %s: off by %g", dir, all[i].name, off);
         free(got);
         free(expected);
         check_merged(&w, dir, &e);

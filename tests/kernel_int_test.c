@@ -15,8 +15,8 @@ static void check_quantise(const struct rr_kernels *k, const float *x, int len, 
     static float d[512 / RR_QK], expected_d[512 / RR_QK];
     static int16_t sum[2 * 512 / RR_QK], expected_sum[2 * 512 / RR_QK];
     const struct rr_kernels c = table(RR_CPU_C);
-    const struct rr_quantised expected = {expected_q, expected_d, expected_sum, NULL},
-                              out = {q, d, sum, NULL};
+    const struct rr_quantised expected = {.q = expected_q, .d = expected_d, .sum = expected_sum},
+                              out = {.q = q, .d = d, .sum = sum};
     c.quantise(&expected, x, len);
     k->quantise(&out, x, len);
     for (int b = 0; b < len / RR_QK; b++) {
@@ -103,7 +103,8 @@ Test(kernel, integer_products_are_what_c_gives)
     EACH_LEVEL(k)
     for (int type = 0; type < RR_TYPE_COUNT; type++)
         /* Of the types that came later the numbers are read in their own way, nothing else. */
-        for (int round = 0; round < (type <= RR_TYPE_Q4_K ? 9 : 3) && k.prepared[type] && !k.tiles;
+        for (int round = 0;
+             round < (type <= RR_TYPE_Q4_K ? 9 : 3) && k.prepared[type] == RR_READS_8 && !k.tiles;
              round++)
             for (size_t n = 0; n < sizeof widths / sizeof widths[0]; n += sanitized() ? 3 : 1)
                 for (int m = 1; m <= 20; m += m < 8 ? 1 : 4) {

@@ -141,8 +141,10 @@ const struct rr_quantised *quantised(const struct rr_kernels *k, const float *x,
     static float d[9 * 16384 / RR_QK];
     static int16_t sum[2 * 9 * 16384 / RR_QK];
     static uint32_t pairs[2 * RR_TILE_ROWS * 2 * 16384];
-    static const struct rr_quantised all = {q, d, sum, pairs};
-    if (k->tiles || len % RR_QK == 0)
-        rr_prepare_rows(k, &all, &(struct rr_rows){x, (size_t)len, len}, 0, m, 2);
+    static int16_t q16[9 * (16384 + 64)];
+    static float d16[9 * 16384 / RR_QK16 + 9];
+    static const struct rr_quantised all = {q, d, sum, pairs, q16, d16};
+    rr_prepare_rows(k, &all, &(struct rr_rows){x, (size_t)len, len}, 0, m,
+                    k->tiles || len % RR_QK == 0 ? RR_READS_8 | RR_READS_16 : RR_READS_16);
     return &all;
 }

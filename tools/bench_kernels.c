@@ -42,7 +42,8 @@ static void run_product(void *arg)
 static void run_prepare(void *arg)
 {
     struct ground *g = arg;
-    rr_prepare_rows(&g->k, &g->xq, &(struct rr_rows){g->x, COLS, COLS}, 0, M, 2);
+    rr_prepare_rows(&g->k, &g->xq, &(struct rr_rows){g->x, COLS, COLS}, 0, M,
+                    RR_READS_8 | RR_READS_16);
 }
 
 static void run_scores(void *arg)
@@ -175,8 +176,11 @@ static void add(struct list *l, const struct entry *x)
         .run = x->run, .arg = g, .unit = x->unit, .work = x->work, .limit = x->limit, .of = x->of};
     snprintf(c->name, sizeof c->name, "%s", x->name);
     const double off = x->n_results ? difference(g, x->run, x->n_results) : 0;
-    const bool integers = x->run == run_product && g->k.prepared[g->type];
-    const double bound = !integers || x->decoding ? 1e-4 : g->k.tiles ? 0x1p-6 : 0;
+    const int prepared = x->run == run_product && !x->decoding ? g->k.prepared[g->type] : 0;
+    const double bound = !prepared                 ? 1e-4
+                         : g->k.tiles              ? 0x1p-6
+                         : prepared == RR_READS_16 ? 0x1p-12
+                                                   : 0;
     if (!(off <= bound)) {
         fprintf(stderr, "recrank bench: %s is off by %g of what plain C gives\n", x->name, off);
         l->b->failed = true;
@@ -296,11 +300,14 @@ int bench_kernels(struct bench *b)
     g.z = rr_arena_alloc(&arena, numbers, sizeof *g.z);
     g.scratch = rr_arena_alloc(&arena, rr_gemm_scratch(&g.k, COLS), 1);
     g.xq = (struct rr_quantised){
-        rr_arena_alloc(&arena, numbers, 1), rr_arena_alloc(&arena, numbers / RR_QK, sizeof *g.xq.d),
+        rr_arena_alloc(&arena, numbers, 1),
+        rr_arena_alloc(&arena, numbers / RR_QK, sizeof *g.xq.d),
         rr_arena_alloc(&arena, 2 * numbers / RR_QK, sizeof *g.xq.sum),
-        rr_arena_alloc(&arena, M / RR_TILE_ROWS, rr_tile_stride(COLS) * sizeof *g.xq.pairs)};
+        rr_arena_alloc(&arena, M / RR_TILE_ROWS, rr_tile_stride(COLS) * sizeof *g.xq.pairs),
+        rr_arena_alloc(&arena, M, rr_int16_apart(COLS) * sizeof *g.xq.q16),
+        rr_arena_alloc(&arena, M, rr_int16_blocks(COLS) * sizeof *g.xq.d16)};
     if (!room || !g.x || !g.y || !g.z || !g.scratch || !g.xq.q || !g.xq.d || !g.xq.sum ||
-        !g.xq.pairs) {
+        !g.xq.pairs || !g.xq.q16 || !g.xq.d16) {
         struct rr_error err = {0};
         (void)rr_fail_memory(&err, "kernels", numbers * sizeof *g.x);
         rr_arena_free(&arena);

@@ -225,4 +225,6 @@ static void init_gemm(struct rr_kernels *k)
     k->gemm[RR_TYPE_F32] = gemm_f32;
     k->gemm[RR_TYPE_F16] = gemm_f16;
     k->gemm[RR_TYPE_BF16] = gemm_bf16;
+    /* A lower level may have had integers. */
+    k->prepared[RR_TYPE_F16] = k->prepared[RR_TYPE_BF16] = 0;
 }

@@ -63,21 +63,30 @@ void rr_kernels_init_decoding(struct rr_kernels *k, enum rr_cpu_level level)
 {
     rr_kernels_init(k, level == RR_CPU_AMX ? RR_CPU_AVX512VNNI : level);
     for (int t = 0; t < RR_TYPE_COUNT; t++)
-        if (k->decode[t])
+        if (k->decode[t]) {
             k->gemm[t] = k->decode[t];
+            k->prepared[t] &= RR_READS_8; /* of floats: x itself */
+        }
 }
 
 void rr_prepare_rows(const struct rr_kernels *k, const struct rr_quantised *xq,
                      const struct rr_rows *x, int i, int n, int prepared)
 {
     if (k->tiles) {
-        k->pairs(xq->pairs, x, i, n, prepared);
+        k->pairs(xq->pairs, x, i, n, prepared & RR_READS_16 ? 2 : 1);
         return;
     }
     for (int end = i + n; i < end; i++) {
+        const float *from = x->x + (size_t)i * x->ld;
         const size_t at = (size_t)i * (size_t)(x->n_cols / RR_QK);
-        const struct rr_quantised row = {xq->q + at * RR_QK, xq->d + at, xq->sum + 2 * at, NULL};
-        k->quantise(&row, x->x + (size_t)i * x->ld, x->n_cols);
+        if (prepared & RR_READS_8)
+            k->quantise(&(struct rr_quantised){.q = xq->q + at * RR_QK,
+                                               .d = xq->d + at,
+                                               .sum = xq->sum + 2 * at},
+                        from, x->n_cols);
+        if (prepared & RR_READS_16)
+            k->quantise16(xq->q16 + (size_t)i * rr_int16_apart(x->n_cols),
+                          xq->d16 + (size_t)i * rr_int16_blocks(x->n_cols), from, x->n_cols);
     }
 }
 

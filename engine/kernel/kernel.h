@@ -8,13 +8,15 @@
  *
  * Quantised weights are multiplied in integers: by rows of x that are quantised to eight bits,
  * block by block. At AMX they are rounded to bfloat16, as x is: coarser weights, but a finer x; and
- * F16 and BF16 are multiplied as sums of bfloat16.
+ * F16 and BF16 are multiplied as sums of bfloat16. Below AMX these two are multiplied in integers
+ * of sixteen bits where that is faster than floats (gemm_int16.h).
  *
  * Tolerance against C, checked by tests/kernel*_test.c: products of floats within 1e-5 * sum |x w|
- * + 1e-6 (F16 and BF16 at AMX: 2^-15 * sum |x w|); exp within 4e-6 relative; row_f32, to_f16, those
- * of the cache, quantise and integer products exactly; quantised weights at AMX within the rounding
- * of both sides, 2^-8 * sum |x w|. All functions touch nothing but their arguments; pointers need
- * no alignment. */
+ * + 1e-6 (F16 and BF16 at AMX: 2^-15 * sum |x w|; in integers: of each block half a step of x for
+ * every |w| and 2^-14 of the greatest |w| for every |x|); exp within 4e-6 relative; row_f32,
+ * to_f16, those of the cache, quantise and integer products exactly; quantised weights at AMX
+ * within the rounding of both sides, 2^-8 * sum |x w|. All functions touch nothing but their
+ * arguments; pointers need no alignment. */
 #ifndef RR_KERNEL_H
 #define RR_KERNEL_H
 
@@ -35,7 +37,21 @@ struct rr_quantised {
      * the first of them low, zeros behind K and M: [2 parts][rr_tile_cols(K) / 2][RR_TILE_ROWS] for
      * every RR_TILE_ROWS rows, rr_tile_stride(K) words apart. */
     uint32_t *pairs;
+    /* x in sixteen bits, apart from the others: blocks of RR_QK16 with zeros behind K. Not finite:
+     * as above. */
+    int16_t *q16; /* [M] rows, rr_int16_apart(K) from each to the next */
+    float *d16;   /* [M, rr_int16_blocks(K)] */
 };
+#define RR_QK16 16
+static inline size_t rr_int16_blocks(int k)
+{
+    return ((size_t)k + RR_QK16 - 1) / RR_QK16;
+}
+/* An odd number of cache lines: rows that are used together lie in different sets. */
+static inline size_t rr_int16_apart(int k)
+{
+    return ((rr_int16_blocks(k) + 1) / 2 | 1) * 2 * RR_QK16;
+}
 #define RR_TILE_ROWS 16
 #define RR_TILE_SCRATCH ((592u << 10) + 64) /* bytes, for any product there */
 /* K as tiles have it. */
@@ -115,6 +131,8 @@ struct rr_attn_values {
 #define RR_TILE_M 8
 #define RR_TILE_N 32
 
+enum { RR_READS_8 = 1, RR_READS_16 = 2 }; /* bits */
+
 struct rr_kernels {
     enum rr_cpu_level level;
     /* y[K] = one row of stored weights as float32: exact, but that of Q4_K the last sum rounds. */
@@ -123,7 +141,8 @@ struct rr_kernels {
     /* The same product for decoding, whose order of sums is its own, of Q8_0 too: off by rounding
      * alone; NULL: gemm. Types that are unpacked first are multiplied by F32's. */
     void (*decode[RR_TYPE_COUNT])(const struct rr_gemm *g, void *scratch);
-    /* What its gemm reads of x: 0: x itself; 1: xq; 2, of tiles: xq with the small parts too. */
+    /* What its gemm reads: 0: x itself, or of xq RR_READS_8: q, d, sum, or RR_READS_16: q16 and
+     * d16. Of tiles both mean pairs, RR_READS_16 with the small parts. */
     unsigned char prepared[RR_TYPE_COUNT];
     bool side_by_side; /* how W is read for few rows of x, as this machine likes it: few_rows.h */
     bool tiles;        /* which has pairs of bfloat16, not integers */
@@ -132,6 +151,10 @@ struct rr_kernels {
     void (*pairs)(uint32_t *pairs, const struct rr_rows *x, int i, int n, int parts);
     /* One row of x in integers, k a multiple of RR_QK. */
     void (*quantise)(const struct rr_quantised *out, const float *x, int k);
+    /* The same in sixteen bits, any k, q[rr_int16_blocks(k) RR_QK16], d = the greatest |x| / min(
+     * 32766, 46300 / the root of the sum of (x / the greatest |x|)^2 in the half of a block where
+     * that is greater), q = x / d. */
+    void (*quantise16)(int16_t *q, float *d, const float *x, int k);
     void (*attn_scores)(const struct rr_attn_scores *a);
     void (*attn_values)(const struct rr_attn_values *a);
     /* y[n] = x as half floats, as rr_f32_to_f16 rounds; which NaN a NaN becomes is not said. */
@@ -172,11 +195,12 @@ void rr_kernels_init_dotprod(struct rr_kernels *k);
 void rr_kernels_init_i8mm(struct rr_kernels *k);
 /* kernel_avx512vnni_8.c's part of avx512vnni's. */
 void rr_gemm_q8_0_by_eights(const struct rr_gemm *g, void *scratch);
+void rr_kernels_init_avx512vnni_int16(struct rr_kernels *k);
 /* kernel_avx512vnni_dot.c's. */
 void rr_dot_q8_0(const struct rr_gemm *g, void *scratch);
 
-/* Rows i .. i + n - 1 of x into xq as products that want `prepared` of them read it, i a multiple
- * of rr_prepared_together; n_cols is a multiple of RR_QK where that is in integers. */
+/* Rows i .. i + n - 1 of x into xq as products read it that want `prepared`, one bit or more; i is
+ * a multiple of rr_prepared_together, and n_cols of RR_QK for RR_READS_8 without tiles. */
 void rr_prepare_rows(const struct rr_kernels *k, const struct rr_quantised *xq,
                      const struct rr_rows *x, int i, int n, int prepared);
 /* Rows that lie interleaved in xq: they are prepared by one call. */

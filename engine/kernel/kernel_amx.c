@@ -387,7 +387,7 @@ void rr_kernels_init_amx(struct rr_kernels *k)
     k->tiles = true;
     k->pairs = pairs;
     for (int t = RR_TYPE_F32 + 1; t < RR_TYPE_COUNT; t++) {
-        k->prepared[t] = products_of((enum rr_type)t) > 1 ? 2 : 1;
+        k->prepared[t] = products_of((enum rr_type)t) > 1 ? RR_READS_16 : RR_READS_8;
         k->gemm[t] = gemm_any;
     }
     k->gemm[RR_TYPE_F16] = gemm_f16;

@@ -180,6 +180,8 @@ static void row_f32_q6_k(float *y, const void *w, int k)
 
 /* ---- products ---- */
 
+#include "engine/kernel/load_avx2.h"
+
 #define LANES 8
 #define TILE_M 3
 #define vec __m256
@@ -210,49 +212,6 @@ RR_INLINE __m256 load_lanes(const unsigned char *row, int k, int n, enum rr_type
     if (type == RR_TYPE_F32)
         return _mm256_loadu_ps((const float *)(const void *)row + k);
     return type == RR_TYPE_F16 ? f16_8(row + 2 * (size_t)k) : bf16_8(row + 2 * (size_t)k);
-}
-
-RR_INLINE void transpose(__m256 *t)
-{
-    __m256 b[8];
-    for (int i = 0; i < 8; i += 4) {
-        const __m256 lo01 = _mm256_unpacklo_ps(t[i], t[i + 1]),
-                     hi01 = _mm256_unpackhi_ps(t[i], t[i + 1]),
-                     lo23 = _mm256_unpacklo_ps(t[i + 2], t[i + 3]),
-                     hi23 = _mm256_unpackhi_ps(t[i + 2], t[i + 3]);
-        b[i] = _mm256_shuffle_ps(lo01, lo23, _MM_SHUFFLE(1, 0, 1, 0));
-        b[i + 1] = _mm256_shuffle_ps(lo01, lo23, _MM_SHUFFLE(3, 2, 3, 2));
-        b[i + 2] = _mm256_shuffle_ps(hi01, hi23, _MM_SHUFFLE(1, 0, 1, 0));
-        b[i + 3] = _mm256_shuffle_ps(hi01, hi23, _MM_SHUFFLE(3, 2, 3, 2));
-    }
-    for (int j = 0; j < 4; j++) {
-        t[j] = _mm256_permute2f128_ps(b[j], b[4 + j], 0x20);
-        t[4 + j] = _mm256_permute2f128_ps(b[j], b[4 + j], 0x31);
-    }
-}
-
-RR_INLINE __m256 half_words(__m256i words, enum rr_type type)
-{
-    if (type == RR_TYPE_BF16)
-        return _mm256_castsi256_ps(_mm256_slli_epi32(words, 16));
-    /* Of words below 2^16, packed and then brought together. */
-    const __m256i packed = _mm256_packus_epi32(words, words);
-    return _mm256_cvtph_ps(_mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08)));
-}
-
-RR_INLINE __m256 low_half(__m256 v, enum rr_type type)
-{
-    const __m256i words = _mm256_castps_si256(v);
-    return half_words(
-        type == RR_TYPE_BF16 ? words : _mm256_and_si256(words, _mm256_set1_epi32(0xFFFF)), type);
-}
-
-RR_INLINE __m256 high_half(__m256 v, enum rr_type type)
-{
-    const __m256i words = _mm256_castps_si256(v);
-    if (type == RR_TYPE_BF16)
-        return _mm256_castsi256_ps(_mm256_andnot_si256(_mm256_set1_epi32(0xFFFF), words));
-    return half_words(_mm256_srli_epi32(words, 16), type);
 }
 
 #define v_sum sum8
@@ -521,6 +480,44 @@ static void quantise(const struct rr_quantised *out, const float *x, int k)
     }
 }
 
+RR_INLINE void block16(int16_t *q, float *d, const float *x)
+{
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    __m256 v[2] = {_mm256_loadu_ps(x), _mm256_loadu_ps(x + 8)};
+    float most;
+    const int bits = greatest(_mm256_max_epi32(_mm256_castps_si256(_mm256_andnot_ps(sign, v[0])),
+                                               _mm256_castps_si256(_mm256_andnot_ps(sign, v[1]))));
+    memcpy(&most, &bits, sizeof most);
+    if (!(most >= RR_Q_LEAST && most <= FLT_MAX)) {
+        memset(q, 0, RR_QK16 * sizeof *q);
+        *d = most < RR_Q_LEAST ? 0.0f : most;
+        return;
+    }
+    const __m256 unit = _mm256_set1_ps(1.0f / most);
+    for (int i = 0; i < 2; i++)
+        v[i] = _mm256_mul_ps(v[i], unit);
+    const float first = sum8(_mm256_mul_ps(v[0], v[0])), second = sum8(_mm256_mul_ps(v[1], v[1])),
+                norm = 46300.0f / sqrtf(first > second ? first : second),
+                steps = norm < 32766.0f ? norm : 32766.0f;
+    const __m256 by = _mm256_set1_ps(steps);
+    const __m256i packed = _mm256_packs_epi32(_mm256_cvtps_epi32(_mm256_mul_ps(v[0], by)),
+                                              _mm256_cvtps_epi32(_mm256_mul_ps(v[1], by)));
+    _mm256_storeu_si256((__m256i *)(void *)q, _mm256_permute4x64_epi64(packed, 0xD8));
+    *d = most / steps;
+}
+
+static void quantise16(int16_t *q, float *d, const float *x, int k)
+{
+    int i = 0;
+    for (; i + RR_QK16 <= k; i += RR_QK16)
+        block16(q + i, d + i / RR_QK16, x + i);
+    if (i < k) {
+        float rest[RR_QK16] = {0};
+        memcpy(rest, x + i, (size_t)(k - i) * sizeof *rest);
+        block16(q + i, d + i / RR_QK16, rest);
+    }
+}
+
 /* ---- products in integers ---- */
 
 #define INT_PREFIX(name) gemm_int_##name
@@ -539,6 +536,7 @@ RR_INLINE __m256i i_dot(__m256i acc, __m256i w, __m256i x)
 void rr_kernels_init_avx2(struct rr_kernels *k)
 {
     k->quantise = quantise;
+    k->quantise16 = quantise16;
     gemm_int_init(k);
     k->row_f32[RR_TYPE_F16] = row_f32_f16;
     k->row_f32[RR_TYPE_BF16] = row_f32_bf16;

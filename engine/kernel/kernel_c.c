@@ -200,6 +200,32 @@ static void quantise(const struct rr_quantised *out, const float *x, int k)
     }
 }
 
+/* n numbers, zeros behind them. */
+static void block16(int16_t *q, float *d, const float *x, int n)
+{
+    float sums[2][RR_QK16 / 2] = {{0}}, most = 0;
+    for (int i = 0; i < n; i++)
+        most = fabsf(x[i]) <= most || isnan(most) ? most : fabsf(x[i]);
+    const bool some = most >= RR_Q_LEAST && most <= FLT_MAX;
+    const float unit = some ? 1.0f / most : 0;
+    for (int i = 0; i < n && some; i++)
+        sums[i / 8][i % 8] = x[i] * unit * (x[i] * unit);
+    for (int half = 0; half < 2; half++)
+        for (int step = 4; step; step /= 2)
+            for (int i = 0; i < step; i++)
+                sums[half][i] += sums[half][i + step];
+    const float steps = fminf(32766.0f, 46300.0f / sqrtf(fmaxf(sums[0][0], sums[1][0])));
+    for (int i = 0; i < RR_QK16; i++)
+        q[i] = (int16_t)(some && i < n ? rintf(x[i] * unit * steps) : 0);
+    *d = some ? most / steps : most < RR_Q_LEAST ? 0 : most;
+}
+
+static void quantise16(int16_t *q, float *d, const float *x, int k)
+{
+    for (int i = 0; i < k; i += RR_QK16, q += RR_QK16, d++)
+        block16(q, d, x + i, k - i < RR_QK16 ? k - i : RR_QK16);
+}
+
 /* Scale and least value of group j of a Q4_K or Q5_K block. */
 static void group_of(int *scale, int *least, const uint8_t *s, int j)
 {
@@ -442,6 +468,7 @@ void rr_kernels_init_c(struct rr_kernels *k)
                     row_f32_q6_k, row_f32_q4_k},
         .gemm = {gemm_f32, gemm_f16, gemm_bf16},
         .quantise = quantise,
+        .quantise16 = quantise16,
         .attn_scores = attn_scores,
         .attn_values = attn_values,
         .to_f16 = to_f16,
@@ -458,6 +485,6 @@ void rr_kernels_init_c(struct rr_kernels *k)
                                         RR_TYPE_Q5_0, RR_TYPE_Q5_1, RR_TYPE_IQ4_NL};
     for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++) {
         k->gemm[ints[i]] = gemm_ints;
-        k->prepared[ints[i]] = 1;
+        k->prepared[ints[i]] = RR_READS_8;
     }
 }

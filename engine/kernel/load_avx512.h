@@ -130,6 +130,33 @@ RR_INLINE __m512 load_tail(const unsigned char *row, int k, __mmask16 mask, enum
     return type == RR_TYPE_F16 ? _mm512_cvtph_ps(v) : bf16_16(v);
 }
 
+/* The same; 16 of them without a mask. */
+RR_INLINE __m512 load_lanes(const unsigned char *row, int k, int n, enum rr_type type)
+{
+    if (n < 16)
+        return load_tail(row, k, tail_mask(n), type);
+    if (type == RR_TYPE_F32)
+        return _mm512_loadu_ps(row + 4 * (size_t)k);
+    const __m256i v = load256(row + 2 * (size_t)k);
+    return type == RR_TYPE_F16 ? _mm512_cvtph_ps(v) : bf16_16(v);
+}
+
+/* The first and the second 16-bit number of every word. */
+RR_INLINE __m512 low_half(__m512 v, enum rr_type type)
+{
+    const __m512i words = _mm512_castps_si512(v);
+    return type == RR_TYPE_BF16 ? _mm512_castsi512_ps(_mm512_slli_epi32(words, 16))
+                                : _mm512_cvtph_ps(_mm512_cvtepi32_epi16(words));
+}
+
+RR_INLINE __m512 high_half(__m512 v, enum rr_type type)
+{
+    const __m512i words = _mm512_castps_si512(v);
+    return type == RR_TYPE_BF16
+               ? _mm512_castsi512_ps(_mm512_andnot_si512(_mm512_set1_epi32(0xFFFF), words))
+               : _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(words, 16)));
+}
+
 RR_INLINE void transpose(__m512 *t)
 {
     __m512 b[16];
