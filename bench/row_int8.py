@@ -55,6 +55,11 @@ def read_gguf(path):
         n = int(np.prod(shape))
         if kind == 0:
             tensors[name] = np.frombuffer(data, "<f4", n, base + offset).astype(float).reshape(shape)
+        elif kind == 1:
+            tensors[name] = np.frombuffer(data, "<f2", n, base + offset).astype(float).reshape(shape)
+        elif kind == 30:  # BF16
+            words = np.frombuffer(data, "<u2", n, base + offset).astype(np.uint32) << 16
+            tensors[name] = words.view("<f4").astype(float).reshape(shape)
         else:  # Q8_0
             z = np.frombuffer(data, np.dtype([("d", "<f2"), ("q", "i1", 32)]), n // 32, base + offset)
             tensors[name] = (z["d"].astype(float)[:, None] * z["q"]).reshape(shape)
@@ -91,18 +96,28 @@ def oracle(round_activations):
     return space["forward"]
 
 
-folder = os.path.join(shared, "golden", "gguf")
-keys, tensors = read_gguf(os.path.join(folder, "tiny-Q8_0.gguf"))
-cfg = {"hidden_size": keys["llama.embedding_length"], "num_hidden_layers": keys["llama.block_count"],
-       "num_attention_heads": keys["llama.attention.head_count"],
-       "num_key_value_heads": keys["llama.attention.head_count_kv"],
-       "rms_norm_eps": keys["llama.attention.layer_norm_rms_epsilon"],
-       "rope_theta": keys.get("llama.rope.freq_base", 10000.0)}
-weights = as_hugging_face(tensors, cfg["num_attention_heads"], cfg["num_key_value_heads"])
-tokens = json.load(open(os.path.join(folder, "expected.json")))["tokens"]
-truth = np.fromfile(os.path.join(folder, "tiny-Q8_0.logits.f32"), "<f4").reshape(len(tokens), -1)
-for of_x, of_w in ((32, 32), (0, 32), (32, 0), (0, 0)):
-    w = {k: rounded(v, 0) if v.ndim == 2 and not of_w else v for k, v in weights.items()}
-    error = oracle(lambda x: rounded(x, of_x))(w, cfg, tokens) - truth
-    print(f"activations per {'block of 32' if of_x else 'row':11}  weights per {'block of 32' if of_w else 'row':11}  "
-          f"RMS {np.sqrt((error ** 2).mean()):.4f}  max {np.abs(error).max():.3f}")
+def golden(name):
+    """A model of golden/gguf: its weights and settings as the oracle takes them, the tokens, the logits."""
+    folder = os.path.join(shared, "golden", "gguf")
+    keys, tensors = read_gguf(os.path.join(folder, name + ".gguf"))
+    cfg = {"hidden_size": keys["llama.embedding_length"], "num_hidden_layers": keys["llama.block_count"],
+           "num_attention_heads": keys["llama.attention.head_count"],
+           "num_key_value_heads": keys["llama.attention.head_count_kv"],
+           "rms_norm_eps": keys["llama.attention.layer_norm_rms_epsilon"],
+           "rope_theta": keys.get("llama.rope.freq_base", 10000.0)}
+    weights = as_hugging_face(tensors, cfg["num_attention_heads"], cfg["num_key_value_heads"])
+    tokens = json.load(open(os.path.join(folder, "expected.json")))["tokens"]
+    return weights, cfg, tokens, np.fromfile(os.path.join(folder, name + ".logits.f32"), "<f4").reshape(len(tokens), -1)
+
+
+def main():
+    weights, cfg, tokens, truth = golden("tiny-Q8_0")
+    for of_x, of_w in ((32, 32), (0, 32), (32, 0), (0, 0)):
+        w = {k: rounded(v, 0) if v.ndim == 2 and not of_w else v for k, v in weights.items()}
+        error = oracle(lambda x: rounded(x, of_x))(w, cfg, tokens) - truth
+        print(f"activations per {'block of 32' if of_x else 'row':11}  weights per {'block of 32' if of_w else 'row':11}  "
+              f"RMS {np.sqrt((error ** 2).mean()):.4f}  max {np.abs(error).max():.3f}")
+
+
+if __name__ == "__main__":
+    main()
