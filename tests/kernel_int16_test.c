@@ -124,7 +124,7 @@ static void check_product(const struct rr_kernels *k, struct rr_gemm *g, const c
     memset(y, 0xFF, sizeof *y * n);
     k->gemm[g->type](g, scratch);
     for (int j = 0; j < g->n; j++) {
-        static float row[4096];
+        static float row[2049];
         k->row_f32[g->type](row, rr_gemm_row(g, j), g->k);
         for (int i = 0; i < g->m; i++) {
             const float got = y[i * g->n + j], expected = output_of(g, i, row);
@@ -140,6 +140,26 @@ static void check_product(const struct rr_kernels *k, struct rr_gemm *g, const c
 static bool in_int16(const struct rr_kernels *k, int type)
 {
     return k->prepared[type] == RR_READS_16 && !k->tiles;
+}
+
+/* Numbers of any bits that are finite; small: all of them far below what x is. */
+static void finite_row(unsigned char *p, int type, int len, bool small, struct rr_rng *r)
+{
+    const uint16_t exponent = type == RR_TYPE_F16 ? 0x7C00 : 0x7F80;
+    for (int i = 0; i < len; i++, p += 2) {
+        uint16_t v = (uint16_t)(rr_rng_u64(r) >> 48);
+        if ((v & exponent) == exponent)
+            v &= 0xBFFF;
+        if (small) /* F16: below 2^-11, a quarter of them subnormal; BF16: below 2^-95 */
+            v &= 0x8FFF;
+        memcpy(p, &v, sizeof v);
+    }
+}
+
+static void put_not_finite(unsigned char *row, int type, int at, bool nan)
+{
+    const uint16_t inf = type == RR_TYPE_F16 ? 0x7C00 : 0x7F80, v = inf | (nan ? 1 : 0);
+    memcpy(row + 2 * (size_t)at, &v, sizeof v);
 }
 
 /* Every pattern of bits that W may have, those that are not finite among them. */
@@ -161,13 +181,18 @@ Test(kernel, products_in_sixteen_bits_are_what_c_gives)
                     unsigned char *w = fenced(&fw, bytes * (size_t)width, 0);
                     int ids[70];
                     for (int j = 0; j < width; j++) {
-                        if (j % 2)
-                            any_row(w + (size_t)j * bytes, type, len, &r);
+                        unsigned char *row = w + (size_t)j * bytes;
+                        if (j % 4)
+                            finite_row(row, type, len, j % 4 == 2, &r);
                         else
-                            random_row(w + (size_t)j * bytes, (enum rr_type)type, len, 1, &r);
+                            random_row(row, (enum rr_type)type, len, 1, &r);
+                        if (j % 5 == 3)
+                            put_not_finite(row, type, (int)rr_rng_below(&r, (uint64_t)len), j % 2);
                         ids[j] = (int)rr_rng_below(&r, (uint64_t)width);
                     }
                     fill(x, (size_t)(m * len), (enum kind)((m + n) % N_KINDS), &r);
+                    if (m == 5) /* of one row alone */
+                        x[2 * len + len / 2] = n % 2 ? NAN : INFINITY;
                     struct rr_gemm g = {.xq = *quantised(&k, x, m, len),
                                         .w = w,
                                         .type = (enum rr_type)type,

@@ -9,6 +9,14 @@
 
 /* ---- against the textbook ---- */
 
+/* How far off a type may be: where rows of x are quantised to eight bits these narrow layers show
+ * it, sixteen are nearly floats. */
+static double by_bits(const struct rr_kernels *k, enum rr_type type, double eight, double sixteen,
+                      double floats)
+{
+    return !k->prepared[type] ? floats : k->prepared[type] == RR_READS_16 ? sixteen : eight;
+}
+
 Test(session, logits_are_those_of_the_textbook)
 {
     enum { N = 21 };
@@ -34,8 +42,7 @@ Test(session, logits_are_those_of_the_textbook)
             struct rr_feed f = {branch(s, -1, N), tokens, N};
             struct rr_want w = {.offset = N - 1, .logits = got};
             eval(s, &f, 1, &w, 1);
-            /* Where rows of x are quantised to eight bits, these narrow layers show it. */
-            const double limit = e.kernels.prepared[shapes[i].type] ? 0.15 : 5e-5;
+            const double limit = by_bits(&e.kernels, shapes[i].type, 0.15, 1e-3, 5e-5);
             for (int v = 0; v < n_vocab; v++)
                 CHECK(fabs((double)got[v] - expected[v]) <= limit * spread,
                       "%s, %s: logit %d is %.9g; expected %.9g", level_name(level), shapes[i].name,
@@ -45,6 +52,52 @@ Test(session, logits_are_those_of_the_textbook)
         }
         free_model(m);
     }
+}
+
+/* A layer whose matrices are of different types: what each of them reads of x is prepared. */
+Test(session, types_side_by_side_are_each_prepared)
+{
+    enum { N = 40 };
+    static double expected[256];
+    static float got[256];
+    struct model_shape half = shapes[1], brain = shapes[1]; /* Q8_0 */
+    half.type = RR_TYPE_F16;
+    brain.type = RR_TYPE_BF16;
+    struct rr_model *m = make_model(&shapes[1], 17), *f16 = make_model(&half, 18),
+                    *bf16 = make_model(&brain, 19);
+    const int n_vocab = shapes[1].n_vocab;
+    double spread = 0;
+    int tokens[N];
+    for (int t = 0; t < N; t++)
+        tokens[t] = (t * 13 + 5) % n_vocab;
+    m->layers[0].wk = f16->layers[0].wk;
+    m->layers[0].up = bf16->layers[0].up;
+    m->layers[1].wq = bf16->layers[1].wq;
+    m->layers[1].wv = f16->layers[1].wv;
+    m->layers[1].down = f16->layers[1].down;
+    m->head = f16->head;
+    reference_logits(expected, m, tokens, N);
+    for (int v = 0; v < n_vocab; v++)
+        spread = fmax(spread, fabs(expected[v]));
+    EACH_LEVEL(level)
+    for (int decoding = 0; decoding < 2; decoding++) {
+        struct rr_engine e;
+        engine_open(&e, level, 1);
+        struct rr_session *s = session_open(&e, m, (struct rr_session_options){0});
+        rr_session_decoding(s, decoding);
+        struct rr_feed f = {branch(s, -1, N), tokens, N};
+        struct rr_want w = {.offset = N - 1, .logits = got};
+        eval(s, &f, 1, &w, 1);
+        for (int v = 0; v < n_vocab; v++)
+            CHECK(fabs((double)got[v] - expected[v]) <= 0.15 * spread,
+                  "%s: logit %d is %.9g; expected %.9g", level_name(level), v, (double)got[v],
+                  expected[v]);
+        rr_session_close(s);
+        rr_engine_release(&e);
+    }
+    free_model(m);
+    free_model(f16);
+    free_model(bf16);
 }
 
 /* ---- trees ---- */
@@ -265,9 +318,9 @@ Test(session, tokens_that_come_one_by_one_are_their_paths)
             size += pow((double)prompt[j], 2);
         }
         /* Sums in another order are off by little, until a number of x rounds to its other side. */
-        const bool ints = e.kernels.prepared[shapes[i].type],
-                   same = e.kernels.gemm[shapes[i].type] == e.decoding.gemm[shapes[i].type];
-        CHECK(same ? off == 0 : sqrt(off / size) < (ints ? 0.1 : 1e-5),
+        const bool same = e.kernels.gemm[shapes[i].type] == e.decoding.gemm[shapes[i].type];
+        const double most = by_bits(&e.kernels, shapes[i].type, 0.1, 1e-3, 1e-5);
+        CHECK(same ? off == 0 : sqrt(off / size) < most,
               "%s, %s: decoding is off by %g of a prompt's logits", level_name(level),
               shapes[i].name, sqrt(off / size));
         rr_engine_release(&e);
@@ -295,10 +348,9 @@ static void check_small_cache(int level, const struct model_shape *shape, enum r
         off += pow((double)got[j] - (double)exact[j], 2);
         size += pow((double)exact[j], 2);
     }
-    const bool floats = !e.kernels.prepared[shape->type];
-    const double share = sqrt(off / size), most = !floats                 ? 5e-2
-                                                  : cache == RR_CACHE_F16 ? 1e-3
-                                                                          : 2e-2;
+    const double share = sqrt(off / size),
+                 most = cache == RR_CACHE_F16 ? by_bits(&e.kernels, shape->type, 5e-2, 2e-3, 1e-3)
+                                              : by_bits(&e.kernels, shape->type, 5e-2, 2e-2, 2e-2);
     CHECK(share > 0 && share < most, "%s, %s: a cache in %s is off by %g of the logits",
           level_name(level), shape->name, rr_cache_name(cache), share);
     rr_engine_release(&e);

@@ -193,10 +193,13 @@ static void add_types(struct list *l)
         char unpack[48], one[48], decode[48], many[48];
         const enum rr_type type = (enum rr_type)t;
         const char *name = rr_type_info(type)->name;
-        const bool prepared = l->first->k.prepared[t];
+        const int prepared = l->first->k.prepared[t];
+        /* Of sixteen bits an instruction has half the products that it has of eight. */
+        const bool int16 = prepared == RR_READS_16 && !l->first->k.tiles;
         const double bytes = ROWS * (double)rr_row_bytes(type, COLS), cache = l->cache / 1e9,
-                     peak = (prepared ? l->fast : l->f32) / 1e9, ops = 2.0 * M * ROWS * COLS;
-        const char *unit = prepared ? l->fast_name : "f32";
+                     fast = (int16 ? l->fast / 2 : l->fast) / 1e9,
+                     peak = prepared ? fast : l->f32 / 1e9, ops = 2.0 * M * ROWS * COLS;
+        const char *unit = int16 ? "int16" : prepared ? l->fast_name : "f32";
         snprintf(unpack, sizeof unpack, "row_f32-%s", name);
         snprintf(one, sizeof one, "product-%s-1", name);
         snprintf(decode, sizeof decode, "decode-%s-1", name);

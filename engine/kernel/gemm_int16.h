@@ -21,11 +21,10 @@
  * and a sign. Where they are spread normally a product is off by 2e-5 of its size; logits are off
  * by a ninth of what rounding x to F16 costs (bench/README.md). */
 
-#include "engine/kernel/few_rows.h"
+#include "engine/kernel/kernel.h"
 
 #define PAIRS (RR_QK16 / 2)         /* words of a block */
-#define INT16_CHUNK (64 * 8 / OUTS) /* blocks of a row in a panel: 32 KiB */
-#define HALF_NORM 46300.0f          /* of half a block */
+#define INT16_CHUNK (64 * 8 / OUTS) /* blocks of a row in a panel: 32 KiB of words */
 
 struct int16_panel {
     ivec words[INT16_CHUNK][PAIRS][2];
@@ -61,7 +60,7 @@ RR_INLINE fvec int16_block(ivec (*out)[2], const fvec *v)
          scale = as_float(i_left(i_sub(exponent, i_set1(14)), 23));
     const fvec first = sum_of_squares(v, inverse), second = sum_of_squares(v + PAIRS, inverse),
                square = f_greater(second, first, second, first),
-               most_square = f_set1(HALF_NORM * HALF_NORM);
+               most_square = f_set1(RR_NORM_16 * RR_NORM_16);
     inverse = f_mul(inverse, f_greater(square, most_square, f_set1(0.5f), f_set1(1)));
     scale = f_mul(scale, f_greater(square, most_square, f_set1(2), f_set1(1)));
     for (int i = 0; i < PAIRS; i++)

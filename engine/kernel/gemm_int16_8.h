@@ -1,8 +1,6 @@
-/* What gemm_int16.h wants beyond gemm_int_8.h, which is included before: AVX2 and AVX-VNNI. The
- * including file has load_avx2.h and i_dot16 too. */
-#ifndef INT16_TILE_M
+/* What gemm_int16.h wants beyond gemm_int_8.h, which is included before, as load_avx2.h is:
+ * AVX-VNNI. The including file has i_dot16. */
 #define INT16_TILE_M 2
-#endif
 #define i_zero _mm256_setzero_si256
 #define i_max _mm256_max_epi32
 #define i_left _mm256_slli_epi32

@@ -13,9 +13,9 @@
  *
  * Tolerance against C, checked by tests/kernel*_test.c: products of floats within 1e-5 * sum |x w|
  * + 1e-6 (F16 and BF16 at AMX: 2^-15 * sum |x w|; in integers: of each block half a step of x for
- * every |w| and 2^-14 of the greatest |w| for every |x|); exp within 4e-6 relative; row_f32,
- * to_f16, those of the cache, quantise and integer products exactly; quantised weights at AMX
- * within the rounding of both sides, 2^-8 * sum |x w|. All functions touch nothing but their
+ * every |w| and 2^-14 of the greatest |w|, or 2^-115, for every |x|); exp within 4e-6 relative;
+ * row_f32, to_f16, those of the cache, quantise and integer products exactly; quantised weights at
+ * AMX within the rounding of both sides, 2^-8 * sum |x w|. All functions touch nothing but their
  * arguments; pointers need no alignment. */
 #ifndef RR_KERNEL_H
 #define RR_KERNEL_H
@@ -43,6 +43,8 @@ struct rr_quantised {
     float *d16;   /* [M, rr_int16_blocks(K)] */
 };
 #define RR_QK16 16
+#define RR_NORM_16 46300.0f /* root of the sum of q^2 in half a block, before they are rounded */
+#define RR_MOST_16 32766.0f
 static inline size_t rr_int16_blocks(int k)
 {
     return ((size_t)k + RR_QK16 - 1) / RR_QK16;
@@ -80,7 +82,9 @@ struct rr_kernels;
 /* y[M,N] = x[M,K] W[N,K]^T, W as it is stored with rows row_bytes apart; leading dimensions in
  * elements. In integers, for every output, block of RR_QK by block in order: y = fma(float(sum of
  * q_w q_x), d_w * d_x, y), the sum exact. Of Q6_K, which has a scale for 16, half a block at a
- * time; where a block has a least value, y = fma(float(sum of q_x), least * d_x, y) behind it. */
+ * time; where a block has a least value, y = fma(float(sum of q_x), least * d_x, y) behind it.
+ * In sixteen bits by blocks of RR_QK16: y = fma(float(sum of the first half) + float(sum of the
+ * second), d_w * d_x, y), d_w as gemm_int16.h says. */
 struct rr_gemm {
     float *y;
     size_t ldy;
@@ -139,7 +143,8 @@ struct rr_kernels {
     void (*row_f32[RR_TYPE_COUNT])(float *y, const void *w, int k);
     void (*gemm[RR_TYPE_COUNT])(const struct rr_gemm *g, void *scratch);
     /* The same product for decoding, whose order of sums is its own, of Q8_0 too: off by rounding
-     * alone; NULL: gemm. Types that are unpacked first are multiplied by F32's. */
+     * alone, F16 and BF16 as floats always; NULL: gemm. Types that are unpacked first are
+     * multiplied by F32's. */
     void (*decode[RR_TYPE_COUNT])(const struct rr_gemm *g, void *scratch);
     /* What its gemm reads: 0: x itself, or of xq RR_READS_8: q, d, sum, or RR_READS_16: q16 and
      * d16. Of tiles both mean pairs, RR_READS_16 with the small parts. */
@@ -152,8 +157,8 @@ struct rr_kernels {
     /* One row of x in integers, k a multiple of RR_QK. */
     void (*quantise)(const struct rr_quantised *out, const float *x, int k);
     /* The same in sixteen bits, any k, q[rr_int16_blocks(k) RR_QK16], d = the greatest |x| / min(
-     * 32766, 46300 / the root of the sum of (x / the greatest |x|)^2 in the half of a block where
-     * that is greater), q = x / d. */
+     * RR_MOST_16, RR_NORM_16 / the root of the sum of (x / the greatest |x|)^2 in the half of a
+     * block where that is greater), q = x / d. */
     void (*quantise16)(int16_t *q, float *d, const float *x, int k);
     void (*attn_scores)(const struct rr_attn_scores *a);
     void (*attn_values)(const struct rr_attn_values *a);
@@ -193,10 +198,9 @@ void rr_kernels_init_amx(struct rr_kernels *k);
 void rr_kernels_init_neon(struct rr_kernels *k);
 void rr_kernels_init_dotprod(struct rr_kernels *k);
 void rr_kernels_init_i8mm(struct rr_kernels *k);
-/* kernel_avx512vnni_8.c's part of avx512vnni's. */
-void rr_gemm_q8_0_by_eights(const struct rr_gemm *g, void *scratch);
+/* avx512vnni's parts in kernel_avx512vnni_int16.c, _8.c and _dot.c. */
 void rr_kernels_init_avx512vnni_int16(struct rr_kernels *k);
-/* kernel_avx512vnni_dot.c's. */
+void rr_gemm_q8_0_by_eights(const struct rr_gemm *g, void *scratch);
 void rr_dot_q8_0(const struct rr_gemm *g, void *scratch);
 
 /* Rows i .. i + n - 1 of x into xq as products read it that want `prepared`, one bit or more; i is

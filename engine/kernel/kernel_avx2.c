@@ -497,8 +497,8 @@ RR_INLINE void block16(int16_t *q, float *d, const float *x)
     for (int i = 0; i < 2; i++)
         v[i] = _mm256_mul_ps(v[i], unit);
     const float first = sum8(_mm256_mul_ps(v[0], v[0])), second = sum8(_mm256_mul_ps(v[1], v[1])),
-                norm = 46300.0f / sqrtf(first > second ? first : second),
-                steps = norm < 32766.0f ? norm : 32766.0f;
+                norm = RR_NORM_16 / sqrtf(first > second ? first : second),
+                steps = norm < RR_MOST_16 ? norm : RR_MOST_16;
     const __m256 by = _mm256_set1_ps(steps);
     const __m256i packed = _mm256_packs_epi32(_mm256_cvtps_epi32(_mm256_mul_ps(v[0], by)),
                                               _mm256_cvtps_epi32(_mm256_mul_ps(v[1], by)));

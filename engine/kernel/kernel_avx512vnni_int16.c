@@ -12,9 +12,7 @@ RR_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 #define OUTS 16
 #define ivec __m512i
 #define fvec __m512
-#ifndef INT16_TILE_M
 #define INT16_TILE_M 4
-#endif
 #define i_zero _mm512_setzero_si512
 #define i_set1 _mm512_set1_epi32
 #define i_dot16 _mm512_dpwssd_epi32

@@ -214,7 +214,7 @@ static void block16(int16_t *q, float *d, const float *x, int n)
         for (int step = 4; step; step /= 2)
             for (int i = 0; i < step; i++)
                 sums[half][i] += sums[half][i + step];
-    const float steps = fminf(32766.0f, 46300.0f / sqrtf(fmaxf(sums[0][0], sums[1][0])));
+    const float steps = fminf(RR_MOST_16, RR_NORM_16 / sqrtf(fmaxf(sums[0][0], sums[1][0])));
     for (int i = 0; i < RR_QK16; i++)
         q[i] = (int16_t)(some && i < n ? rintf(x[i] * unit * steps) : 0);
     *d = some ? most / steps : most < RR_Q_LEAST ? 0 : most;
