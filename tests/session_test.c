@@ -60,11 +60,11 @@ Test(session, types_side_by_side_are_each_prepared)
     enum { N = 40 };
     static double expected[256];
     static float got[256];
-    struct model_shape half = shapes[1], brain = shapes[1]; /* Q8_0 */
-    half.type = RR_TYPE_F16;
-    brain.type = RR_TYPE_BF16;
-    struct rr_model *m = make_model(&shapes[1], 17), *f16 = make_model(&half, 18),
-                    *bf16 = make_model(&brain, 19);
+    struct model_shape f16_shape = shapes[1], bf16_shape = shapes[1]; /* Q8_0 */
+    f16_shape.type = RR_TYPE_F16;
+    bf16_shape.type = RR_TYPE_BF16;
+    struct rr_model *m = make_model(&shapes[1], 17), *f16 = make_model(&f16_shape, 18),
+                    *bf16 = make_model(&bf16_shape, 19);
     const int n_vocab = shapes[1].n_vocab;
     double spread = 0;
     int tokens[N];

@@ -27,7 +27,7 @@
 #define INT16_CHUNK (64 * 8 / OUTS) /* blocks of a row in a panel: 32 KiB of words */
 
 struct int16_panel {
-    ivec words[INT16_CHUNK][PAIRS][2];
+    ivec words[INT16_CHUNK][2][PAIRS]; /* of two vectors of outputs */
     fvec scales[INT16_CHUNK][2];
     int first, n; /* blocks of the rows that it holds */
 };
@@ -45,9 +45,9 @@ RR_INLINE fvec sum_of_squares(const fvec *v, fvec unit)
     return f_add(even, odd);
 }
 
-/* out[i][0] = the q of v[2 i] and v[2 i + 1]; returns 2^e of every lane, NaN where a number is not
+/* out[i] = the q of v[2 i] and v[2 i + 1]; returns 2^e of every lane, NaN where a number is not
  * finite. */
-RR_INLINE fvec int16_block(ivec (*out)[2], const fvec *v)
+RR_INLINE fvec int16_block(ivec *out, const fvec *v)
 {
     const ivec size = i_set1(0x7FFFFFFF);
     ivec mosts[4] = {i_zero(), i_zero(), i_zero(), i_zero()};
@@ -64,8 +64,7 @@ RR_INLINE fvec int16_block(ivec (*out)[2], const fvec *v)
     inverse = f_mul(inverse, f_greater(square, most_square, f_set1(0.5f), f_set1(1)));
     scale = f_mul(scale, f_greater(square, most_square, f_set1(2), f_set1(1)));
     for (int i = 0; i < PAIRS; i++)
-        out[i][0] =
-            i_join(i_round(f_mul(v[2 * i], inverse)), i_round(f_mul(v[2 * i + 1], inverse)));
+        out[i] = i_join(i_round(f_mul(v[2 * i], inverse)), i_round(f_mul(v[2 * i + 1], inverse)));
     return f_add(scale, f_mul(as_float(most), f_zero()));
 }
 
@@ -110,7 +109,7 @@ RR_INLINE void fill_int16(struct int16_panel *p, const struct rr_gemm *g, int c,
                 v[2 * i] = low_half(t[half * PAIRS + i], type);
                 v[2 * i + 1] = high_half(t[half * PAIRS + i], type);
             }
-            p->scales[b + half][c] = int16_block((ivec(*)[2]) & p->words[b + half][0][c], v);
+            p->scales[b + half][c] = int16_block(p->words[b + half][c], v);
         }
     }
 }
@@ -122,18 +121,18 @@ RR_INLINE ivec pair_of(const int16_t *q)
     return i_set1(pair);
 }
 
-/* Half a block: its words against those of mr rows of x at q. */
-RR_INLINE void half_block(ivec (*s)[2], const ivec (*words)[2], int np, const int16_t *q,
-                          size_t apart, int mr)
+/* Half a block, words `from` on, against those of mr rows of x whose blocks begin at q. */
+RR_INLINE void half_block(ivec (*s)[2], const ivec (*words)[PAIRS], int from, int np,
+                          const int16_t *q, size_t apart, int mr)
 {
     for (int i = 0; i < mr; i++)
         s[i][0] = s[i][1] = i_zero();
 #pragma GCC unroll 4
-    for (int w = 0; w < PAIRS / 2; w++)
+    for (int w = from; w < from + PAIRS / 2; w++)
         for (int i = 0; i < mr; i++) {
             const ivec x = pair_of(q + (size_t)i * apart + 2 * w);
             for (int c = 0; c < np; c++)
-                s[i][c] = i_dot16(s[i][c], words[w][c], x);
+                s[i][c] = i_dot16(s[i][c], words[c][w], x);
         }
 }
 
@@ -154,11 +153,11 @@ RR_INLINE void int16_tile(const struct rr_gemm *g, const struct int16_panel *p, 
     for (int b = 0; b < p->n; b++, q += RR_QK16, d++) {
         ivec s[INT16_TILE_M][2];
         fvec first[INT16_TILE_M][2];
-        half_block(s, p->words[b], np, q, apart, mr);
+        half_block(s, p->words[b], 0, np, q, apart, mr);
         for (int i = 0; i < mr; i++)
             for (int c = 0; c < np; c++)
                 first[i][c] = i_float(s[i][c]);
-        half_block(s, p->words[b] + PAIRS / 2, np, q + PAIRS, apart, mr);
+        half_block(s, p->words[b], PAIRS / 2, np, q, apart, mr);
         for (int i = 0; i < mr; i++)
             for (int c = 0; c < np; c++)
                 acc[i][c] =

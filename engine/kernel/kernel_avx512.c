@@ -93,6 +93,16 @@ RR_INLINE void v_store_n(float *p, __m512 v, int n)
     _mm512_mask_storeu_ps(p, tail_mask(n), v);
 }
 
+RR_INLINE __m512 load_lanes(const unsigned char *row, int k, int n, enum rr_type type)
+{
+    if (n < 16)
+        return load_tail(row, k, tail_mask(n), type);
+    if (type == RR_TYPE_F32)
+        return _mm512_loadu_ps(row + 4 * (size_t)k);
+    const __m256i v = load256(row + 2 * (size_t)k);
+    return type == RR_TYPE_F16 ? _mm512_cvtph_ps(v) : bf16_16(v);
+}
+
 #define v_sum sum16
 #include "engine/kernel/dot_floats.h"
 #include "engine/kernel/gemm_panel.h"

@@ -131,17 +131,6 @@ RR_INLINE __m512 load_tail(const unsigned char *row, int k, __mmask16 mask, enum
     return type == RR_TYPE_F16 ? _mm512_cvtph_ps(v) : bf16_16(v);
 }
 
-/* The same; 16 of them without a mask. */
-RR_INLINE __m512 load_lanes(const unsigned char *row, int k, int n, enum rr_type type)
-{
-    if (n < 16)
-        return load_tail(row, k, tail_mask(n), type);
-    if (type == RR_TYPE_F32)
-        return _mm512_loadu_ps(row + 4 * (size_t)k);
-    const __m256i v = load256(row + 2 * (size_t)k);
-    return type == RR_TYPE_F16 ? _mm512_cvtph_ps(v) : bf16_16(v);
-}
-
 /* The first and the second 16-bit number of every word. */
 RR_INLINE __m512 low_half(__m512 v, enum rr_type type)
 {
