@@ -174,3 +174,77 @@ Test(kernel, small_weights_are_not_lost_beside_great_activations)
                   "%s Q8_0: output %d is %.9g, not %.9g", level_of(&k), j, (double)y[j], expected);
     }
 }
+
+/* Products for decoding in integers: x and W end at memory that may not be touched; W is any bytes,
+ * or the largest numbers there are beside the largest of x, whose sums must not be cut off; and an
+ * output has the same bits among all rows and among those asked for. */
+static void check_decoding(const struct rr_kernels *k, int type, int len, int n, bool greatest,
+                           struct rr_rng *r)
+{
+    static struct fence fw, fq, fd, fs;
+    static float x[16 * RR_QK_K], weights[16 * RR_QK_K];
+    float expected[9], y[9], chosen[9];
+    int ids[9];
+    const struct rr_kernels c = table(RR_CPU_C);
+    const size_t bytes = rr_row_bytes((enum rr_type)type, (size_t)len),
+                 blocks = (size_t)len / RR_QK;
+    const struct rr_type_info *t = rr_type_info((enum rr_type)type);
+    unsigned char *w = fenced(&fw, bytes * (size_t)n, 0);
+    const struct rr_quantised xq = {.q = fenced(&fq, (size_t)len, 0),
+                                    .d = fenced_floats(&fd, blocks),
+                                    .sum = fenced(&fs, 4 * blocks, 0)};
+    fill(x, (size_t)len, PLAIN, r);
+    for (int i = 0; greatest && i < len; i++)
+        x[i] = i / RR_QK % 2 ? 1 : -1;
+    c.quantise(&xq, x, len);
+    for (int j = 0; j < n; j++) {
+        unsigned char *row = w + (size_t)j * bytes;
+        any_row(row, type, len, r);
+        for (size_t b = 0; greatest && b < bytes; b++)
+            if (b % t->block_bytes != t->halves[0].at + 1 && b % t->block_bytes != 3)
+                row[b] = type == RR_TYPE_Q8_0 ? 0x80 : 0xFF;
+        ids[j] = (int)rr_rng_below(r, (uint64_t)n);
+    }
+    struct rr_gemm g = {.y = expected,
+                        .ldy = (size_t)n,
+                        .xq = xq,
+                        .w = w,
+                        .type = (enum rr_type)type,
+                        .table = k,
+                        .row_bytes = bytes,
+                        .m = 1,
+                        .n = n,
+                        .k = len};
+    static unsigned char scratch[RR_GEMM_SCRATCH];
+    c.gemm[type](&g, scratch);
+    g.y = y;
+    k->decode[type](&g, scratch);
+    g.y = chosen;
+    g.rows = ids;
+    k->decode[type](&g, scratch);
+    for (int j = 0; j < n; j++) {
+        double size = 0;
+        c.row_f32[type](weights, w + (size_t)j * bytes, len);
+        for (int i = 0; i < len; i++)
+            size += fabs((double)weights[i]) * fabs((double)xq.d[i / RR_QK] * xq.q[i]);
+        CHECK(fabs((double)y[j] - (double)expected[j]) <= 1e-5 * size + 1e-6,
+              "%s decode %s k=%d n=%d: output %d is %g, C has %g", level_of(k), type_of(type), len,
+              n, j, (double)y[j], (double)expected[j]);
+        CHECK(same_bits(&chosen[j], &y[ids[j]], 1),
+              "%s decode %s k=%d n=%d: row %d is %a where it is asked for, else %a", level_of(k),
+              type_of(type), len, n, ids[j], (double)chosen[j], (double)y[ids[j]]);
+    }
+}
+
+Test(kernel, decoding_in_integers_is_close_to_c)
+{
+    struct rr_rng r;
+    rr_rng_seed(&r, 84);
+    EACH_LEVEL(k)
+    for (int type = 0; type < RR_TYPE_COUNT; type++) {
+        int len[MAX_LENGTHS], n_len = lengths(len, type);
+        for (int i = 0; i < n_len && k.decode[type] && k.prepared[type] == RR_READS_8; i++)
+            for (int n = 1; n <= 9; n++)
+                check_decoding(&k, type, len[i], n, n % 3 == 2, &r);
+    }
+}

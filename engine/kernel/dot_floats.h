@@ -25,7 +25,8 @@ RR_INLINE void dot_outs(const struct rr_gemm *g, int j, int apart, const float *
     }
     for (; k + 2 * LANES <= g->k; k += 2 * LANES) {
         const size_t bytes = type == RR_TYPE_F32 ? 4 : 2;
-        rr_ask_streams(g, rows, DOT_STREAMS, (size_t)k * bytes, 2 * LANES * bytes);
+        if (!g->side_by_side)
+            rr_ask_streams(rows, DOT_STREAMS, (size_t)k * bytes, 2 * LANES * bytes);
         for (int h = 0; h < 2; h++) {
             const vec v = v_load(x + k + h * LANES);
             for (int r = 0; r < DOT_STREAMS; r++)

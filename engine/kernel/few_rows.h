@@ -1,6 +1,6 @@
 /* The order in which a product with few rows of x reads W, which only waits for it: OUTS outputs a
  * group, whose rows are read together, block by block. Shared by gemm_int.h and gemm_panel.h; and
- * how dot_floats.h and kernel_avx512vnni_dot.c are told what comes.
+ * how dot_floats.h and dot_int.h are told what comes.
  *
  * Groups are rows side by side, the next ones being asked for in the order of memory meanwhile: AMD
  * (Zen 5) reads a tenth to three quarters more so. Or they are rows as far apart as can be, so that
@@ -43,13 +43,11 @@ static inline void rr_ask_ahead(const struct rr_gemm *g, const unsigned char *co
             __builtin_prefetch(rows[r] + at + RR_AHEAD, 0, 2);
 }
 
-/* The same of rows that are long streams wherever they are read, as decoding has them: AMD follows
- * four of those by itself, and being told costs it a tenth. */
-static inline void rr_ask_streams(const struct rr_gemm *g, const unsigned char *const *rows,
-                                  int n_rows, size_t at, size_t n)
+/* The same of rows that are long streams wherever they are read, as decoding has them. AMD
+ * follows four of those by itself: of floats, being told costs it a tenth; integers take longer to
+ * multiply, and it gains a twentieth. */
+static inline void rr_ask_streams(const unsigned char *const *rows, int n_rows, size_t at, size_t n)
 {
-    if (g->side_by_side)
-        return;
     for (size_t i = 0; i < n; i += 64)
         for (int r = 0; r < n_rows; r++)
             __builtin_prefetch(rows[r] + at + i + RR_AHEAD, 0, 2);

@@ -9,14 +9,16 @@
  * as every machine that has the kernels which call this). */
 static inline void rr_k4_scales(int8_t scale[8], int8_t least[8], const uint8_t *packed)
 {
-    uint32_t p[3], out[4];
-    memcpy(p, packed, sizeof p);
-    out[0] = p[0] & 0x3F3F3F3Fu;
-    out[1] = (p[2] & 0x0F0F0F0Fu) | (p[0] >> 6 & 0x03030303u) << 4;
-    out[2] = p[1] & 0x3F3F3F3Fu;
-    out[3] = (p[2] >> 4 & 0x0F0F0F0Fu) | (p[1] >> 6 & 0x03030303u) << 4;
-    memcpy(scale, out, 8);
-    memcpy(least, out + 2, 8);
+    uint32_t p[3];
+    uint64_t out[2]; /* whole words: what is stored in halves is waited for when it is read */
+    for (int i = 0; i < 3; i++)
+        memcpy(&p[i], packed + 4 * i, 4);
+    for (int i = 0; i < 2; i++) {
+        const uint32_t last = (p[2] >> 4 * i & 0x0F0F0F0Fu) | (p[i] >> 2 & 0x30303030u);
+        out[i] = (p[i] & 0x3F3F3F3Fu) | (uint64_t)last << 32;
+    }
+    memcpy(scale, &out[0], 8);
+    memcpy(least, &out[1], 8);
 }
 
 #endif

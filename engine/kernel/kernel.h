@@ -142,8 +142,8 @@ struct rr_kernels {
     /* y[K] = one row of stored weights as float32: exact, but that of Q4_K the last sum rounds. */
     void (*row_f32[RR_TYPE_COUNT])(float *y, const void *w, int k);
     void (*gemm[RR_TYPE_COUNT])(const struct rr_gemm *g, void *scratch);
-    /* The same product for decoding, whose order of sums is its own, of Q8_0 too: off by rounding
-     * alone, F16 and BF16 as floats always; NULL: gemm. Types that are unpacked first are
+    /* The same product for decoding, whose order of sums is its own, in integers too: off by
+     * rounding alone, F16 and BF16 as floats always; NULL: gemm. Types that are unpacked first are
      * multiplied by F32's. */
     void (*decode[RR_TYPE_COUNT])(const struct rr_gemm *g, void *scratch);
     /* What its gemm reads: 0: x itself, or of xq RR_READS_8: q, d, sum, or RR_READS_16: q16 and
@@ -198,10 +198,12 @@ void rr_kernels_init_amx(struct rr_kernels *k);
 void rr_kernels_init_neon(struct rr_kernels *k);
 void rr_kernels_init_dotprod(struct rr_kernels *k);
 void rr_kernels_init_i8mm(struct rr_kernels *k);
-/* avx512vnni's parts in kernel_avx512vnni_int16.c, _8.c and _dot.c. */
+/* Levels' parts in files of their own: kernel_LEVEL_dot.c, kernel_avx512vnni_int16.c and _8.c. */
+void rr_kernels_init_avx2_dot(struct rr_kernels *k);
+void rr_kernels_init_avxvnni_dot(struct rr_kernels *k);
+void rr_kernels_init_avx512vnni_dot(struct rr_kernels *k);
 void rr_kernels_init_avx512vnni_int16(struct rr_kernels *k);
 void rr_gemm_q8_0_by_eights(const struct rr_gemm *g, void *scratch);
-void rr_dot_q8_0(const struct rr_gemm *g, void *scratch);
 
 /* Rows i .. i + n - 1 of x into xq as products read it that want `prepared`, one bit or more; i is
  * a multiple of rr_prepared_together, and n_cols of RR_QK for RR_READS_8 without tiles. */

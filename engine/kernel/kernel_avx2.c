@@ -545,6 +545,7 @@ void rr_kernels_init_avx2(struct rr_kernels *k)
     k->row_f32[RR_TYPE_Q6_K] = row_f32_q6_k;
     init_gemm(k);
     init_dot(k);
+    rr_kernels_init_avx2_dot(k);
     k->attn_scores = attn_scores;
     k->attn_values = attn_values;
     k->to_f16 = to_f16;

@@ -283,8 +283,8 @@ void rr_kernels_init_avx512vnni(struct rr_kernels *k)
 {
     gemm_init(k);
     k->gemm[RR_TYPE_Q8_0] = gemm_q8_0_of_any;
-    k->decode[RR_TYPE_Q8_0] = rr_dot_q8_0;
     rr_kernels_init_avx512vnni_int16(k);
+    rr_kernels_init_avx512vnni_dot(k);
 }
 
 RR_TARGET_END

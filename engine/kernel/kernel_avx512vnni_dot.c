@@ -1,7 +1,5 @@
-/* AVX-512 VNNI: Q8_0 while decoding. As dot_floats.h has floats: rows of W are read as they lie,
- * four of them at once as far apart as can be, and no row is turned. Lane l of an output's sum has
- * what words l mod 8 of its blocks add, the even blocks' and the odd ones' apart. */
-#include "engine/kernel/few_rows.h"
+/* AVX-512 VNNI: dot_int.h's products with vectors of two pieces. */
+#include "engine/kernel/kernel.h"
 
 #if RR_X86
 #include <immintrin.h>
@@ -9,30 +7,37 @@
 
 RR_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 
-#define STREAMS 4
-#define TOGETHER 4 /* blocks whose scales are one vector */
+#define PARTS 2
+#define dvec __m512i
+#define fvec __m512
+#define d_load(p) _mm512_loadu_si512(p)
+#define d_low(v) _mm512_and_si512(v, _mm512_set1_epi8(15))
+#define d_high(v) d_low(_mm512_srli_epi16(v, 4))
+#define d_zero _mm512_setzero_si512
+#define d_set1(n) _mm512_set1_epi8(n)
+#define d_or _mm512_or_si512
+#define d_sub _mm512_sub_epi32
+#define d_dot _mm512_dpbusd_epi32
+#define d_dot_two(v, w0, x0, w1, x1) d_dot(d_dot(v, w0, x0), w1, x1)
+#define d_dot_signed(less, w, x) d_dot(less, _mm512_xor_si512(w, d_set1(-128)), x)
+#define f_zero _mm512_setzero_ps
+#define f_of _mm512_cvtepi32_ps
+#define f_mul _mm512_mul_ps
+#define f_fma _mm512_fmadd_ps
+#define f_sum _mm512_reduce_add_ps
 
-#define BLOCK sizeof(struct rr_block_q8_0)
+#define FOUR(i) i, i, i, i
+#define EIGHT(i) FOUR(i), FOUR(i)
 
-RR_INLINE int scale_of(const unsigned char *w)
+RR_INLINE __m512 f_spread(__m256 s, int i, int j)
 {
-    uint16_t d;
-    memcpy(&d, w, sizeof d);
-    return d;
+    return _mm512_permutexvar_ps(_mm512_set_epi32(EIGHT(j), EIGHT(i)), _mm512_castps256_ps512(s));
 }
 
-/* Scales of n blocks, of w times x. */
-RR_INLINE __m128 scales_of(const unsigned char *w, const float *d, int n)
+RR_INLINE __m512 f_quarters(__m256 s, int i)
 {
-    __m128i halves = _mm_cvtsi32_si128(scale_of(w));
-    if (n > 1)
-        halves = _mm_insert_epi16(halves, scale_of(w + BLOCK), 1);
-    if (n > 2)
-        halves = _mm_insert_epi16(halves, scale_of(w + 2 * BLOCK), 2);
-    if (n > 3)
-        halves = _mm_insert_epi16(halves, scale_of(w + 3 * BLOCK), 3);
-    const __mmask8 those = (__mmask8)((1u << n) - 1u);
-    return _mm_mul_ps(_mm_cvtph_ps(halves), _mm_maskz_loadu_ps(those, d));
+    return _mm512_permutexvar_ps(_mm512_set_epi32(FOUR(i + 3), FOUR(i + 2), FOUR(i + 1), FOUR(i)),
+                                 _mm512_castps256_ps512(s));
 }
 
 RR_INLINE __m256i load256(const void *p)
@@ -40,69 +45,116 @@ RR_INLINE __m256i load256(const void *p)
     return _mm256_loadu_si256((const __m256i *)p);
 }
 
-/* n blocks, 1 to TOGETHER, of each row, from byte `at` on, and of x. */
-RR_INLINE void add_blocks(__m512 *acc, const unsigned char *const *rows, size_t at, const int8_t *q,
-                          const float *d, int n)
+RR_INLINE __m512i d_two(const void *p, const void *q)
 {
-    const __m512i unsign = _mm512_set1_epi8((char)0x80), zero = _mm512_setzero_si512();
-    __m128 scales[STREAMS];
-    for (int r = 0; r < STREAMS; r++)
-        scales[r] = scales_of(rows[r] + at, d, n);
-    for (int b = 0; b < n; b += 2) {
-        const bool both = b + 1 < n;
-        const int8_t *first = q + (size_t)b * RR_QK;
-        const __m512i x = both ? _mm512_loadu_si512(first) : _mm512_zextsi256_si512(load256(first));
-        /* What 128 more in every byte of W adds to a word: taken off there, words are exact. */
-        const __m512i less = _mm512_sub_epi32(zero, _mm512_dpbusd_epi32(zero, unsign, x));
-        const __m512i which = b ? _mm512_set_epi32(3, 3, 3, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2, 2, 2)
-                                : _mm512_set_epi32(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0);
-        for (int r = 0; r < STREAMS; r++) {
-            const unsigned char *w = rows[r] + at + (size_t)b * BLOCK + 2;
-            __m512i v = _mm512_zextsi256_si512(load256(w));
-            if (both)
-                v = _mm512_inserti64x4(v, load256(w + BLOCK), 1);
-            const __m512i dots = _mm512_dpbusd_epi32(less, _mm512_xor_si512(v, unsign), x);
-            acc[r] = _mm512_fmadd_ps(
-                _mm512_cvtepi32_ps(dots),
-                _mm512_permutexvar_ps(which, _mm512_castps128_ps512(scales[r])), acc[r]);
-        }
+    return _mm512_inserti64x4(_mm512_castsi256_si512(load256(p)), load256(q), 1);
+}
+
+RR_INLINE __m128i load128(const void *p)
+{
+    return _mm_loadu_si128((const __m128i *)p);
+}
+
+RR_INLINE __m512i d_sixteens(const void *p, size_t step, int n)
+{
+    const char *c = p;
+    const __m512i v =
+        _mm512_inserti32x4(_mm512_castsi128_si512(load128(c)), load128(c + (n > 1 ? step : 0)), 1);
+    return _mm512_inserti32x4(_mm512_inserti32x4(v, load128(c + (n > 2 ? 2 * step : 0)), 2),
+                              load128(c + (n > 3 ? 3 * step : 0)), 3);
+}
+
+RR_INLINE __m512 f_two(float a, float b)
+{
+    return _mm512_insertf32x8(_mm512_set1_ps(a), _mm256_set1_ps(b), 1);
+}
+
+RR_INLINE __m128i half_at(const unsigned char *p)
+{
+    short half;
+    memcpy(&half, p, sizeof half);
+    return _mm_set1_epi16(half);
+}
+
+RR_INLINE __m256 f_half(const unsigned char *p)
+{
+    return _mm256_cvtph_ps(half_at(p));
+}
+
+/* Eight signed bytes. */
+RR_INLINE __m256 f_bytes(const void *p)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
+
+RR_INLINE __m512 f_halves(const unsigned char *p, const unsigned char *q)
+{
+    return _mm512_cvtph_ps(_mm256_set_m128i(half_at(q), half_at(p)));
+}
+
+RR_INLINE __m512 f_halves_in_four(const unsigned char *p, int n)
+{
+    const size_t bytes = sizeof(struct rr_block_q4_0);
+    if (n == 4) { /* words 0, 9, 18 and 27 */
+        const __m512i which =
+            _mm512_castsi256_si512(_mm256_set_epi16(FOUR(27), FOUR(18), FOUR(9), FOUR(0)));
+        return _mm512_cvtph_ps(
+            _mm512_castsi512_si256(_mm512_permutexvar_epi16(which, _mm512_loadu_si512(p))));
+    }
+    return _mm512_cvtph_ps(
+        _mm256_set_m128i(half_at(p + (n > 2 ? 2 * bytes : 0)),
+                         _mm_unpacklo_epi64(half_at(p), half_at(p + (n > 1 ? bytes : 0)))));
+}
+
+RR_INLINE __m512 f_in_four(const float *d)
+{
+    return _mm512_permutexvar_ps(_mm512_set_epi32(FOUR(3), FOUR(2), FOUR(1), FOUR(0)),
+                                 _mm512_castps128_ps512(_mm_loadu_ps(d)));
+}
+
+RR_INLINE void group_scales(__m256 *scales, __m512 *acc, const unsigned char *const *rows,
+                            size_t at, __m256 of_x, __m256 sums)
+{
+    /* Four rows a vector: a quarter becomes its eight scales, then its eight least values. */
+    __m512i v =
+        _mm512_inserti32x4(_mm512_castsi128_si512(load128(rows[0] + at)), load128(rows[1] + at), 1);
+    v = _mm512_inserti32x4(_mm512_inserti32x4(v, load128(rows[2] + at), 2), load128(rows[3] + at),
+                           3);
+    const __m512i first = _mm512_shuffle_epi32(v, 0x99),
+                  last = _mm512_srlv_epi32(_mm512_shuffle_epi32(v, 0xFF),
+                                           _mm512_set4_epi32(4, 0, 4, 0));
+    const __m512i high = _mm512_or_si512(
+        _mm512_and_si512(_mm512_srli_epi16(first, 2), _mm512_set1_epi8(0x30)), d_low(last));
+    v = _mm512_unpacklo_epi32(_mm512_and_si512(first, _mm512_set1_epi8(63)), high);
+    const __m512 x = _mm512_insertf32x8(_mm512_castps256_ps512(of_x),
+                                        _mm256_sub_ps(_mm256_setzero_ps(), sums), 1);
+    const __m128i bytes[4] = {_mm512_castsi512_si128(v), _mm512_extracti32x4_epi32(v, 1),
+                              _mm512_extracti32x4_epi32(v, 2), _mm512_extracti32x4_epi32(v, 3)};
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; r++) {
+        const __m512 d = _mm512_permutexvar_ps(_mm512_set_epi32(EIGHT(1), EIGHT(0)),
+                                               _mm512_castps128_ps512(_mm_cvtph_ps(_mm_loadl_epi64((
+                                                   const __m128i *)(const void *)(rows[r] + at))))),
+                     both = _mm512_mul_ps(
+                         _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes[r])), d), x);
+        scales[r] = _mm512_castps512_ps256(both);
+        acc[r] = _mm512_mask_add_ps(acc[r], 0xFF00, acc[r], both);
     }
 }
 
-/* Outputs j, j + apart and so on of row i of x. */
-RR_INLINE void dot_outs(const struct rr_gemm *g, int j, int apart, int i)
+/* Rotated: what leaves a byte is not in the mask. */
+RR_INLINE __m512i d_bits(const unsigned char *p, int a, int b, int mask)
 {
-    const size_t n_blocks = (size_t)(g->k / RR_QK), first = (size_t)i * n_blocks;
-    const unsigned char *rows[STREAMS];
-    __m512 acc[STREAMS];
-    for (int r = 0; r < STREAMS; r++) {
-        rows[r] = rr_gemm_row(g, j + r * apart);
-        acc[r] = _mm512_setzero_ps();
-    }
-    for (size_t b = 0; b < n_blocks; b += TOGETHER) {
-        const int8_t *q = g->xq.q + (first + b) * RR_QK;
-        const float *d = g->xq.d + first + b;
-        const size_t left = n_blocks - b, at = b * BLOCK;
-        rr_ask_streams(g, rows, STREAMS, at, TOGETHER * BLOCK);
-        if (left >= TOGETHER)
-            add_blocks(acc, rows, at, q, d, TOGETHER);
-        else
-            add_blocks(acc, rows, at, q, d, (int)left);
-    }
-    float *y = g->y + (size_t)i * g->ldy + j;
-    for (int r = 0; r < STREAMS && j + r * apart < g->n; r++)
-        y[(size_t)(r * apart)] = _mm512_reduce_add_ps(acc[r]);
+    return _mm512_and_si512(
+        _mm512_rolv_epi64(_mm512_broadcast_i64x4(load256(p)), _mm512_set_epi64(FOUR(b), FOUR(a))),
+        _mm512_set1_epi8((char)mask));
 }
 
-void rr_dot_q8_0(const struct rr_gemm *g, void *scratch)
+#include "engine/kernel/dot_int.h"
+
+void rr_kernels_init_avx512vnni_dot(struct rr_kernels *k)
 {
-    const int apart = g->n / STREAMS, rest = apart * STREAMS;
-    (void)scratch;
-    for (int j = 0; j < apart; j++)
-        for (int i = 0; i < g->m; i++)
-            dot_outs(g, j, apart, i);
-    for (int i = 0; rest < g->n && i < g->m; i++)
-        dot_outs(g, rest, 1, i);
+    init_dot(k);
 }
 
 RR_TARGET_END

@@ -22,6 +22,7 @@ void rr_kernels_init_avxvnni(struct rr_kernels *k)
 {
     gemm_init(k);
     init_int16(k);
+    rr_kernels_init_avxvnni_dot(k);
 }
 
 RR_TARGET_END
