@@ -144,7 +144,9 @@ fuzz: ## fuzz every parser for FUZZ_SECONDS each (needs clang and its runtime)
 
 # Sanitizers make everything slow: little optimising compiles it sooner, and much of it pays where the tests compute.
 SAN_RUN = $(MAKE) --no-print-directory OPTIMISE="-O1 -g1" OPTIMISE_HOT=-O3
-$(addprefix $(BUILD)/obj/,engine/kernel/kernel_c.o engine/kernel/blocks.o rec/backbone/bpr.o): override OPTIMISE += $(OPTIMISE_HOT)
+$(addprefix $(BUILD)/obj/,engine/kernel/kernel_c.o engine/kernel/blocks.o engine/train/gemm.o rec/backbone/bpr.o): override OPTIMISE += $(OPTIMISE_HOT)
+# -O3 takes these a minute each.
+$(addprefix $(BUILD)/obj/,engine/kernel/kernel_avx2.o engine/kernel/kernel_avx512.o): override OPTIMISE += $(OPTIMISE_HOT:-O3=-O2)
 asan: ## the tests under the address and leak sanitizers
 	$(Q)$(SAN_RUN) BUILD=build/asan MINI=1 SANITIZE="-fsanitize=address -fno-omit-frame-pointer" test
 
@@ -153,14 +155,15 @@ ubsan: ## the tests under the undefined-behaviour sanitizer
 
 SAN_BOTH = $(SAN_RUN) BUILD=build/sanitize MINI=1 \
 	SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
-# The command line tests beside the others: both use one thread most of the time.
+# The command line tests beside the others: both use one thread most of the time. SLOW: so much slower than without.
 sanitize: ## the tests under both of these at once
 	$(Q)$(SAN_BOTH) -j2 test-parts
-	$(Q)$(SAN_BOTH) USERS=6 test-cli & cli=$$!; $(SAN_BOTH) test NO_CLI=1; rc=$$?; wait $$cli && [ $$rc = 0 ]
+	$(Q)SLOW=4 $(SAN_BOTH) USERS=6 test-cli & cli=$$!; $(SAN_BOTH) test NO_CLI=1; rc=$$?; wait $$cli && [ $$rc = 0 ]
 
 # What threads touch; the rest has no use for this sanitizer and takes minutes under it.
+TSAN_TESTS = $(wildcard tests/rank_test.c tests/pool_test.c tests/session*_test.c tests/make_*.c) tests/test.c
 tsan: ## the tests that use threads under the thread sanitizer
-	$(Q)$(SAN_RUN) BUILD=build/tsan MINI=1 SANITIZE="-fsanitize=thread" -j2 build/tsan/tests/unit
+	$(Q)$(SAN_RUN) BUILD=build/tsan MINI=1 SANITIZE="-fsanitize=thread" TEST_SRC="$(TSAN_TESTS)" -j2 build/tsan/tests/unit
 	$(Q)build/tsan/tests/unit rank & rank=$$!; build/tsan/tests/unit pool && build/tsan/tests/unit session && wait $$rank
 
 # GCC 12 itself crashes (an internal error of its vectoriser) on some of the tests for aarch64: no vectorising here.

@@ -83,7 +83,8 @@ unsigned char *read_file(const char *path, size_t *n);
 bool sanitized(void);
 
 /* Whether whole models are tried at a CPU level here: at all of the machine's, but under a
- * sanitizer, which is slow, only at the first and the last; kernels are tried at every one. */
+ * sanitizer, which is slow, only at the first and the last (the one for threads: at the last);
+ * kernels are tried at every one. */
 bool whole_model_level(int level);
 
 #endif

@@ -12,8 +12,8 @@ bad() {
 . "$(dirname "$0")/invented.sh"
 invented "$d/ml"
 (exec "$r" pretrain --data "$d/ml" --shape dim=16,layers=1,heads=2,kv=1,ff=32 --vocab 400 --whole-titles --window 8 --rows 512 --rate 0.02 \
-    --warmup 10 --passes 40 -o "$d/base.gguf") >/dev/null 2>"$d/said" || bad "pretrain: $(cat "$d/said")"
-"$r" instruct --data "$d/ml" --kind next --backbone pop --folds 2 --size 80 --max-history 6 -o "$d/ins" >/dev/null 2>"$d/said" || bad "instruct: $(cat "$d/said")"
+    --warmup 10 --passes $((40 / ${SLOW:-1})) -o "$d/base.gguf") >/dev/null 2>"$d/said" || bad "pretrain: $(cat "$d/said")"
+"$r" instruct --data "$d/ml" --kind next --backbone pop --folds 2 --size $((80 / ${SLOW:-1})) --max-history 6 -o "$d/ins" >/dev/null 2>"$d/said" || bad "instruct: $(cat "$d/said")"
 in=$d/ins/recranker.jsonl
 [ -s "$in" ] || bad "no instructions"
 passes=4 rate=0.01
