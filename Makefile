@@ -158,10 +158,10 @@ SAN_BOTH = $(SAN_RUN) BUILD=build/sanitize MINI=1 \
 # The command line tests beside the others: both use one thread most of the time. SLOW: so much slower than without.
 sanitize: ## the tests under both of these at once
 	$(Q)$(SAN_BOTH) -j2 test-parts
-	$(Q)SLOW=4 $(SAN_BOTH) USERS=6 test-cli & cli=$$!; $(SAN_BOTH) test NO_CLI=1; rc=$$?; wait $$cli && [ $$rc = 0 ]
+	$(Q)$(SAN_BOTH) USERS=6 SLOW=4 test-cli & cli=$$!; $(SAN_BOTH) test NO_CLI=1; rc=$$?; wait $$cli && [ $$rc = 0 ]
 
 # What threads touch; the rest has no use for this sanitizer and takes minutes under it.
-TSAN_TESTS = $(wildcard tests/rank_test.c tests/pool_test.c tests/session*_test.c tests/make_*.c) tests/test.c
+TSAN_TESTS = $(wildcard tests/rank*_test.c tests/pool*_test.c tests/session*_test.c tests/make_*.c) tests/test.c
 tsan: ## the tests that use threads under the thread sanitizer
 	$(Q)$(SAN_RUN) BUILD=build/tsan MINI=1 SANITIZE="-fsanitize=thread" TEST_SRC="$(TSAN_TESTS)" -j2 build/tsan/tests/unit
 	$(Q)build/tsan/tests/unit rank & rank=$$!; build/tsan/tests/unit pool && build/tsan/tests/unit session && wait $$rank

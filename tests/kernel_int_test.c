@@ -1,5 +1,5 @@
 /* Integer products of quantised weights, bit for bit what plain C gives, at every CPU level that
- * has them. */
+ * has them; and those for decoding, which are close to it. */
 #include "tests/test.h"
 
 #include <math.h>
@@ -181,9 +181,9 @@ Test(kernel, small_weights_are_not_lost_beside_great_activations)
 static void check_decoding(const struct rr_kernels *k, int type, int len, int n, bool greatest,
                            struct rr_rng *r)
 {
-    static struct fence fw, fq, fd, fs;
+    static struct fence fw, fq, fd, fs, fy, fc;
     static float x[16 * RR_QK_K], weights[16 * RR_QK_K];
-    float expected[9], y[9], chosen[9];
+    float expected[9], *y = fenced_floats(&fy, (size_t)n), *chosen = fenced_floats(&fc, (size_t)n);
     int ids[9];
     const struct rr_kernels c = table(RR_CPU_C);
     const size_t bytes = rr_row_bytes((enum rr_type)type, (size_t)len),
@@ -201,8 +201,9 @@ static void check_decoding(const struct rr_kernels *k, int type, int len, int n,
         unsigned char *row = w + (size_t)j * bytes;
         any_row(row, type, len, r);
         for (size_t b = 0; greatest && b < bytes; b++)
-            if (b % t->block_bytes != t->halves[0].at + 1 && b % t->block_bytes != 3)
-                row[b] = type == RR_TYPE_Q8_0 ? 0x80 : 0xFF;
+            if (b % t->block_bytes != t->halves[0].at + 1 &&
+                (!t->halves[1].most || b % t->block_bytes != t->halves[1].at + 1))
+                row[b] = type == RR_TYPE_Q8_0 ? (j % 2 ? 0x80 : 0x7F) : j % 2 ? 0xFF : 0;
         ids[j] = (int)rr_rng_below(r, (uint64_t)n);
     }
     struct rr_gemm g = {.y = expected,
@@ -222,6 +223,8 @@ static void check_decoding(const struct rr_kernels *k, int type, int len, int n,
     g.y = chosen;
     g.rows = ids;
     k->decode[type](&g, scratch);
+    CHECK(guard_is_whole(y) && guard_is_whole(chosen), "%s decode %s k=%d n=%d wrote before y",
+          level_of(k), type_of(type), len, n);
     for (int j = 0; j < n; j++) {
         double size = 0;
         c.row_f32[type](weights, w + (size_t)j * bytes, len);
@@ -236,6 +239,11 @@ static void check_decoding(const struct rr_kernels *k, int type, int len, int n,
     }
 }
 
+static bool decodes_in_integers(const struct rr_kernels *k, int type)
+{
+    return k->decode[type] && k->prepared[type] == RR_READS_8;
+}
+
 Test(kernel, decoding_in_integers_is_close_to_c)
 {
     struct rr_rng r;
@@ -243,8 +251,76 @@ Test(kernel, decoding_in_integers_is_close_to_c)
     EACH_LEVEL(k)
     for (int type = 0; type < RR_TYPE_COUNT; type++) {
         int len[MAX_LENGTHS], n_len = lengths(len, type);
-        for (int i = 0; i < n_len && k.decode[type] && k.prepared[type] == RR_READS_8; i++)
+        for (int i = 0; i < n_len && decodes_in_integers(&k, type); i++)
             for (int n = 1; n <= 9; n++)
                 check_decoding(&k, type, len[i], n, n % 3 == 2, &r);
     }
 }
+
+/* The last block holds what is not finite: of x all outputs see it, of a row of W its own. Where x
+ * is as great as floats get, what a least value of zero takes off is not their infinite sum. */
+static void check_decoding_of_odd_numbers(const struct rr_kernels *k, int type, struct rr_rng *r)
+{
+    enum { N = 6, MOST_K = 2 * RR_QK_K };
+    static float x[MOST_K], y[N];
+    static unsigned char w[N * 2048], scratch[RR_GEMM_SCRATCH];
+    const struct rr_type_info *t = rr_type_info((enum rr_type)type);
+    const int len = t->block == RR_QK ? 11 * RR_QK : MOST_K;
+    const size_t bytes = rr_row_bytes((enum rr_type)type, (size_t)len);
+    const uint16_t nan16 = 0x7E00;
+    for (int bad = 0; bad < 4; bad++) {
+        for (int j = 0; j < N; j++)
+            random_row(w + (size_t)j * bytes, (enum rr_type)type, len, 1, r);
+        fill(x, (size_t)len, PLAIN, r);
+        if (bad < 2)
+            x[len - 1] = bad ? INFINITY : NAN;
+        else if (bad == 2)
+            memcpy(w + 4 * bytes - t->block_bytes + t->halves[0].at, &nan16, 2);
+        for (int i = 0; bad == 3 && i < len; i++)
+            x[i] = 2e37f;
+        for (size_t b = 0; bad == 3 && b < N * bytes; b += t->block_bytes)
+            for (int h = 0; h < 2 && t->halves[h].most; h++) /* 6e-8, and no least value */
+                memcpy(w + b + t->halves[h].at, &(uint16_t){h == 0}, 2);
+        const struct rr_gemm g = {.y = y,
+                                  .ldy = N,
+                                  .xq = *quantised(k, x, 1, len),
+                                  .w = w,
+                                  .type = (enum rr_type)type,
+                                  .table = k,
+                                  .row_bytes = bytes,
+                                  .m = 1,
+                                  .n = N,
+                                  .k = len};
+        k->decode[type](&g, scratch);
+        for (int j = 0; j < N; j++)
+            CHECK(isfinite(y[j]) == (bad == 3 || (bad == 2 && j != 3)),
+                  "%s decode %s: case %d, output %d is %a", level_of(k), type_of(type), bad, j,
+                  (double)y[j]);
+    }
+}
+
+Test(kernel, decoding_in_integers_hands_on_what_is_not_finite)
+{
+    struct rr_rng r;
+    rr_rng_seed(&r, 85);
+    EACH_LEVEL(k)
+    for (int type = 0; type < RR_TYPE_COUNT; type++)
+        if (decodes_in_integers(&k, type))
+            check_decoding_of_odd_numbers(&k, type, &r);
+}
+
+#if RR_X86
+/* A level that forgets its own would decode with what is below it, and no number would tell. */
+Test(kernel, levels_have_products_for_decoding)
+{
+    static const int types[] = {RR_TYPE_Q8_0, RR_TYPE_Q4_0, RR_TYPE_Q4_K, RR_TYPE_Q5_K,
+                                RR_TYPE_Q6_K};
+    const struct rr_kernels avx2 = table(RR_CPU_AVX2);
+    EACH_LEVEL(k)
+    for (size_t i = 0; k.level >= RR_CPU_AVX2 && i < sizeof types / sizeof types[0]; i++) {
+        const bool own = k.level == RR_CPU_AVXVNNI || k.level >= RR_CPU_AVX512VNNI;
+        CHECK(k.decode[types[i]] && (!own || k.decode[types[i]] != avx2.decode[types[i]]),
+              "%s has no product of its own to decode %s", level_of(&k), type_of(types[i]));
+    }
+}
+#endif

@@ -205,6 +205,6 @@ int main(int argc, char **argv)
     while (n > 0)
         mini_reap(running, &n, counts);
     printf("%d passed, %d failed, %d skipped\n", counts[0], counts[1], counts[2]);
-    return counts[1] != 0;
+    return counts[1] != 0 || counts[0] + counts[2] == 0; /* nothing run: a name is wrong */
 }
 #endif

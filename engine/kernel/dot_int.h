@@ -1,7 +1,8 @@
 /* Products of quantised weights while decoding: one row of x, or a few, and W is all that is waited
- * for. As dot_floats.h has floats: four rows of W are read at once, as far apart as can be, each in
- * the order of memory, and none is turned. Included, inside a target region with AVX2, FMA and
- * F16C, by a file that defines vectors of PARTS pieces of 32 bytes, or 8 words:
+ * for. As dot_floats.h has floats: four rows of W are read at once, as far apart as can be (the
+ * last few side by side), each in the order of memory, and none is turned. Included, inside a
+ * target region with AVX2, FMA and F16C, by a file that defines vectors of PARTS pieces of 32
+ * bytes, or 8 words:
  *
  *     dvec, fvec                of bytes or words, of floats
  *     d_load(p)                 bytes at p
@@ -12,29 +13,31 @@
  *                               piece by b, and of that what the mask has
  *     d_zero(), d_set1(byte), d_or, d_sub of words
  *     d_dot(v, w, x)            v + sums of four products of unsigned bytes w with signed ones x
- *     d_dot_signed(less, w, x)  the same of signed bytes, but less is what 128 more in w adds
+ *     d_dot_signed(less, w, x)  the same of signed bytes; less + d_dot(w + 128, x) is that, too
  *     d_dot_two(v, w0, x0, w1, x1)    v + those of nibbles w0 + those of nibbles w1
  *     f_zero(), f_of(words), f_mul, f_fma, f_sum
  *     f_two(a, b)               the float a in the first piece, b in the second
- *     f_half(p)                 the IEEE half at p eight times
- *     f_halves(p, q)            that at p in the first piece, that at q in the second
+ *     f_halves(p, q)            the IEEE half at p in the first piece, that at q in the second
  *     f_halves_in_four(p, n)    those of n blocks of Q4_0 at p, four times each
  *     f_in_four(d)              2 PARTS floats at d, four times each
- *     f_bytes(p)                eight signed bytes at p
  *     f_spread(s, i, j)         number i of eight in the first piece, j in the second
  *     f_quarters(s, i)          numbers i, i + 1 (and i + 2, i + 3), four times each
  *     group_scales(scales, acc, rows, at, of_x, sums)
- *                               scales of the groups of Q4_K's or Q5_K's block at byte `at` of four
- *                               rows, times those of x; least values times sums go from acc
+ *                               of Q4_K's or Q5_K's block at byte `at` of four rows: the scales of
+ *                               groups times those of x; least values times those of x times sums
+ *                               are taken off acc
  *
  * Words are exact sums, as gemm_int.h's; each is scaled and added, lane by lane, to the lane's sum
- * over all blocks, and the lanes come last: the same whatever the batch. W's numbers are
- * unsigned: a word begins with `less`, what that adds to it. */
+ * over all blocks, and the lanes come last: the same whatever the batch. `less` takes off what
+ * numbers of W add that are stored 8, 32 or 128 too high. Q4_K and Q5_K have a least value instead.
+ */
 
+#include "engine/kernel/dot_load.h"
 #include "engine/kernel/few_rows.h"
-#include "engine/kernel/k_scales.h"
 
-#define STREAMS 4 /* rows read at once. Every loop over them is unrolled: or they are in memory */
+/* Rows read at once, as group_scales has them. Loops over them are unrolled: or all is in memory.
+ */
+#define STREAMS 4
 
 /* ---- blocks of 32: Q8_0 and Q4_0 ---- */
 
@@ -82,10 +85,8 @@ RR_INLINE void add_q4_k(fvec *acc, const unsigned char *const *rows, size_t at, 
 {
     const bool q5 = type == RR_TYPE_Q5_K;
     const __m256 of_x = _mm256_loadu_ps(d),
-                 sums =
-                     _mm256_mul_ps(of_x, _mm256_cvtepi32_ps(_mm256_madd_epi16(
-                                             _mm256_loadu_si256((const __m256i *)(const void *)sum),
-                                             _mm256_set1_epi16(1))));
+                 sums = _mm256_cvtepi32_ps(_mm256_madd_epi16(
+                     _mm256_loadu_si256((const __m256i *)(const void *)sum), _mm256_set1_epi16(1)));
     __m256 scales[STREAMS];
     group_scales(scales, acc, rows, at, of_x, sums);
 #pragma GCC unroll 4

@@ -1,12 +1,12 @@
 /* What dot_int.h wants of vectors of one piece: AVX2 and, with another dot product, AVX-VNNI. The
  * including file has d_dot, d_dot_two and d_dot_signed. */
-#include "engine/kernel/k_scales.h"
+#include "engine/kernel/dot_load.h"
 
 #define PARTS 1
 #define dvec __m256i
 #define fvec __m256
 #define d_load(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
-#define d_two(p, q) ((void)(q), d_load(p))
+#define d_two(p, q) d_load(p)
 #define d_low(v) _mm256_and_si256(v, _mm256_set1_epi8(15))
 #define d_high(v) d_low(_mm256_srli_epi16(v, 4))
 #define d_zero _mm256_setzero_si256
@@ -28,23 +28,6 @@
 #define f_mul _mm256_mul_ps
 #define f_halves(p, q) ((void)(q), f_half(p))
 
-RR_INLINE __m128i half_at(const unsigned char *p)
-{
-    short half;
-    memcpy(&half, p, sizeof half);
-    return _mm_set1_epi16(half);
-}
-
-RR_INLINE __m256 f_half(const unsigned char *p)
-{
-    return _mm256_cvtph_ps(half_at(p));
-}
-
-RR_INLINE __m128i load128(const void *p)
-{
-    return _mm_loadu_si128((const __m128i *)p);
-}
-
 RR_INLINE __m256i d_sixteens(const void *p, size_t step, int n)
 {
     const char *next = (const char *)p + (n > 1 ? step : 0);
@@ -62,12 +45,6 @@ RR_INLINE __m256 f_in_four(const float *d)
     return _mm256_setr_m128(_mm_set1_ps(d[0]), _mm_set1_ps(d[1]));
 }
 
-/* Eight signed bytes. */
-RR_INLINE __m256 f_bytes(const void *p)
-{
-    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
-}
-
 RR_INLINE void group_scales(__m256 *scales, __m256 *acc, const unsigned char *const *rows,
                             size_t at, __m256 of_x, __m256 sums)
 {
@@ -76,7 +53,8 @@ RR_INLINE void group_scales(__m256 *scales, __m256 *acc, const unsigned char *co
         const unsigned char *w = rows[r] + at;
         int8_t scale[8], least[8];
         rr_k4_scales(scale, least, w + 4);
-        acc[r] = _mm256_fnmadd_ps(_mm256_mul_ps(f_bytes(least), f_half(w + 2)), sums, acc[r]);
+        const __m256 low = _mm256_mul_ps(_mm256_mul_ps(f_bytes(least), f_half(w + 2)), of_x);
+        acc[r] = _mm256_fnmadd_ps(low, sums, acc[r]);
         scales[r] = _mm256_mul_ps(_mm256_mul_ps(f_bytes(scale), f_half(w)), of_x);
     }
 }

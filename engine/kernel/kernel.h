@@ -14,9 +14,10 @@
  * Tolerance against C, checked by tests/kernel*_test.c: products of floats within 1e-5 * sum |x w|
  * + 1e-6 (F16 and BF16 at AMX: 2^-15 * sum |x w|; in integers: of each block half a step of x for
  * every |w| and 2^-14 of the greatest |w|, or 2^-115, for every |x|); exp within 4e-6 relative;
- * row_f32, to_f16, those of the cache, quantise and integer products exactly; quantised weights at
- * AMX within the rounding of both sides, 2^-8 * sum |x w|. All functions touch nothing but their
- * arguments; pointers need no alignment. */
+ * row_f32, to_f16, those of the cache, quantise and integer products exactly, but those for
+ * decoding within 1e-5 * sum |x w| + 1e-6, of types with a least value sum |x| (|d s q| + |d_min
+ * m|); quantised weights at AMX within the rounding of both sides, 2^-8 * sum |x w|. All functions
+ * touch nothing but their arguments; pointers need no alignment. */
 #ifndef RR_KERNEL_H
 #define RR_KERNEL_H
 
@@ -80,11 +81,11 @@ struct rr_rows {
 struct rr_kernels;
 
 /* y[M,N] = x[M,K] W[N,K]^T, W as it is stored with rows row_bytes apart; leading dimensions in
- * elements. In integers, for every output, block of RR_QK by block in order: y = fma(float(sum of
- * q_w q_x), d_w * d_x, y), the sum exact. Of Q6_K, which has a scale for 16, half a block at a
- * time; where a block has a least value, y = fma(float(sum of q_x), least * d_x, y) behind it.
- * In sixteen bits by blocks of RR_QK16: y = fma(float(sum of the first half) + float(sum of the
- * second), d_w * d_x, y), d_w as gemm_int16.h says. */
+ * elements. In integers, but for decoding, for every output, block of RR_QK by block in order: y =
+ * fma(float(sum of q_w q_x), d_w * d_x, y), the sum exact. Of Q6_K, which has a scale for 16, half
+ * a block at a time; where a block has a least value, y = fma(float(sum of q_x), least * d_x, y)
+ * behind it. In sixteen bits by blocks of RR_QK16: y = fma(float(sum of the first half) + float(sum
+ * of the second), d_w * d_x, y), d_w as gemm_int16.h says. */
 struct rr_gemm {
     float *y;
     size_t ldy;

@@ -7,6 +7,8 @@
 
 RR_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 
+#include "engine/kernel/dot_load.h"
+
 #define PARTS 2
 #define dvec __m512i
 #define fvec __m512
@@ -24,7 +26,6 @@ RR_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 #define f_of _mm512_cvtepi32_ps
 #define f_mul _mm512_mul_ps
 #define f_fma _mm512_fmadd_ps
-#define f_sum _mm512_reduce_add_ps
 
 #define FOUR(i) i, i, i, i
 #define EIGHT(i) FOUR(i), FOUR(i)
@@ -50,11 +51,6 @@ RR_INLINE __m512i d_two(const void *p, const void *q)
     return _mm512_inserti64x4(_mm512_castsi256_si512(load256(p)), load256(q), 1);
 }
 
-RR_INLINE __m128i load128(const void *p)
-{
-    return _mm_loadu_si128((const __m128i *)p);
-}
-
 RR_INLINE __m512i d_sixteens(const void *p, size_t step, int n)
 {
     const char *c = p;
@@ -67,24 +63,6 @@ RR_INLINE __m512i d_sixteens(const void *p, size_t step, int n)
 RR_INLINE __m512 f_two(float a, float b)
 {
     return _mm512_insertf32x8(_mm512_set1_ps(a), _mm256_set1_ps(b), 1);
-}
-
-RR_INLINE __m128i half_at(const unsigned char *p)
-{
-    short half;
-    memcpy(&half, p, sizeof half);
-    return _mm_set1_epi16(half);
-}
-
-RR_INLINE __m256 f_half(const unsigned char *p)
-{
-    return _mm256_cvtph_ps(half_at(p));
-}
-
-/* Eight signed bytes. */
-RR_INLINE __m256 f_bytes(const void *p)
-{
-    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
 }
 
 RR_INLINE __m512 f_halves(const unsigned char *p, const unsigned char *q)
@@ -126,8 +104,8 @@ RR_INLINE void group_scales(__m256 *scales, __m512 *acc, const unsigned char *co
     const __m512i high = _mm512_or_si512(
         _mm512_and_si512(_mm512_srli_epi16(first, 2), _mm512_set1_epi8(0x30)), d_low(last));
     v = _mm512_unpacklo_epi32(_mm512_and_si512(first, _mm512_set1_epi8(63)), high);
-    const __m512 x = _mm512_insertf32x8(_mm512_castps256_ps512(of_x),
-                                        _mm256_sub_ps(_mm256_setzero_ps(), sums), 1);
+    const __m512 x = _mm512_insertf32x8(_mm512_castps256_ps512(of_x), of_x, 1),
+                 behind = _mm512_insertf32x8(_mm512_setzero_ps(), sums, 1);
     const __m128i bytes[4] = {_mm512_castsi512_si128(v), _mm512_extracti32x4_epi32(v, 1),
                               _mm512_extracti32x4_epi32(v, 2), _mm512_extracti32x4_epi32(v, 3)};
 #pragma GCC unroll 4
@@ -138,8 +116,16 @@ RR_INLINE void group_scales(__m256 *scales, __m512 *acc, const unsigned char *co
                      both = _mm512_mul_ps(
                          _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes[r])), d), x);
         scales[r] = _mm512_castps512_ps256(both);
-        acc[r] = _mm512_mask_add_ps(acc[r], 0xFF00, acc[r], both);
+        acc[r] = _mm512_mask3_fnmadd_ps(both, behind, acc[r], 0xFF00);
     }
+}
+
+RR_INLINE float f_sum(__m512 v)
+{
+    const __m256 x = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    __m128 y = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    y = _mm_add_ps(y, _mm_movehl_ps(y, y));
+    return _mm_cvtss_f32(_mm_add_ss(y, _mm_movehdup_ps(y)));
 }
 
 /* Rotated: what leaves a byte is not in the mask. */
