@@ -10,26 +10,14 @@
  * Blocks are cut by position, whatever nodes a path crosses, and the weighted sum of values adds
  * positions in ascending order: so the result depends neither on where the path is cut into nodes
  * nor on which rows share a task. */
-#include "engine/session_internal.h"
+#include "engine/attention_internal.h"
 
 #include <math.h>
 #include <string.h>
-#include "engine/base/check.h"
 
 struct attention_job {
     struct rr_session *s;
     int layer;
-};
-
-/* Queries of one task: rows row0 .. row0 + n - 1, and the group of heads of kv_head. */
-struct task {
-    struct rr_session *s;
-    int layer, kv_head, group;
-    int row0;
-    int from, to;            /* positions of this block */
-    float *scores;           /* [row][head of the group][RR_SCORES] */
-    struct running *running; /* [row][head of the group] */
-    float *stretch;          /* cells as float32, where the cache holds them otherwise */
 };
 
 /* Up to RR_ATTN_ROWS queries that kernels take at once: rows of one head, or heads of one row. */
@@ -62,24 +50,6 @@ static bool next_tile(const struct task *k, int n, struct tile *t)
     return t->head < k->group;
 }
 
-static size_t query_at(const struct task *k, int row, int head)
-{
-    const struct rr_hparams *h = &k->s->model->h;
-    return (size_t)row * rr_apart(h->n_heads * h->head_dim) +
-           (size_t)(k->kv_head * k->group + head) * (size_t)h->head_dim;
-}
-
-static size_t in_group(const struct task *k, int row, int head)
-{
-    return (size_t)(row - k->row0) * (size_t)k->group + (size_t)head;
-}
-
-/* The score of position k->from. */
-static float *scores_at(const struct task *k, int row, int head)
-{
-    return k->scores + in_group(k, row, head) * RR_SCORES + RR_PANEL;
-}
-
 /* Scores of rows row .. row + n - 1 with the first n_cells cells of a node, as far as they are of
  * this block. Panels are whole: a few scores too many before the block and behind it have room,
  * and those behind the node's last are overwritten by the next node's. */
@@ -90,14 +60,18 @@ static void node_scores(const struct task *k, int row, int n, const struct node 
     const int from = rr_max_int(k->from - nd->start, 0) / RR_PANEL * RR_PANEL;
     for (int c = from; c < to; c += RR_STRETCH) {
         const int panels = (rr_min_int(to - c, RR_STRETCH) + RR_PANEL - 1) / RR_PANEL;
+        const struct stretch st = {
+            rr_cache_keys(k->s, k->layer, k->kv_head, nd->cell + c, panels, k->stretch), panels,
+            nd->start + c};
         struct rr_attn_scores a = {
-            .k = rr_cache_keys(k->s, k->layer, k->kv_head, nd->cell + c, panels, k->stretch),
-            .n_panels = panels,
-            .head_dim = hd,
-            .scale = 1.0f / sqrtf((float)hd)};
+            .k = st.keys, .n_panels = panels, .head_dim = hd, .scale = k->scale};
+        if (k->tiled) {
+            rr_tiled_scores(k, row, n, &st);
+            continue;
+        }
         for (struct tile t = {0}; next_tile(k, n, &t);) {
             a.q = k->s->q + query_at(k, row + t.row, t.head);
-            a.s = scores_at(k, row + t.row, t.head) + (nd->start + c - k->from);
+            a.s = scores_at(k, row + t.row, t.head) + (st.position - k->from);
             a.ldq = t.ldq;
             a.lds = t.lds;
             a.n_q = t.n;
@@ -129,22 +103,6 @@ static void node_values(const struct task *k, int row, int n, const struct node 
     }
 }
 
-/* How many rows from `row` on, before `end`, belong to its node. */
-static int rows_of_node(const struct rr_session *s, int row, int end)
-{
-    int n = 1;
-    while (row + n < end && s->rows[row + n].node == s->rows[row].node)
-        n++;
-    return n;
-}
-
-/* Of rows that belong to one node, in ascending positions: how many the block comes too late for.
- */
-static int finished(const struct task *k, int row, int n)
-{
-    return rr_min_int(rr_max_int(k->from - k->s->rows[row].position, 0), n);
-}
-
 /* In their own node all rows see what the first one sees; then each its own few more, alone: a
  * damaged value must not reach those before it, not even times zero. */
 static void own_values(const struct task *k, int row, int n)
@@ -154,6 +112,11 @@ static void own_values(const struct task *k, int row, int n)
     node_values(k, row, n, nd, 0, common);
     for (int i = 1; i < n; i++)
         node_values(k, row + i, 1, nd, common, common + i);
+}
+
+static float *sums_at(const struct task *k, int row, int head)
+{
+    return k->tiled ? rr_tiled_sums(k, row, head) : k->s->att + query_at(k, row, head);
 }
 
 /* From scores to weights against the greatest so far; what was summed up till now is brought to
@@ -169,13 +132,16 @@ static void weigh(const struct task *k, int row, int head)
     float before = r->max;
     const float sum = kern->softmax_exp(scores_at(k, row, head), n, &r->max);
     if (k->from > 0 && before != r->max) {
-        float *o = s->att + query_at(k, row, head);
+        float *o = sums_at(k, row, head);
         const float less = kern->softmax_exp(&before, 1, &r->max);
         for (int d = 0; d < s->model->h.head_dim; d++)
             o[d] *= less;
         r->sum *= less;
     }
     r->sum += sum;
+    if (k->tiled) /* which take whole groups of weights */
+        memset(scores_at(k, row, head) + n, 0,
+               (rr_tile_up(n, RR_TILE_DEPTH) - (size_t)n) * sizeof(float));
 }
 
 /* Nodes from the root down to `node`; returns how many. */
@@ -197,17 +163,21 @@ static void attend_block(const struct task *k, int n_rows, const int *path, int 
     for (int row = k->row0, n; row < end; row += n) {
         const struct node *nd = &s->nodes[s->rows[row].node];
         n = rows_of_node(s, row, end);
-        const int gone = finished(k, row, n);
+        const int gone = finished_before(k, k->from, row, n);
         node_scores(k, row + gone, n - gone, nd, s->rows[row + n - 1].position - nd->start + 1);
     }
     for (int row = k->row0; row < end; row++)
         for (int head = 0; head < k->group; head++)
             weigh(k, row, head);
+    if (k->tiled) {
+        rr_tiled_values(k, n_rows, path, above);
+        return;
+    }
     for (int i = 0; i < above; i++)
         node_values(k, k->row0, n_rows, &s->nodes[path[i]], 0, s->nodes[path[i + 1]].behind);
     for (int row = k->row0, n; row < end; row += n) {
         n = rows_of_node(s, row, end);
-        const int gone = finished(k, row, n);
+        const int gone = finished_before(k, k->from, row, n);
         if (gone < n)
             own_values(k, row + gone, n - gone);
     }
@@ -222,6 +192,8 @@ static void attend(struct task *k, int n_rows)
         n = rr_max_int(n, s->rows[row].position + 1);
         memset(s->att + query_at(k, row, 0), 0, (size_t)k->group * (size_t)hd * sizeof(float));
     }
+    if (k->tiled)
+        rr_tiled_begin(k, n_rows);
     for (size_t i = 0; i < (size_t)n_rows * (size_t)k->group; i++)
         k->running[i] = (struct running){.max = -INFINITY};
     for (k->from = 0; k->from < n; k->from = k->to) {
@@ -230,10 +202,11 @@ static void attend(struct task *k, int n_rows)
     }
     for (int row = k->row0; row < k->row0 + n_rows; row++) {
         for (int head = 0; head < k->group; head++) {
-            float *o = s->att + query_at(k, row, head);
+            const float *sums = sums_at(k, row, head);
             const float norm = 1.0f / k->running[in_group(k, row, head)].sum;
+            float *o = s->att + query_at(k, row, head);
             for (int d = 0; d < hd; d++)
-                o[d] *= norm;
+                o[d] = sums[d] * norm;
         }
     }
 }
@@ -244,16 +217,22 @@ static void attention_task(void *arg, int task, int worker)
     struct rr_session *s = job->s;
     const int n_kv = s->model->h.n_kv_heads, group = s->model->h.n_heads / n_kv;
     const struct span *sp = &s->spans[task / n_kv];
-    const size_t queries = (size_t)RR_SPAN_ROWS * (size_t)group;
+    const size_t queries = (size_t)rr_span_rows(&s->model->h) * (size_t)group;
     struct task k = {.s = s,
                      .layer = job->layer,
                      .kv_head = task % n_kv,
                      .group = group,
                      .row0 = sp->row0,
+                     .scale = 1.0f / sqrtf((float)s->model->h.head_dim),
                      .scores = s->scores + (size_t)worker * queries * RR_SCORES,
                      .running = s->running + (size_t)worker * queries,
                      .stretch =
                          s->stretch + (size_t)worker * RR_STRETCH * (size_t)s->model->h.head_dim};
+    struct tiled tiled;
+    if (s->products->attn_tiles) {
+        tiled = rr_tiled_in(s->tiled + (size_t)worker * rr_tiled_bytes(&s->model->h), &s->model->h);
+        k.tiled = &tiled;
+    }
     attend(&k, sp->n_rows);
 }
 

@@ -61,7 +61,7 @@ static void lay_out(struct rr_session *s, struct carver *c)
     const size_t cache = (size_t)h->n_layers * (size_t)h->n_kv_heads * cells;
     const size_t q_dim = (size_t)h->n_heads * hd, kv_dim = (size_t)h->n_kv_heads * hd,
                  embd = (size_t)h->n_embd;
-    const size_t queries = threads * RR_SPAN_ROWS * (size_t)(h->n_heads / h->n_kv_heads);
+    const size_t queries = threads * (size_t)rr_span_rows(h) * (size_t)(h->n_heads / h->n_kv_heads);
     size_t widest = q_dim > embd ? q_dim : embd;
     widest = (size_t)h->n_ff > widest ? (size_t)h->n_ff : widest;
     s->nodes = carve(c, (size_t)s->o.n_nodes, sizeof *s->nodes);
@@ -104,6 +104,8 @@ static void lay_out(struct rr_session *s, struct carver *c)
     s->scores = carve(c, queries, RR_SCORES * sizeof(float));
     s->running = carve(c, queries, sizeof *s->running);
     s->stretch = carve(c, threads, RR_STRETCH * hd * sizeof(float));
+    if (kern->attn_tiles)
+        s->tiled = carve(c, threads, rr_tiled_bytes(h));
     s->logits = carve(c, RR_HEAD_ROWS, (size_t)h->n_vocab * sizeof(float));
 }
 
@@ -455,7 +457,7 @@ static void add_row(struct rr_session *s, int node, int token)
     s->rows[s->n_rows] = (struct row){token, node, nd->cell + nd->n, nd->start + nd->n};
     struct span *last = s->n_spans ? &s->spans[s->n_spans - 1] : NULL;
     const int first = last ? s->rows[last->row0].node : -1;
-    if (last && last->n_rows < RR_SPAN_ROWS &&
+    if (last && last->n_rows < rr_span_rows(&s->model->h) &&
         (first == node || (nd->parent >= 0 && s->nodes[first].parent == nd->parent &&
                            s->nodes[first].behind == nd->behind)))
         last->n_rows++;

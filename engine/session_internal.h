@@ -59,9 +59,10 @@ struct rr_session {
     float *gate, *up;        /* [R, n_ff] */
     struct rr_quantised xq;  /* [R, the widest] the input of a product, where kernels want it so */
     unsigned char *panels;   /* [threads][rr_gemm_scratch of the widest] */
-    float *scores;           /* [threads][RR_SPAN_ROWS][heads of a group][RR_SCORES] */
-    struct running *running; /* [threads][RR_SPAN_ROWS][heads of a group] */
+    float *scores;           /* [threads][rr_span_rows][heads of a group][RR_SCORES] */
+    struct running *running; /* [threads][rr_span_rows][heads of a group] */
     float *stretch;          /* [threads][RR_STRETCH cells][head_dim] */
+    unsigned char *tiled;    /* [threads][rr_tiled_bytes], where there are tiles */
     float *logits;           /* [RR_HEAD_ROWS, n_vocab] */
 };
 
@@ -74,10 +75,15 @@ static inline size_t rr_apart(int n)
 
 #define RR_HEAD_ROWS 16 /* rows of the head computed at once */
 
-#define RR_SPAN_ROWS 16 /* rows of one attention task, at most */
-#define RR_STRETCH 64   /* cells that stay in the first-level cache, a multiple of RR_PANEL */
-#define RR_BLOCK 512    /* positions whose scores are kept at once, a multiple of RR_STRETCH */
+#define RR_STRETCH 64 /* cells that stay in the first-level cache, a multiple of RR_PANEL */
+#define RR_BLOCK 512  /* positions whose scores are kept at once, a multiple of RR_STRETCH */
 #define RR_SCORES (RR_BLOCK + 2 * RR_PANEL) /* of one query: a block, and room on either side */
+
+/* Rows of one attention task, at most: more where each has one query of a head. */
+static inline int rr_span_rows(const struct rr_hparams *h)
+{
+    return h->n_heads == h->n_kv_heads ? 32 : 16;
+}
 
 /* What was done since the last call was this step. */
 void rr_session_step(struct rr_session *s, enum rr_step step);
@@ -93,6 +99,8 @@ const float *rr_cache_keys(const struct rr_session *s, int layer, int head, int 
                            float *scratch);
 const float *rr_cache_values(const struct rr_session *s, int layer, int head, int cell, int n,
                              float *scratch);
+/* Scratch of one thread's attention where there are tiles. */
+size_t rr_tiled_bytes(const struct rr_hparams *h);
 /* s->att = attention of s->q over the cached paths. */
 void rr_attention(struct rr_session *s, int layer);
 

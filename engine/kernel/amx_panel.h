@@ -4,23 +4,7 @@
 #define DEPTH 32  /* of K in a tile */
 #define CHUNK 512 /* of K in a panel */
 
-/* 32 numbers as bfloat16. */
-RR_INLINE __m512i bfloats(__m512 low, __m512 high)
-{
-    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
-}
-
-RR_INLINE __m512 floats(__m256i v)
-{
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16));
-}
-
-/* What bfloat16 leaves of 32 numbers. */
-RR_INLINE __m512i rests(__m512 low, __m512 high, __m512i large)
-{
-    return bfloats(_mm512_sub_ps(low, floats(_mm512_castsi512_si256(large))),
-                   _mm512_sub_ps(high, floats(_mm512_extracti64x4_epi64(large, 1))));
-}
+#include "engine/kernel/amx_pairs.h"
 
 RR_INLINE void put32(unsigned char *out, __m512 low, __m512 high)
 {

@@ -23,6 +23,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include "engine/kernel/attn_tiles.h"
 #include "engine/kernel/cpu.h"
 #include "engine/kernel/type.h"
 
@@ -163,6 +164,7 @@ struct rr_kernels {
     void (*quantise16)(int16_t *q, float *d, const float *x, int k);
     void (*attn_scores)(const struct rr_attn_scores *a);
     void (*attn_values)(const struct rr_attn_values *a);
+    const struct rr_attn_tiles *attn_tiles; /* instead of these two; NULL where there are none */
     /* y[n] = x as half floats, as rr_f32_to_f16 rounds; which NaN a NaN becomes is not said. */
     void (*to_f16)(uint16_t *y, const float *x, int n);
     /* What a cache in Q8_0 holds, D a multiple of RR_QK: a panel of keys y[D][RR_PANEL] = q[D]
@@ -199,11 +201,13 @@ void rr_kernels_init_amx(struct rr_kernels *k);
 void rr_kernels_init_neon(struct rr_kernels *k);
 void rr_kernels_init_dotprod(struct rr_kernels *k);
 void rr_kernels_init_i8mm(struct rr_kernels *k);
-/* Levels' parts in files of their own: kernel_LEVEL_dot.c, kernel_avx512vnni_int16.c and _8.c. */
+/* Levels' parts in files of their own: kernel_LEVEL_dot.c, kernel_avx512vnni_int16.c and _8.c,
+ * kernel_amx_attn.c. */
 void rr_kernels_init_avx2_dot(struct rr_kernels *k);
 void rr_kernels_init_avxvnni_dot(struct rr_kernels *k);
 void rr_kernels_init_avx512vnni_dot(struct rr_kernels *k);
 void rr_kernels_init_avx512vnni_int16(struct rr_kernels *k);
+void rr_kernels_init_amx_attn(struct rr_kernels *k);
 void rr_gemm_q8_0_by_eights(const struct rr_gemm *g, void *scratch);
 
 /* Rows i .. i + n - 1 of x into xq as products read it that want `prepared`, one bit or more; i is

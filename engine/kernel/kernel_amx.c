@@ -385,6 +385,7 @@ bool rr_amx_works(void)
 void rr_kernels_init_amx(struct rr_kernels *k)
 {
     k->tiles = true;
+    rr_kernels_init_amx_attn(k);
     k->pairs = pairs;
     for (int t = RR_TYPE_F32 + 1; t < RR_TYPE_COUNT; t++) {
         k->prepared[t] = products_of((enum rr_type)t) > 1 ? RR_READS_16 : RR_READS_8;

@@ -227,25 +227,28 @@ RR_INLINE __m512 exp16(__m512 x)
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.5f));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
-    __m512i e =
-        _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23);
-    return _mm512_mul_ps(p, _mm512_castsi512_ps(e));
+    return _mm512_scalef_ps(p, n);
 }
 
 static float softmax_exp(float *s, int n, float *greatest)
 {
     __m512 m = _mm512_set1_ps(*greatest), acc = _mm512_setzero_ps();
-    for (int i = 0; i < n; i += 16) {
-        __mmask16 mask = tail_mask(n - i);
-        m = _mm512_mask_max_ps(m, mask, m, _mm512_maskz_loadu_ps(mask, s + i));
-    }
+    const int whole = n / 16 * 16;
+    const __mmask16 rest = tail_mask(n - whole);
+    for (int i = 0; i < whole; i += 16)
+        m = _mm512_max_ps(m, _mm512_loadu_ps(s + i));
+    m = _mm512_mask_max_ps(m, rest, m, _mm512_maskz_loadu_ps(rest, s + whole));
     *greatest = _mm512_reduce_max_ps(m);
-    __m512 max = _mm512_set1_ps(*greatest);
-    for (int i = 0; i < n; i += 16) {
-        __mmask16 mask = tail_mask(n - i);
-        __m512 e = exp16(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, s + i), max));
-        _mm512_mask_storeu_ps(s + i, mask, e);
-        acc = _mm512_mask_add_ps(acc, mask, acc, e);
+    const __m512 max = _mm512_set1_ps(*greatest);
+    for (int i = 0; i < whole; i += 16) {
+        const __m512 e = exp16(_mm512_sub_ps(_mm512_loadu_ps(s + i), max));
+        _mm512_storeu_ps(s + i, e);
+        acc = _mm512_add_ps(acc, e);
+    }
+    if (rest) {
+        const __m512 e = exp16(_mm512_sub_ps(_mm512_maskz_loadu_ps(rest, s + whole), max));
+        _mm512_mask_storeu_ps(s + whole, rest, e);
+        acc = _mm512_mask_add_ps(acc, rest, acc, e);
     }
     return sum16(acc);
 }
