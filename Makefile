@@ -179,7 +179,7 @@ AMX_RUN = $(MAKE) --no-print-directory BUILD=build/amx MINI=1 CFLAGS=-DRR_AMX_EM
 amx: ## the kernels and whole models of AMX, emulated (needs a machine with AVX-512 BF16)
 	$(Q)$(AMX_RUN) build/amx/tests/unit build/amx/recrank
 	$(Q)build/amx/recrank inspect :demo --cpu amx >/dev/null # or there is nothing to test
-	$(Q)for suite in kernel golden session; do build/amx/tests/unit $$suite || exit 1; done
+	$(Q)for suite in kernel golden session long_paths; do build/amx/tests/unit $$suite || exit 1; done
 
 # ---- looking, installing -----------------------------------------------------------------------------------------
 

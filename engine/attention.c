@@ -9,7 +9,9 @@
  *
  * Blocks are cut by position, whatever nodes a path crosses, and the weighted sum of values adds
  * positions in ascending order: so the result depends neither on where the path is cut into nodes
- * nor on which rows share a task. */
+ * nor on which rows share a task.
+ *
+ * Where the machine has tiles, attention_tiles.c multiplies; the walk is the same. */
 #include "engine/attention_internal.h"
 
 #include <math.h>

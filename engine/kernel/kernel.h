@@ -16,8 +16,9 @@
  * every |w| and 2^-14 of the greatest |w|, or 2^-115, for every |x|); exp within 4e-6 relative;
  * row_f32, to_f16, those of the cache, quantise and integer products exactly, but those for
  * decoding within 1e-5 * sum |x w| + 1e-6, of types with a least value sum |x| (|d s q| + |d_min
- * m|); quantised weights at AMX within the rounding of both sides, 2^-8 * sum |x w|. All functions
- * touch nothing but their arguments; pointers need no alignment. */
+ * m|); quantised weights at AMX within the rounding of both sides, 2^-8 * sum |x w|; attention in
+ * tiles within 2^-15 of the sum of what it adds, without signs. All functions touch nothing but
+ * their arguments; pointers need no alignment. */
 #ifndef RR_KERNEL_H
 #define RR_KERNEL_H
 

@@ -23,11 +23,9 @@
 
 RR_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx-tile,amx-bf16")
 
-#if defined(RR_AMX_EMULATED)
-#include "engine/kernel/amx_emulated.h"
-#endif
-
 #include "engine/kernel/load_avx512.h"
+
+#include "engine/kernel/amx_tile.h"
 
 #include "engine/kernel/amx_panel.h"
 
@@ -38,10 +36,6 @@ RR_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx
 #define PANEL (CHUNK / DEPTH * 2 * TILE)
 _Static_assert((2 * PANEL + 4 * TILE + STRIP * BLOCK) * sizeof(float) + 64 <= RR_TILE_SCRATCH,
                "panels, sums and alignment");
-
-/* What compilers believe about the memory that tile instructions touch differs: they shall believe
- * that it is all of it. */
-#define barrier() __asm__ __volatile__("" ::: "memory")
 
 /* ---- rows of x ---- */
 
@@ -190,22 +184,6 @@ static void put_all(const struct rr_gemm *g, float *sums, int j, int i)
     put_sums(g, sums + TILE, j, i + ROWS, n - ROWS);
     put_sums(g, sums + 2 * TILE, j + ROWS, i, n);
     put_sums(g, sums + 3 * TILE, j + ROWS, i + ROWS, n - ROWS);
-}
-
-/* Eight tiles of 16 rows of 64 bytes. */
-static void configure(void)
-{
-    struct {
-        uint8_t palette, start, reserved[14];
-        uint16_t colsb[16];
-        uint8_t rows[16];
-    } config = {.palette = 1};
-    for (int t = 0; t < 8; t++) {
-        config.colsb[t] = 64;
-        config.rows[t] = ROWS;
-    }
-    barrier();
-    _tile_loadconfig(&config);
 }
 
 /* The order of panels: for STRIP rows of x and BLOCK ones of W, a part of x's columns is used by

@@ -11,13 +11,9 @@
 
 RR_TARGET_BEGIN("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx-tile,amx-bf16")
 
-#if defined(RR_AMX_EMULATED)
-#include "engine/kernel/amx_emulated.h"
-#endif
-
 #include "engine/kernel/load_avx512.h"
 
-#include "engine/kernel/amx_pairs.h"
+#include "engine/kernel/amx_tile.h"
 
 #define ROWS RR_TILE_ROWS
 #define DEPTH RR_TILE_DEPTH
@@ -89,10 +85,6 @@ static bool values(uint16_t *out, const float *v, int n, int head_dim)
 
 /* ---- tiles ---- */
 
-/* What compilers believe about the memory that tile instructions touch differs: they shall believe
- * that it is all of it. */
-#define barrier() __asm__ __volatile__("" ::: "memory")
-
 /* Sixteen rows, their small parts `rest` numbers behind, and up to four tiles `apart` from one to
  * the next, each with its small parts behind it. */
 struct factors {
@@ -150,22 +142,6 @@ RR_INLINE void store_sums(float *o, size_t ld, int n)
     if (n > 3)
         _tile_stored(3, o + 48, ld);
     barrier();
-}
-
-/* Eight tiles of 16 rows of 64 bytes. */
-static void configure(void)
-{
-    struct {
-        uint8_t palette, start, reserved[14];
-        uint16_t colsb[16];
-        uint8_t rows[16];
-    } config = {.palette = 1};
-    for (int t = 0; t < 8; t++) {
-        config.colsb[t] = 64;
-        config.rows[t] = ROWS;
-    }
-    barrier();
-    _tile_loadconfig(&config);
 }
 
 /* Of fewer queries than a tile has, sums come from and go to a place of their own: what lies behind
