@@ -204,6 +204,7 @@ lint: ## clang-format, clang-tidy, cppcheck, the floors of the house, exported n
 	@echo "  CPPCHECK"
 	$(Q)$(CPPCHECK) -j2 -D__x86_64__ $(LIB_SRC) $(TOOL_SRC) $(DEMO_SRC)
 	$(Q)$(CPPCHECK) -D__aarch64__ $(AARCH64_SRC)
+	$(Q)$(CPPCHECK) -DRR_AMX_EMULATED -D__x86_64__ $(wildcard engine/kernel/*amx*.c) engine/kernel/cpu.c
 	@echo "  TIDY"
 	$(Q)printf '%s\n' $(LIB_SRC) $(TOOL_SRC) $(DEMO_SRC) | xargs -P2 -I{} clang-tidy --quiet {} -- $(TIDY_FLAGS) 2>/dev/null
 

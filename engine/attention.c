@@ -11,7 +11,8 @@
  * positions in ascending order: so the result depends neither on where the path is cut into nodes
  * nor on which rows share a task.
  *
- * Where the machine has tiles, attention_tiles.c multiplies; the walk is the same. */
+ * Where the machine has tiles, attention_tiles.c multiplies, and goes through the values its own
+ * way. */
 #include "engine/attention_internal.h"
 
 #include <math.h>
@@ -166,7 +167,8 @@ static void attend_block(const struct task *k, int n_rows, const int *path, int 
         const struct node *nd = &s->nodes[s->rows[row].node];
         n = rows_of_node(s, row, end);
         const int gone = finished_before(k, k->from, row, n);
-        node_scores(k, row + gone, n - gone, nd, s->rows[row + n - 1].position - nd->start + 1);
+        if (gone < n)
+            node_scores(k, row + gone, n - gone, nd, s->rows[row + n - 1].position - nd->start + 1);
     }
     for (int row = k->row0; row < end; row++)
         for (int head = 0; head < k->group; head++)
@@ -192,7 +194,8 @@ static void attend(struct task *k, int n_rows)
     int path[RR_MAX_DEPTH], above = path_of(s, s->rows[k->row0].node, path) - 1, n = 0;
     for (int row = k->row0; row < k->row0 + n_rows; row++) {
         n = rr_max_int(n, s->rows[row].position + 1);
-        memset(s->att + query_at(k, row, 0), 0, (size_t)k->group * (size_t)hd * sizeof(float));
+        if (!k->tiled)
+            memset(s->att + query_at(k, row, 0), 0, (size_t)k->group * (size_t)hd * sizeof(float));
     }
     if (k->tiled)
         rr_tiled_begin(k, n_rows);
@@ -208,7 +211,8 @@ static void attend(struct task *k, int n_rows)
             const float norm = 1.0f / k->running[in_group(k, row, head)].sum;
             float *o = s->att + query_at(k, row, head);
             for (int d = 0; d < hd; d++)
-                o[d] = sums[d] * norm;
+                o[d] =
+                    sums[d] * norm + 0.0f; /* no zero keeps a sign, which company could give it */
         }
     }
 }

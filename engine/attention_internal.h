@@ -5,6 +5,11 @@
 #include "engine/base/check.h"
 #include "engine/session_internal.h"
 
+/* What the kernels for tiles take at once, and whole groups in a block. */
+_Static_assert(RR_STRETCH / RR_PANEL <= RR_TILE_SUMS, "panels of a stretch");
+_Static_assert(RR_TILE_DEPTH <= RR_STRETCH, "a group is unpacked like a stretch");
+_Static_assert(RR_BLOCK % RR_TILE_DEPTH == 0, "groups of a block");
+
 /* Scratch of one task with tiles, of all of its queries: see attn_tiles.h. */
 struct tiled {
     float *o;        /* [row][head of the group][D16] */

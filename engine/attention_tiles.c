@@ -1,5 +1,5 @@
-/* Attention where the machine has tiles: the same walk as attention.c's, with queries, keys and
- * values in pairs of bfloat16 (engine/kernel/attn_tiles.h).
+/* Attention where the machine has tiles: attention.c's scores with queries and keys in pairs of
+ * bfloat16 (engine/kernel/attn_tiles.h), and weighted sums of values that are in pairs, too.
  *
  * Weighted sums of values take positions in groups of RR_TILE_DEPTH, cut by position like blocks,
  * whatever nodes they cross. All rows of a task share the groups that lie above their own nodes, or
@@ -84,7 +84,7 @@ void rr_tiled_scores(const struct task *k, int row, int n, const struct stretch 
                                       .n_panels = st->n_panels,
                                       .head_dim = head_dim(k)};
     tiles_of(k)->keys(k->tiled->k, st->keys, st->n_panels, head_dim(k));
-    tiles_of(k)->add_scores(&a);
+    tiles_of(k)->scores(&a);
 }
 
 /* ---- values ---- */

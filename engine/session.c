@@ -290,10 +290,12 @@ static int check_feed(struct rr_session *s, const struct rr_feed *feeds, int i,
         return rr_fail(err, RR_ERR_USAGE, "FEED", RR_NOWHERE,
                        "feed %d: %d tokens do not fit behind the node's %d of %d", i, f->n_tokens,
                        nd->n, nd->length);
-    if (nd->parent >= 0 && s->nodes[nd->parent].due < nd->behind)
-        return rr_fail(err, RR_ERR_USAGE, "FEED", RR_NOWHERE,
-                       "feed %d: parent node %d has %d of its %d tokens", i, nd->parent,
-                       s->nodes[nd->parent].due, nd->behind);
+    /* A parent that it wants no token of may itself be empty: so all of them are asked. */
+    for (const struct node *below = nd; below->parent >= 0; below = &s->nodes[below->parent])
+        if (s->nodes[below->parent].due < below->behind)
+            return rr_fail(err, RR_ERR_USAGE, "FEED", RR_NOWHERE,
+                           "feed %d: node %d above it has %d of its %d tokens", i, below->parent,
+                           s->nodes[below->parent].due, below->behind);
     for (int t = 0; t < f->n_tokens; t++)
         if (f->tokens[t] < 0 || f->tokens[t] >= s->model->h.n_vocab)
             return rr_fail(err, RR_ERR_USAGE, "TOKEN_ID", RR_NOWHERE,

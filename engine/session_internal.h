@@ -1,4 +1,4 @@
-/* What session.c (nodes and wants), forward.c (the layers), attention.c and cache.c share. Not for
+/* What session.c (nodes and wants), forward.c (the layers), attention*.c and cache.c share. Not for
  * other folders. */
 #ifndef RR_SESSION_INTERNAL_H
 #define RR_SESSION_INTERNAL_H

@@ -58,7 +58,7 @@ static void check_scores(const struct rr_attn_tiles *t, int n_q, int n_panels, i
                                 .n_q = n_q,
                                 .n_panels = n_panels,
                                 .head_dim = hd};
-    t->add_scores(&a);
+    t->scores(&a);
     CHECK(guard_is_whole(s), "scores of %d, dim %d: wrote before them", n_q, hd);
     for (int i = 0; i < n_q; i++) {
         const float *row = s + (size_t)i * lds;
@@ -66,7 +66,7 @@ static void check_scores(const struct rr_attn_tiles *t, int n_q, int n_panels, i
         one.s = alone;
         one.q = pairs_of(t, q + i * hd, 1, hd, 0.3f);
         one.n_q = 1;
-        t->add_scores(&one);
+        t->scores(&one);
         CHECK(i + 1 == n_q || is_poison(row + wide, lds - wide),
               "dim %d: wrote behind row %d of %d", hd, i, n_q);
         for (size_t j = 0; j < wide; j++) {

@@ -13,6 +13,7 @@ enum { LONG = 2 * RR_BLOCK + 20, VOCAB = 77 };
 
 static const struct model_shape shapes[] = {
     {"F32 gqa3 dim8", 2, 48, 6, 2, 8, 80, VOCAB, 2048, RR_TYPE_F32, true, true},
+    {"F32 mha dim80", 1, 160, 2, 2, 80, 96, VOCAB, 2048, RR_TYPE_F32, true, false},
     {"F32 gqa4 dim16", 1, 64, 4, 1, 16, 96, VOCAB, 2048, RR_TYPE_F32, false, false},
 };
 

@@ -125,6 +125,14 @@ Test(session, feed_refusals)
         refuse_eval(&b, cases[i].what, cases[i].feeds, cases[i].n, NULL, 0, RR_ERR_USAGE,
                     cases[i].code);
     }
+    /* Behind none of a node's tokens, or behind an empty node, and so behind what is above it. */
+    for (int n = 0; n <= 4; n += 4) {
+        const int top = branch(s, -1, 5), between = branch(s, top, n);
+        int below;
+        cr_assert(rr_session_branch_at(s, between, 0, 3, &below, NULL) == RR_OK, "no branch");
+        refuse_eval(&b, "a leaf behind nothing of a node, before its trunk",
+                    &(struct rr_feed){below, t, 3}, 1, NULL, 0, RR_ERR_USAGE, "FEED");
+    }
     /* The nodes of a refused call are as they were: the same call put right goes through. */
     float after[256], expected[256];
     int trunk = branch(s, -1, 5), leaf = branch(s, trunk, 3);

@@ -1,4 +1,5 @@
-/* The tile instructions of kernel_amx.c and peak.c as functions, for tests on machines without them
+/* The tile instructions of kernel_amx.c and kernel_amx_attn.c as functions, for tests on machines
+ * without them
  * (-DRR_AMX_EMULATED): what Intel's manual says they do, with tiles of 16 rows of 64 bytes only.
  * Included inside a target region with AVX-512. */
 static _Thread_local struct {

@@ -1,9 +1,9 @@
 /* Rows of W as bfloat16, for kernel_amx.c: what every stored type becomes, rounded to nearest even
- * from its float32. Included inside its target region, behind load_avx512.h
- * and amx_tile.h. */
+ * from its float32. Included inside its target region,
+ * behind load_avx512.h and amx_tile.h. */
 
-#define DEPTH 32  /* of K in a tile */
-#define CHUNK 512 /* of K in a panel */
+#define DEPTH RR_TILE_DEPTH /* of K in a tile */
+#define CHUNK 512           /* of K in a panel */
 
 RR_INLINE void put32(unsigned char *out, __m512 low, __m512 high)
 {

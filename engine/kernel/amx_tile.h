@@ -1,5 +1,6 @@
 /* What kernel_amx.c and kernel_amx_attn.c share: tiles made ready, numbers as bfloat16 and what
- * that leaves of them. Included inside their target regions. */
+ * that leaves of them. Included inside their target regions, behind
+ * load_avx512.h. */
 #if defined(RR_AMX_EMULATED)
 #include "engine/kernel/amx_emulated.h"
 #endif
@@ -30,14 +31,9 @@ RR_INLINE __m512i bfloats(__m512 low, __m512 high)
     return (__m512i)_mm512_cvtne2ps_pbh(high, low);
 }
 
-RR_INLINE __m512 floats(__m256i v)
-{
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16));
-}
-
 /* What bfloat16 leaves of 32 numbers. */
 RR_INLINE __m512i rests(__m512 low, __m512 high, __m512i large)
 {
-    return bfloats(_mm512_sub_ps(low, floats(_mm512_castsi512_si256(large))),
-                   _mm512_sub_ps(high, floats(_mm512_extracti64x4_epi64(large, 1))));
+    return bfloats(_mm512_sub_ps(low, bf16_16(_mm512_castsi512_si256(large))),
+                   _mm512_sub_ps(high, bf16_16(_mm512_extracti64x4_epi64(large, 1))));
 }

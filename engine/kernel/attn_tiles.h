@@ -55,7 +55,7 @@ struct rr_attn_tiles {
     /* out[D16 / 16][2 parts][16 pairs of values][16 of D][2] of v[n,D], n <= RR_TILE_DEPTH, zeros
      * behind; whether all of it is finite. */
     bool (*values)(uint16_t *out, const float *v, int n, int head_dim);
-    void (*add_scores)(const struct rr_tiled_scores *a);
+    void (*scores)(const struct rr_tiled_scores *a);
     void (*add_values)(const struct rr_tiled_values *a);
 };
 

@@ -62,7 +62,7 @@ static inline size_t rr_int16_apart(int k)
 /* K as tiles have it. */
 static inline size_t rr_tile_cols(int k)
 {
-    return ((size_t)k + 31) / 32 * 32;
+    return rr_tile_up(k, RR_TILE_DEPTH);
 }
 /* From rows to the next ones: an odd multiple of 16 KiB, so that what is used at once lies in
  * different sets of the second-level cache. */

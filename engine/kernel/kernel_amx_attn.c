@@ -89,7 +89,7 @@ static bool values(uint16_t *out, const float *v, int n, int head_dim)
  * the next, each with its small parts behind it. */
 struct factors {
     const uint16_t *a, *b;
-    size_t lda, rest, apart; /* lda in bytes */
+    size_t lda_bytes, rest, apart;
 };
 
 #define LOAD(c, tile, part) _tile_loadd(tile, f->b + (c)*f->apart + (part)*TILE, 64)
@@ -112,35 +112,35 @@ RR_INLINE void add_products(const struct factors *f, int n)
         LOAD(3, 7, part);                                                                          \
         _tile_dpbf16ps(3, a, 7);                                                                   \
     }
-    _tile_loadd(4, f->a, f->lda);
-    _tile_loadd(5, f->a + f->rest, f->lda);
+    _tile_loadd(4, f->a, f->lda_bytes);
+    _tile_loadd(5, f->a + f->rest, f->lda_bytes);
     ALL(4, 0)
     ALL(4, 1)
     ALL(5, 0)
 #undef ALL
 }
 
-RR_INLINE void load_sums(const float *o, size_t ld, int n)
+RR_INLINE void load_sums(const float *o, size_t ld_bytes, int n)
 {
     barrier();
-    _tile_loadd(0, o, ld);
+    _tile_loadd(0, o, ld_bytes);
     if (n > 1)
-        _tile_loadd(1, o + 16, ld);
+        _tile_loadd(1, o + 16, ld_bytes);
     if (n > 2)
-        _tile_loadd(2, o + 32, ld);
+        _tile_loadd(2, o + 32, ld_bytes);
     if (n > 3)
-        _tile_loadd(3, o + 48, ld);
+        _tile_loadd(3, o + 48, ld_bytes);
 }
 
-RR_INLINE void store_sums(float *o, size_t ld, int n)
+RR_INLINE void store_sums(float *o, size_t ld_bytes, int n)
 {
-    _tile_stored(0, o, ld);
+    _tile_stored(0, o, ld_bytes);
     if (n > 1)
-        _tile_stored(1, o + 16, ld);
+        _tile_stored(1, o + 16, ld_bytes);
     if (n > 2)
-        _tile_stored(2, o + 32, ld);
+        _tile_stored(2, o + 32, ld_bytes);
     if (n > 3)
-        _tile_stored(3, o + 48, ld);
+        _tile_stored(3, o + 48, ld_bytes);
     barrier();
 }
 
@@ -161,7 +161,7 @@ RR_INLINE void scores_tile(const struct rr_tiled_scores *a, int i, int n)
     const size_t query = rr_tiled_query(a->head_dim);
     struct factors f = {.a = a->q + (size_t)i * query,
                         .b = a->k,
-                        .lda = query * sizeof *a->q,
+                        .lda_bytes = query * sizeof *a->q,
                         .rest = query / 2,
                         .apart = rr_tiled_panel(a->head_dim)};
     float *s = a->s + (size_t)i * a->lds;
@@ -181,7 +181,7 @@ RR_INLINE void scores_tile(const struct rr_tiled_scores *a, int i, int n)
     copy_rows(s, a->lds, few.sums, RR_TILE_SUMS * 16, a->n_q - i, n);
 }
 
-static void add_scores(const struct rr_tiled_scores *a)
+static void scores(const struct rr_tiled_scores *a)
 {
     configure();
     for (int i = 0; i < a->n_q; i += ROWS) {
@@ -215,13 +215,14 @@ RR_INLINE void split_weights(struct weights *w, const struct rr_tiled_values *a,
     }
 }
 
-/* Adds all groups to n strips of sixteen queries' sums, ld bytes from one query to the next. */
-RR_INLINE void add_strips(float *o, size_t ld, struct factors f, int n_groups, size_t group, int n)
+/* Adds all groups to n strips of sixteen queries' sums. */
+RR_INLINE void add_strips(float *o, size_t ld_bytes, struct factors f, int n_groups, size_t group,
+                          int n)
 {
-    load_sums(o, ld, n);
+    load_sums(o, ld_bytes, n);
     for (int g = 0; g < n_groups; g++, f.a += 2 * TILE, f.b += group)
         add_products(&f, n);
-    store_sums(o, ld, n);
+    store_sums(o, ld_bytes, n);
 }
 
 /* n strips of the head, from the one `strip` on. */
@@ -232,7 +233,7 @@ RR_INLINE void values_tile(const struct rr_tiled_values *a, const struct weights
     float *o = a->o + (size_t)i * ld + (size_t)strip * 16;
     const struct factors f = {.a = w->of[0][0],
                               .b = a->v + (size_t)strip * 2 * TILE,
-                              .lda = 64,
+                              .lda_bytes = 64,
                               .rest = TILE,
                               .apart = 2 * TILE};
     const int rows = a->n_q - i;
@@ -270,7 +271,7 @@ static void add_values(const struct rr_tiled_values *a)
 
 void rr_kernels_init_amx_attn(struct rr_kernels *k)
 {
-    static const struct rr_attn_tiles tiles = {queries, keys, values, add_scores, add_values};
+    static const struct rr_attn_tiles tiles = {queries, keys, values, scores, add_values};
     k->attn_tiles = &tiles;
 }
 

@@ -1,6 +1,6 @@
 /* Stored numbers as vectors of sixteen floats, and squares of them turned: what kernel_avx512.c,
- * kernel_avx512vnni_int16.c and kernel_amx.c share. Included inside a target region with AVX-512 F,
- * BW, DQ, VL. */
+ * kernel_avx512vnni_int16.c and kernel_amx*.c share. Included inside a target region with AVX-512
+ * F, BW, DQ, VL. */
 
 RR_INLINE __mmask16 tail_mask(int n)
 {
