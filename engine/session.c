@@ -452,17 +452,25 @@ static int head_wants(struct rr_session *s, const struct rr_want *wants, const i
     return RR_OK;
 }
 
+/* Whether a row of this node belongs to the last span. */
+static bool continues_span(const struct rr_session *s, const struct node *nd)
+{
+    if (s->n_spans == 0)
+        return false;
+    const struct span *last = &s->spans[s->n_spans - 1];
+    const struct node *first = &s->nodes[s->rows[last->row0].node];
+    const bool beside =
+        nd->parent >= 0 && first->parent == nd->parent && first->behind == nd->behind;
+    return last->n_rows < rr_span_rows(&s->model->h) && (first == nd || beside);
+}
+
 /* Appends a row to the batch, and to the last span when it continues it. */
 static void add_row(struct rr_session *s, int node, int token)
 {
     struct node *nd = &s->nodes[node];
     s->rows[s->n_rows] = (struct row){token, node, nd->cell + nd->n, nd->start + nd->n};
-    struct span *last = s->n_spans ? &s->spans[s->n_spans - 1] : NULL;
-    const int first = last ? s->rows[last->row0].node : -1;
-    if (last && last->n_rows < rr_span_rows(&s->model->h) &&
-        (first == node || (nd->parent >= 0 && s->nodes[first].parent == nd->parent &&
-                           s->nodes[first].behind == nd->behind)))
-        last->n_rows++;
+    if (continues_span(s, nd))
+        s->spans[s->n_spans - 1].n_rows++;
     else
         s->spans[s->n_spans++] = (struct span){s->n_rows, 1};
     s->n_rows++;
