@@ -210,9 +210,8 @@ static void attend(struct task *k, int n_rows)
             const float *sums = sums_at(k, row, head);
             const float norm = 1.0f / k->running[in_group(k, row, head)].sum;
             float *o = s->att + query_at(k, row, head);
-            for (int d = 0; d < hd; d++)
-                o[d] =
-                    sums[d] * norm + 0.0f; /* no zero keeps a sign, which company could give it */
+            for (int d = 0; d < hd; d++) /* no zero keeps its sign, which company could give it */
+                o[d] = sums[d] * norm + 0.0f;
         }
     }
 }

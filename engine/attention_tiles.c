@@ -121,7 +121,7 @@ static const float *values_at(const struct task *k, const struct path *p, int fr
     return k->tiled->cells;
 }
 
-/* Tile by tile of values; whether all are finite. */
+/* The values at positions from .. to - 1 become group `at` of the tiles; whether all are finite. */
 static bool put_values(const struct task *k, const struct path *p, int at, int from, int to)
 {
     return tiles_of(k)->values(k->tiled->v + (size_t)at * rr_tiled_group(head_dim(k)),

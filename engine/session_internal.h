@@ -79,7 +79,8 @@ static inline size_t rr_apart(int n)
 #define RR_BLOCK 512  /* positions whose scores are kept at once, a multiple of RR_STRETCH */
 #define RR_SCORES (RR_BLOCK + 2 * RR_PANEL) /* of one query: a block, and room on either side */
 
-/* Rows of one attention task, at most: more where each has one query of a head. */
+/* Rows of one attention task, at most. What it reads and brings into tiles serves all of their
+ * queries: more rows where each has one query alone. */
 static inline int rr_span_rows(const struct rr_hparams *h)
 {
     return h->n_heads == h->n_kv_heads ? 32 : 16;
